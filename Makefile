@@ -1,0 +1,61 @@
+# What a developer or packager types. `make help` lists it.
+
+TOOLS    = pause nsrun cgset mkbox netwire
+CARGO   ?= cargo
+PREFIX  ?= /usr/local
+BINDIR  ?= $(PREFIX)/bin
+MANDIR  ?= $(PREFIX)/share/man
+
+# musl, because a glibc program spends most of a millisecond before main() on a virtual machine; glibc where
+# the musl target is not installed and rustup cannot bring it. Both are linked statically.
+ifndef TARGET
+TARGET  := $(shell scripts/target.sh)
+endif
+GNU     := $(shell uname -m)-unknown-linux-gnu
+OUT      = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
+OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
+
+# Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
+DEMO_PACKAGES = busybox-static curl iproute2 procps
+TEST_PACKAGES = $(DEMO_PACKAGES) crun iputils-ping jq libc-bin libcap2-bin nftables python3-minimal strace util-linux
+LINT_PACKAGES = shellcheck
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine
+
+.PHONY: all help demo test test-gnu lint bench install clean
+
+all: ## build the five tools, static, into target/
+	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+demo: all ## a pod is made, shown, used and taken down, in namespaces of its own (root)
+	@scripts/packages.sh $(DEMO_PACKAGES)
+	@PATH="$(abspath $(OUT)):$$PATH" scripts/demo.sh
+
+test: all ## everything: units, command lines, and the tools against the kernel (root)
+	@scripts/packages.sh $(TEST_PACKAGES)
+	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
+	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
+
+test-gnu: ## the tools as glibc builds them, against the kernel
+	$(CARGO) build --release --locked --workspace --exclude tests --target $(GNU)
+	CHROOT0_BIN="$(abspath $(OUT_GNU))" $(CARGO) test --locked --package tests --target $(TARGET)
+
+lint: ## formatting, clippy, shellcheck
+	@scripts/packages.sh $(LINT_PACKAGES)
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets --target $(TARGET) -- -D warnings
+	shellcheck --norc scripts/*.sh scripts/chroot0/*.sh .ci/run
+
+bench: all ## side by side with peers, as ratios (root)
+	@scripts/packages.sh $(BENCH_PACKAGES)
+	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh
+
+install: all ## into DESTDIR, PREFIX
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
+	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
+	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool).1) $(DESTDIR)$(MANDIR)/man1
+
+clean: ## what was built
+	$(CARGO) clean

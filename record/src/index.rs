@@ -1,0 +1,178 @@
+//! What is known of a pod beside its record: `/run/chroot0/ID/`.
+//!
+//! A tool writes here what it is about to make before it makes it, so that nothing made is ever nameless. The
+//! directory is locked while one `up` or `down` of that id is at work. Everything named in it is gone when the
+//! machine goes down, the directory of most systems included; so writes are atomic, and not flushed to a disk.
+
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use sys::{Call, SysError, ToErrno};
+
+use crate::{Error, Id, Record, TOOLS, names};
+
+/// How long an `up` or `down` waits for another of the same id; a `nsrun down` with its grace fits in.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The directory of one id, locked until this value goes.
+#[derive(Debug)]
+pub(crate) struct Index {
+    path: PathBuf,
+    /// The directory itself, flock(2)ed; close-on-exec, so no child holds the lock.
+    _lock: File,
+}
+
+impl Index {
+    /// Of `id`, made if it is not there.
+    pub(crate) fn create(id: &Id) -> Result<Self, Error> {
+        let run_dir = names::run_dir();
+        let path = run_dir.join(id.as_ref());
+        loop {
+            make_run_dir(&run_dir)?;
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.to_errno() == Errno::ENOENT => continue,
+                Err(error) if error.to_errno() != Errno::EEXIST => {
+                    return Err(SysError::new(format!("mkdir({})", path.display()), error).into());
+                }
+                _ => {}
+            }
+            if let Some(index) = Self::open(id)? {
+                return Ok(index);
+            }
+        }
+    }
+
+    /// Of `id`, if there is one.
+    pub(crate) fn open(id: &Id) -> Result<Option<Self>, Error> {
+        let path = names::run_dir().join(id.as_ref());
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let open = fs::OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW)
+                .open(&path);
+            let dir = match open {
+                Ok(dir) => dir,
+                Err(error) if error.to_errno() == Errno::ENOENT => return Ok(None),
+                Err(error) => {
+                    return Err(SysError::new(format!("open({})", path.display()), error).into());
+                }
+            };
+            match dir.try_lock() {
+                // Who had the lock before us may have removed the directory and another made it anew.
+                Ok(()) if is_still(&dir, &path) => return Ok(Some(Self { path, _lock: dir })),
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let call = format!("flock({})", path.display());
+                    let error = SysError::new(call, Errno::EWOULDBLOCK);
+                    return Err(error
+                        .hint("another up or down of this id is at work")
+                        .into());
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(SysError::new(format!("flock({})", path.display()), error).into());
+                }
+            }
+        }
+    }
+
+    /// The record as last written; None when a tool was killed before it wrote the first.
+    pub(crate) fn read(&self) -> Result<Option<Record>, Error> {
+        read(&self.path.join("record.json"))
+    }
+
+    /// Replaces the record.
+    pub(crate) fn write(&self, record: &Record) -> Result<(), Error> {
+        let (new, path) = (
+            self.path.join("record.json.new"),
+            self.path.join("record.json"),
+        );
+        let mut file = File::create(&new).call(|| format!("open({})", new.display()))?;
+        file.write_all(record.to_line().as_bytes())
+            .call(|| format!("write({})", new.display()))?;
+        drop(file);
+        fs::rename(&new, &path)
+            .call(|| format!("rename({}, {})", new.display(), path.display()))?;
+        Ok(())
+    }
+
+    /// Writes `record` while any tool has something in it, else removes the directory.
+    pub(crate) fn write_or_remove(self, record: &Record) -> Result<(), Error> {
+        if TOOLS.iter().any(|tool| record.get(tool).is_some()) {
+            return self.write(record);
+        }
+        for name in ["record.json.new", "record.json"] {
+            let path = self.path.join(name);
+            gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
+        }
+        gone(fs::remove_dir(&self.path)).call(|| format!("rmdir({})", self.path.display()))?;
+        if std::env::var_os("CHROOT0_RUN").is_none() {
+            // The last pod takes our own directory along; others keep it, and a chosen one is not ours.
+            let _ = fs::remove_dir(names::run_dir());
+        }
+        Ok(())
+    }
+}
+
+/// The record of `id` without taking the lock: what `show` sees.
+pub(crate) fn peek(id: &Id) -> Result<Option<Record>, Error> {
+    read(&names::run_dir().join(id.as_ref()).join("record.json"))
+}
+
+fn read(path: &Path) -> Result<Option<Record>, Error> {
+    match fs::read(path) {
+        Ok(bytes) => match Record::parse(&bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(problem) => Err(Error::Failed(format!("{}: {problem}", path.display()))),
+        },
+        Err(error) if error.to_errno() == Errno::ENOENT => Ok(None),
+        Err(error) => Err(SysError::new(format!("open({})", path.display()), error).into()),
+    }
+}
+
+/// Makes the directory of all indexes, for its owner alone.
+fn make_run_dir(path: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.call(|| format!("mkdir({})", path.display()))
+        .map_err(|error| match error.errno {
+            Errno::EACCES | Errno::EROFS => {
+                error.hint("root writes there; others need XDG_RUNTIME_DIR or CHROOT0_RUN")
+            }
+            _ => error,
+        })?;
+    let call = || format!("stat({})", path.display());
+    let found = fs::symlink_metadata(path).call(call)?;
+    if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
+        return Err(Error::Failed(format!(
+            "{} is not a directory of ours",
+            path.display()
+        )));
+    }
+    if found.mode() & 0o022 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700))
+            .call(|| format!("chmod({})", path.display()))?;
+    }
+    Ok(())
+}
+
+fn is_still(dir: &File, path: &Path) -> bool {
+    match (dir.metadata(), fs::symlink_metadata(path)) {
+        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
+        _ => false,
+    }
+}
+
+/// "Already gone" is as good as done.
+fn gone(answer: std::io::Result<()>) -> std::io::Result<()> {
+    match answer {
+        Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
+        answer => answer,
+    }
+}

@@ -1,0 +1,40 @@
+//! The record that passes through the pipe, and its laws.
+//!
+//! A pod is described by one JSON object on one line: an OCI runtime `config.json` that grows from tool to
+//! tool. Each tool writes the keys it owns, hands every other on untouched, and undoes exactly what it wrote.
+//!
+//! | here | is |
+//! |---|---|
+//! | [`Record`] | the object: reading, writing, keys in order, and typed views of the OCI keys |
+//! | [`up`], [`down`], [`show`], [`for_exec`] | the verbs: one reading, one writing, failures that flow, write-ahead |
+//! | [`names`] | what is derived from an id: groups, interfaces, the run directory |
+//! | [`ProcessId`] | a process that cannot be mistaken for another |
+//! | [`Namespace`] | the eight kinds, in every spelling |
+
+mod cli;
+mod error;
+mod filter;
+mod id;
+mod index;
+pub mod names;
+mod namespace;
+mod object;
+mod oci;
+mod process;
+mod source;
+
+pub use cli::{parse_cli, report};
+pub use error::{Error, Failure};
+pub use filter::{Down, Up, down, for_exec, show, up};
+pub use id::Id;
+pub use namespace::Namespace;
+pub use object::Record;
+pub use oci::{Groups, Mount, NamespaceEntry};
+pub use process::{ProcessId, boot_id};
+pub use source::SourceArgs;
+
+/// Version of the OCI runtime specification whose keys a new record carries.
+pub const OCI_VERSION: &str = "1.2.1";
+
+/// The tools that keep what they made under a key of their own name.
+pub(crate) const TOOLS: [&str; 4] = ["cgset", "mkbox", "netwire", "nsrun"];

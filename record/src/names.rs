@@ -1,0 +1,71 @@
+//! Names derived from an id, defined here and nowhere else: what an index misses is found again by them.
+
+use std::path::PathBuf;
+
+use crate::Id;
+
+/// The pod's group, directly below the root of each cgroup hierarchy: `pod-ID`.
+#[must_use]
+pub fn group(id: &Id) -> String {
+    format!("pod-{id}")
+}
+
+/// The host's end of the pod's interface `ifname`: `veth` and eight hexadecimal digits.
+///
+/// Interface names have 15 bytes at most (`IFNAMSIZ`), fewer than an id, hence the hash. Two pods whose names
+/// collide are told apart by the interface's [`ifalias`].
+#[must_use]
+pub fn veth(id: &Id, ifname: &str) -> String {
+    format!("veth{:08x}", fnv1a(format!("{id}\0{ifname}").as_bytes()))
+}
+
+/// What the host's end carries as ifalias, so that it can be known again: the id.
+#[must_use]
+pub fn ifalias(id: &Id) -> &str {
+    id
+}
+
+/// Where the indexes live: `$CHROOT0_RUN`; else `/run/chroot0` for root and `$XDG_RUNTIME_DIR/chroot0` for others.
+///
+/// Names in it that begin with a dot are no ids, and free for what belongs to no single pod.
+#[must_use]
+pub fn run_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("CHROOT0_RUN").filter(|dir| !dir.is_empty()) {
+        return dir.into();
+    }
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
+    match runtime {
+        Some(dir) if !nix::unistd::geteuid().is_root() => PathBuf::from(dir).join("chroot0"),
+        _ => PathBuf::from("/run/chroot0"),
+    }
+}
+
+/// FNV-1a with 32 bits: short, the same for ever, and no secret is involved.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, &byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_never_change() {
+        // A down of the next version must find what an up of this one made.
+        let id: Id = "foo".parse().unwrap();
+        assert_eq!(group(&id), "pod-foo");
+        assert_eq!(ifalias(&id), "foo");
+        assert_eq!(veth(&id, "eth0"), "vethce5359d4");
+        assert_ne!(veth(&id, "eth0"), veth(&id, "eth1"));
+    }
+
+    #[test]
+    fn the_hash_is_fnv1a() {
+        // From the reference vectors of the FNV draft.
+        assert_eq!(fnv1a(b""), 0x811c_9dc5);
+        assert_eq!(fnv1a(b"a"), 0xe40c_292c);
+        assert_eq!(fnv1a(b"foobar"), 0xbf9c_f968);
+    }
+}

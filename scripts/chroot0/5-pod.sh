@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# usage: 5-pod.sh BOX
+# A pod: pause holds the network, IPC and host name; an app (the shell) and a sidecar share them, and each has
+# processes, files and a memory limit of its own.
+set -eu
+box=$1
+programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm,sleep
+
+record=$(mktemp)
+pod=$(mktemp)
+clean_up() {
+    nsrun down -P "$pod" | netwire down | cgset down >/dev/null
+    mkbox down -P "$record" >/dev/null
+    rm -f "$record" "$pod"
+}
+trap clean_up EXIT
+
+mkbox up -v --copy "$programs" --proc --bind /tmp:/data "$box" >"$record"
+
+cgset up --id chroot0 memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$pod"
+
+container() {
+    name=$1 memory=$2
+    shift 2
+    cgset exec -P "$pod" "$name" "memory.max=$memory" -- nsrun exec -P "$pod" --mount --pid -- mkbox exec -P "$record" -- "$@"
+}
+container sidecar 128Mi sleep 3650d &
+container app 256Mi /bin/bash

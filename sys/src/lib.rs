@@ -1,0 +1,11 @@
+//! System calls that more than one of the tools makes, and the error a user reads when one fails.
+//!
+//! A call that only one tool needs lives in that tool's own `sys.rs`.
+
+mod calls;
+mod error;
+mod exec;
+
+pub use calls::{close_on_exec_from, ns_type, pidfd_open, pidfd_send_signal, pidfd_wait};
+pub use error::{Call, SysError, ToErrno};
+pub use exec::{ExecError, exec};
