@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Side by side with peers in one run: medians, and the ratio to the peer in the same group. Absolute times belong to the
+# machine and the moment; the ratios are what to quote. Needs root, hyperfine, and the five tools in PATH.
+set -euo pipefail
+
+if [ "${1:-}" != --in-the-node ]; then
+    scratch=$(mktemp -d)
+    trap 'rmdir "$scratch"' EXIT
+    nsrun exec --net --mount --uts --ipc --pid --mount-proc -- "$0" --in-the-node "$scratch"
+    exit
+fi
+
+cd "$2"
+mount -t tmpfs node /run
+work=$(mktemp -d -p /var/tmp chroot0-bench.XXXXXX) # a disk, as boxes are usually on one
+ip link set lo up
+clean_up() {
+    nsrun down --id held | netwire down | cgset down >/dev/null
+    mkbox down --id root >/dev/null
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM HUP
+runs=${RUNS:-40}
+
+# compare TITLE NAME COMMAND [NAME COMMAND]...: the first is ours.
+compare() {
+    local title=$1 arguments=()
+    shift
+    while [ $# -gt 0 ]; do
+        arguments+=(--command-name "$1" "$2")
+        shift 2
+    done
+    hyperfine --shell 'bash --norc' --style none --warmup 3 --runs "$runs" --export-json "$work/figures.json" "${arguments[@]}" 2>/dev/null >&2
+    printf '\n%s\n' "$title"
+    jq -r '.results | .[0].median as $ours | .[] |
+        "\(.command)\t\(.median * 1e6 | round / 1000)\t\(.min * 1e6 | round / 1000)\t\(.median / $ours * 100 | round / 100)"' \
+        "$work/figures.json" | awk -F '\t' 'BEGIN { printf "  %-44s %10s %10s %8s\n", "", "median ms", "min ms", "x ours" }
+        { printf "  %-44s %10.3f %10.3f %8.2f\n", $1, $2, $3, $4 }'
+}
+
+programs='bash ip ls mount umount kill ps curl pidof expr rm'
+cat >"$work/by-ldd.sh" <<EOF
+box=$work/ldd
+mkdir -p \$box
+for program in $programs; do cp --parents "/bin/\$program" \$box; done
+for program in $programs; do ldd "/bin/\$program"; done | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t \$box
+rm -rf \$box
+EOF
+compare 'A box with eleven programs and their libraries, made and removed' \
+    'mkbox up, down' "mkbox up --copy ${programs// /,} --proc $work/box | mkbox down" \
+    'ldd, cp, rm -rf' "bash $work/by-ldd.sh"
+
+compare 'A command in new mount, pid, ipc, uts and net namespaces' \
+    'nsrun exec true' 'nsrun exec -m -p -i -u -n -- true' \
+    'unshare --fork true' 'unshare -m -p -i -u -n --fork true' \
+    'bwrap true' 'bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net --bind / / true' \
+    'true' 'true'
+
+cgset up --id held memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
+holder=$(jq .nsrun.pid "$work/held.json")
+compare 'A command in the namespaces of a pod' \
+    'nsrun exec -P' "nsrun exec -P $work/held.json -- true" \
+    'nsenter' "nsenter -t $holder -n -i -u true"
+
+mkbox up --copy busybox --proc "$work/root" >"$work/root.json"
+compare 'A command in a root of its own, pid namespace and /proc included' \
+    'nsrun exec, mkbox exec' "nsrun exec --pid -- mkbox exec -P $work/root.json -- busybox true" \
+    'unshare, mount, chroot' "unshare -m -p --fork sh -c 'mount -t proc proc $work/root/proc && exec chroot $work/root /bin/busybox true'" \
+    'bwrap' "bwrap --unshare-pid --bind $work/root / --proc /proc /bin/busybox true"
+
+memory=/sys/fs/cgroup/memory
+if [ -d $memory ]; then
+    compare 'Groups with two limits, a command in them, and away with them (cgroup v1)' \
+        'cgset up, exec, down' "cgset up --id bench memory.max=64Mi pids.max=50 >$work/g.json; cgset exec -P $work/g.json app -- true; cgset down -P $work/g.json" \
+        'mkdir, echo, rmdir' "for c in memory pids cpu cpuacct; do mkdir /sys/fs/cgroup/\$c/bench-sh; done; echo 64M >$memory/bench-sh/memory.limit_in_bytes; echo 50 >/sys/fs/cgroup/pids/bench-sh/pids.max; sh -c 'for c in memory pids cpu cpuacct; do echo \$\$ >/sys/fs/cgroup/\$c/bench-sh/cgroup.procs; done; exec true'; for c in memory pids cpu cpuacct; do rmdir /sys/fs/cgroup/\$c/bench-sh; done"
+fi
+
+cat >"$work/by-ip.sh" <<'EOF'
+ip netns add bench
+ip link add veth-bench type veth peer name eth0 netns bench
+ip addr add 10.244.9.1/32 dev veth-bench
+ip link set veth-bench up
+ip route add 10.244.9.2 dev veth-bench scope host
+ip -n bench link set lo up
+ip -n bench addr add 10.244.9.2/24 dev eth0
+ip -n bench link set eth0 up
+ip -n bench route add default via 10.244.9.1
+ip netns del bench
+ip link del veth-bench 2>/dev/null
+EOF
+compare 'A network namespace with eth0, address and routes, and away with it' \
+    'nsrun up, netwire up; down' "nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24 >$work/n.json; nsrun down -P $work/n.json | netwire down" \
+    'ip, eleven times' "sh $work/by-ip.sh"
+
+compare 'A whole pod, up and down' \
+    'the pipe' "cgset up --id bench memory.max=64Mi pids.max=50 | nsrun up --net --ipc --uts | netwire up --subnet 10.244.9.0/24 >$work/p.json; nsrun down -P $work/p.json | netwire down | cgset down"
