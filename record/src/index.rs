@@ -128,6 +128,8 @@ pub(crate) fn peek(id: &Id) -> Result<Option<Record>, Error> {
 
 fn read(path: &Path) -> Result<Option<Record>, Error> {
     match fs::read(path) {
+        // A machine that went down can leave the name without the content; what it named is gone with it.
+        Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => match Record::parse(&bytes) {
             Ok(record) => Ok(Some(record)),
             Err(problem) => Err(Error::Failed(format!("{}: {problem}", path.display()))),

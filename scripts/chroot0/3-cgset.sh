@@ -20,6 +20,6 @@ mkbox up -v --copy "$programs" --proc --bind /tmp:/data "$box" >"$record"
 nsrun exec --mount --pid --net -- mkbox exec -P "$record" -- /bin/bash <&0 &
 # Not a guess, as expr $(pidof unshare) + 1 was: the child of the process just started.
 until shell=$(pgrep -x -P $! bash); do :; done
-cgset up --id chroot0 --pid "$shell" memory.max=10 memory.swappiness=0 >"$pod"
+cgset up --id chroot0 --pid "$shell" memory.max=10 memory.swappiness=0 >"$pod" || kill -KILL $!
 
 wait $!

@@ -25,4 +25,5 @@ container() {
     cgset exec -P "$pod" "$name" "memory.max=$memory" -- nsrun exec -P "$pod" --mount --pid -- mkbox exec -P "$record" -- "$@"
 }
 container sidecar 128Mi sleep 3650d &
+until nsrun show -P "$pod" | grep sleep; do :; done
 container app 256Mi /bin/bash

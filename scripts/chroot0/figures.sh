@@ -5,7 +5,7 @@
 set -euo pipefail
 here=$(dirname "$0")
 dir=$(mktemp -d "$1/figures.XXXXXX")
-trap 'mkbox down -P "$dir/box.json" >/dev/null; rm -rf "$dir"' EXIT
+trap 'mkbox down -P "$dir/box.json" >/dev/null || :; rm -rf "$dir"' EXIT
 
 measure() {
     local name=$1 box=$2 begin end

@@ -1,0 +1,86 @@
+//! `cgset down`: removes what `up` made, and what `exec` made below it.
+
+use std::process::ExitCode;
+
+use record::{Down, Id, Record, names};
+use serde_json::Value as Json;
+
+use crate::cli::DownArgs;
+use crate::error::Error;
+use crate::hierarchy::Hierarchies;
+use crate::remove::{self, Live};
+use crate::state::{Member, State};
+use crate::talk::Talk;
+use crate::{TOOL, place};
+
+/// Runs the verb.
+pub(crate) fn down(args: &DownArgs) -> ExitCode {
+    if args.dry_run {
+        return record::show(TOOL, &args.source, dry_run);
+    }
+    record::down(TOOL, &args.source, |down| work(down, args))
+}
+
+fn work(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
+    let live = match &args.to {
+        Some(group) => Live::MoveTo(group),
+        None if args.kill => Live::Kill,
+        None => Live::Refuse,
+    };
+    down.record.groups()?; // a record that names another pod's groups is a bad one
+    let hierarchies = Hierarchies::detect()?;
+    let members = members(&down.id, down.indexed.as_ref(), down.state.as_ref())?;
+    // An `up` that was killed may have moved processes that had no limit before.
+    for moved in down.indexed.as_ref().map(State::from_json).transpose()?.into_iter().flat_map(|state| state.moved) {
+        place::bring_back(&moved, &hierarchies, &down.id)?;
+    }
+    remove::remove(&remove::open(&members, &hierarchies, &down.id)?, &down.id, live, Talk::from(args.talk))?;
+    let ours = format!("/{}", names::group(&down.id));
+    if down.record.pointer("/linux/cgroupsPath").and_then(Json::as_str) == Some(&ours) {
+        down.record.remove_at(&["linux", "cgroupsPath"]);
+    }
+    if down.record.get("linux").and_then(Json::as_object).is_some_and(serde_json::Map::is_empty) {
+        down.record.remove("linux"); // it was made for the path
+    }
+    Ok(())
+}
+
+/// The groups to look for. The index is believed when it says "about to be made"; a record is not, it must know the inode.
+fn members(id: &Id, indexed: Option<&Json>, state: Option<&Json>) -> Result<Vec<Member>, Error> {
+    let mut found = Vec::new();
+    if let Some(indexed) = indexed.map(State::from_json).transpose()?
+        && indexed.is_of_this_boot()?
+    {
+        found = indexed.members;
+    }
+    if let Some(state) = state.map(State::from_json).transpose()?
+        && state.is_of_this_boot()?
+    {
+        for member in state.members {
+            let known = found.iter().any(|other| other.key == member.key);
+            if member.inode.is_some() {
+                if !found.contains(&member) {
+                    found.push(member);
+                }
+            } else if !known {
+                return Err(Error::Usage(format!("cgset.inodes: none for {} of {id}, and the index knows none", member.key)));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn dry_run(record: &Record) -> Result<String, Error> {
+    let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+    record.groups()?;
+    let hierarchies = Hierarchies::detect()?;
+    let members = members(&id, None, record.get(TOOL))?;
+    let mut lines = String::new();
+    for standing in remove::open(&members, &hierarchies, &id)? {
+        let tree = standing.pod.tree()?;
+        for group in tree.iter().rev() {
+            lines.push_str(&format!("rmdir({})\n", group.path().display()));
+        }
+    }
+    Ok(lines)
+}

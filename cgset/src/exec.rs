@@ -1,0 +1,193 @@
+//! `cgset exec`: puts itself into a group of the pod, then becomes the command.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use record::{Id, Record, names};
+use sys::Call;
+
+use crate::cli::ExecArgs;
+use crate::error::Error;
+use crate::group::Group;
+use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::plan::Plan;
+use crate::state::{EXEC, PAUSE, State};
+use crate::talk::Talk;
+use crate::vocabulary::{self, Machine};
+use crate::{TOOL, make};
+
+/// Status of a failure of our own, as env(1) and chroot(1) have it.
+const OURS: u8 = 125;
+
+/// Runs the verb; returns only when the command does not run.
+pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
+    match enter(args) {
+        Ok(Some(lines)) => crate::print(Ok::<_, Error>(lines)),
+        Ok(None) => {
+            let error = sys::exec(&args.command);
+            record::report(TOOL, &error);
+            ExitCode::from(error.status())
+        }
+        Err(Error::Said) => ExitCode::from(OURS),
+        Err(error) => {
+            record::report(TOOL, error);
+            ExitCode::from(OURS)
+        }
+    }
+}
+
+/// Enters the group; with `--dry-run` returns what would be done instead.
+fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
+    let talk = Talk::from(args.talk);
+    let (name, words) = name_and_limits(&args.words)?;
+    let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::detect())?;
+    let record = match (&args.pod, &args.id) {
+        (Some(_), _) if name.is_none() && !limits.is_empty() => {
+            return Err(Error::Usage("limits are of a named group (cgset exec -P FILE NAME KEY=VALUE -- CMD)".into()));
+        }
+        (Some(pod), _) => record::for_exec(pod)?,
+        (None, Some(id)) => named_pod(id, name.is_none(), words, args)?,
+        (None, None) => return Err(Error::Usage("no pod is named (-P FILE or --id ID)".into())),
+    };
+    let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+    let hierarchies = Hierarchies::detect()?;
+    let pod = Pod::open(&record, &id, &hierarchies)?;
+    // The limits of a pod that was named are on the pod itself, and set by now.
+    let own = if name.is_some() { limits } else { crate::limits::Limits::default() };
+    let child = name.as_deref().unwrap_or(EXEC);
+    let plan = Plan::of_child(format!("{}/{child}", names::group(&id)), &pod.keys(), &own)?;
+    if args.dry_run {
+        return Ok(Some(plan.lines()));
+    }
+    let mut made = Vec::new();
+    let entered = pod.enter(child, name.is_some(), &plan, &mut made, talk);
+    if entered.is_err() {
+        for parent in made {
+            // what this call made, and nobody else is in
+            let _ = parent.remove_child(child);
+        }
+    }
+    entered.map(|()| None)
+}
+
+/// The NAME before the limits, if there is one.
+fn name_and_limits(words: &[String]) -> Result<(Option<Id>, &[String]), Error> {
+    match words.split_first() {
+        Some((name, limits)) if !name.contains('=') => {
+            let id: Id = name.parse().map_err(Error::Usage)?;
+            if [PAUSE, EXEC].contains(&name.as_str()) {
+                return Err(Error::Usage(format!("{name}: is reserved (for the pod's first process, and for commands without NAME)")));
+            }
+            Ok((Some(id), limits))
+        }
+        _ => Ok((None, words)),
+    }
+}
+
+/// The pod's groups, each found to be its own.
+struct Pod<'a> {
+    groups: Vec<(String, &'a Hierarchy, Group)>,
+    name: String,
+}
+
+impl<'a> Pod<'a> {
+    fn open(record: &Record, id: &Id, hierarchies: &'a Hierarchies) -> Result<Self, Error> {
+        record.groups()?; // refuses another pod's
+        let none = || Error::Usage(format!("{id}: the record has no groups (cgset up makes them)"));
+        let state = State::from_json(record.get(TOOL).ok_or_else(none)?)?;
+        let gone = |key: &str| Error::Failed(format!("{id}: its {key} group is gone (cgset down, then cgset up)"));
+        if !state.is_of_this_boot()? {
+            return Err(Error::Failed(format!("{id}: its groups are of an earlier boot (cgset down, then cgset up)")));
+        }
+        let mut groups = Vec::new();
+        for member in &state.members {
+            if member.inode.is_none() {
+                return Err(Error::Usage(format!("cgset.inodes: none for {} of {id}", member.key)));
+            }
+            let hierarchy = member.hierarchy(hierarchies).ok_or_else(|| {
+                Error::Failed(format!("{id}: the {} hierarchy is not mounted here", member.key))
+            })?;
+            let group = member.open(hierarchies, id)?.ok_or_else(|| gone(&member.key))?;
+            groups.push((member.key.clone(), hierarchy, group));
+        }
+        if groups.is_empty() {
+            return Err(none());
+        }
+        Ok(Self { groups, name: names::group(id) })
+    }
+
+    fn keys(&self) -> Vec<(String, &'a Hierarchy)> {
+        self.groups.iter().map(|(key, hierarchy, _)| (key.clone(), *hierarchy)).collect()
+    }
+
+    /// Makes the child where it is missing, sets its limits, enters it. `made` gets the pod's groups in which it was made.
+    fn enter<'b>(
+        &'b self,
+        child: &str,
+        is_named: bool,
+        plan: &Plan<'_>,
+        made: &mut Vec<&'b Group>,
+        talk: Talk,
+    ) -> Result<(), Error> {
+        let mut children = Vec::new();
+        for (key, _, pod) in &self.groups {
+            let missing = pod.child(child)?.is_none();
+            if missing {
+                talk.step(|| format!("mkdir({}/{child})", pod.path().display()));
+            }
+            let group = if is_named { pod.child_or_new(child)? } else { pod.leaf(child)? };
+            if missing {
+                made.push(pod);
+            }
+            group.inherit_cpuset(pod, key)?;
+            children.push(group);
+        }
+        make::write(plan, &children, talk)?;
+        make::note_differences(plan.limits(), &make::read_back(plan, &children, plan.limits())?, talk);
+        // Without NAME any place in the pod is as good; with one, the group or one below it.
+        let stays_in = if is_named { &plan.name } else { &self.name };
+        let now = Membership::of("self")?;
+        for ((_, hierarchy, _), group) in self.groups.iter().zip(&children) {
+            if !now.is_within(hierarchy, stays_in) {
+                talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
+                group.enter()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The record of a pod that is known by name only: from the index. With `may_make` the pod's own limits are `words`, and a
+/// pod that is not there is made, as by `cgset up`; what cgset makes is in the index and goes by `cgset down --id`.
+fn named_pod(id: &Id, may_make: bool, words: &[String], args: &ExecArgs) -> Result<Record, Error> {
+    let path = names::run_dir().join(id.as_ref()).join("record.json");
+    let known = read_index(&path)?;
+    let is_up = known.as_ref().is_some_and(|record| record.get(TOOL).is_some() && record.get("pending").is_none());
+    if let Some(record) = known.filter(|_| is_up && (words.is_empty() || !may_make)) {
+        return Ok(record);
+    }
+    let none = || Error::Failed(format!("{id}: no such pod (cgset up --id {id} makes one)"));
+    if !may_make || args.dry_run {
+        return Err(none());
+    }
+    let mut up = Command::new("/proc/self/exe");
+    up.args(["up", "--id", id]);
+    if is_up {
+        up.arg("-P").arg(&path);
+    }
+    up.args((0..args.talk.verbose).map(|_| "-v")).args(args.talk.quiet.then_some("-q"));
+    up.arg("--").args(words).stdin(Stdio::null()).stdout(Stdio::null());
+    let status = up.status().call(|| format!("exec({TOOL} up --id {id})"))?;
+    if !status.success() {
+        return Err(Error::Said);
+    }
+    read_index(&path)?.ok_or_else(none)
+}
+
+fn read_index(path: &Path) -> Result<Option<Record>, Error> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(Record::parse(&bytes)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(sys::SysError::new(format!("open({})", PathBuf::from(path).display()), error).into()),
+    }
+}

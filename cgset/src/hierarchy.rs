@@ -1,0 +1,339 @@
+//! Which cgroup hierarchies there are, and where: per controller, from /proc/self/mountinfo and /proc/self/cgroup.
+//!
+//! No path is taken for granted: v1, v2 and hybrid, controllers mounted together (cpu,cpuacct), a cgroup
+//! namespace, a container's bind mount and a mount that another one covers are all told apart by what the kernel lists.
+
+use std::path::{Path, PathBuf};
+
+use sys::Call;
+
+use crate::error::Error;
+
+/// Which interface a hierarchy has; cgroups(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// One hierarchy per controller, or per set of controllers.
+    V1,
+    /// The unified hierarchy.
+    V2,
+}
+
+/// One mounted hierarchy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    pub(crate) version: Version,
+    /// As the kernel orders them: `["cpu", "cpuacct"]`.
+    pub(crate) controllers: Vec<String>,
+    /// Where it is mounted.
+    pub(crate) mount: PathBuf,
+    /// What of it is mounted, in the terms of /proc/PID/cgroup: "/", or a container's group.
+    pub(crate) root: String,
+    read_only: bool,
+    device: String,
+}
+
+impl Hierarchy {
+    /// The key under which a record names this hierarchy's group: `cpu,cpuacct`.
+    pub(crate) fn key(&self) -> String {
+        self.controllers.join(",")
+    }
+
+    /// The path that /proc/PID/cgroup shows for `group` (`pod-foo/app`), a path below the mount.
+    pub(crate) fn proc_path(&self, group: &str) -> String {
+        format!("{}/{group}", self.root.trim_end_matches('/'))
+    }
+}
+
+/// Every hierarchy that can be used from here.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Hierarchies {
+    list: Vec<Hierarchy>,
+}
+
+impl Hierarchies {
+    /// Of this process.
+    pub(crate) fn detect() -> Result<Self, Error> {
+        let read = |path: &str| std::fs::read(path).call(|| format!("open({path})"));
+        let mountinfo = read("/proc/self/mountinfo")?;
+        let own = read("/proc/self/cgroup")?;
+        Ok(Self::parse(&String::from_utf8_lossy(&mountinfo), &String::from_utf8_lossy(&own), |mount| {
+            std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
+        }))
+    }
+
+    /// From the two files' text; `v2_controllers` reads `cgroup.controllers` of a v2 mount.
+    pub(crate) fn parse(mountinfo: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> Self {
+        let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+        let v1_controllers: Vec<&str> = own.lines().flat_map(v1_controllers_of).collect();
+        let mut found: Vec<Hierarchy> = Vec::new();
+        for mount in mounts.iter().filter(|mount| mount.is_cgroup() && mount.is_visible(&mounts)) {
+            let (version, controllers) = match mount.fstype {
+                "cgroup" => (Version::V1, mount.options_among(&v1_controllers)),
+                _ => (Version::V2, words(&v2_controllers(&mount.point))),
+            };
+            if controllers.is_empty() {
+                continue; // name=systemd, or a v2 tree whose controllers are all on v1
+            }
+            let hierarchy = Hierarchy {
+                version,
+                controllers,
+                mount: mount.point.clone(),
+                root: mount.root.clone(),
+                read_only: mount.read_only,
+                device: mount.device.to_owned(),
+            };
+            match found.iter_mut().find(|other| other.device == hierarchy.device) {
+                Some(other) if better(&hierarchy, other) => *other = hierarchy,
+                Some(_) => {}
+                None => found.push(hierarchy),
+            }
+        }
+        Self { list: found }
+    }
+
+    /// The hierarchy that has `controller` (as this kernel calls it there: `blkio` on v1, `io` on v2).
+    pub(crate) fn of(&self, controller: &str) -> Option<&Hierarchy> {
+        self.list.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+    }
+
+    /// The unified hierarchy, if it has controllers here.
+    pub(crate) fn unified(&self) -> Option<&Hierarchy> {
+        self.list.iter().find(|hierarchy| hierarchy.version == Version::V2)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
+        self.list.iter()
+    }
+}
+
+/// Of two mounts of one hierarchy: writable before read-only, the whole before a part, the shorter path.
+fn better(new: &Hierarchy, old: &Hierarchy) -> bool {
+    let rank = |h: &Hierarchy| (h.read_only, h.root != "/", h.root.len(), h.mount.as_os_str().len());
+    rank(new) < rank(old)
+}
+
+/// In which group a process is, by its /proc/PID/cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Membership(String);
+
+impl Membership {
+    pub(crate) fn parse(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Of process `pid` (or `self`). `ENOENT`: there is none.
+    pub(crate) fn of(pid: impl std::fmt::Display) -> Result<Self, Error> {
+        let path = format!("/proc/{pid}/cgroup");
+        let text = std::fs::read(&path).call(|| format!("open({path})"))?;
+        Ok(Self::parse(&String::from_utf8_lossy(&text)))
+    }
+
+    /// The group in `hierarchy`, as /proc/PID/cgroup shows it.
+    pub(crate) fn group_in(&self, hierarchy: &Hierarchy) -> Option<&str> {
+        self.0.lines().find_map(|line| {
+            let (number, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(':')?;
+            let matches = match hierarchy.version {
+                Version::V1 => controllers.split(',').any(|name| name == hierarchy.controllers[0]),
+                Version::V2 => number == "0" && controllers.is_empty(),
+            };
+            matches.then_some(path)
+        })
+    }
+
+    /// Whether the process is in `group` (a path below the mount) or below it.
+    pub(crate) fn is_within(&self, hierarchy: &Hierarchy, group: &str) -> bool {
+        let wanted = hierarchy.proc_path(group);
+        let inside = |path: &str| path.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        self.group_in(hierarchy).is_some_and(inside)
+    }
+}
+
+/// One line of /proc/PID/mountinfo; proc_pid_mountinfo(5).
+struct Mount<'a> {
+    id: &'a str,
+    parent: &'a str,
+    device: &'a str,
+    root: String,
+    point: PathBuf,
+    read_only: bool,
+    fstype: &'a str,
+    super_options: &'a str,
+}
+
+impl<'a> Mount<'a> {
+    fn parse(line: &'a str) -> Option<Self> {
+        let (mount, filesystem) = line.split_once(" - ")?;
+        let mut mount = mount.split(' ');
+        let mut filesystem = filesystem.split(' ');
+        let (id, parent, device) = (mount.next()?, mount.next()?, mount.next()?);
+        let (root, point) = (unescape(mount.next()?), unescape(mount.next()?));
+        let options = mount.next()?;
+        let (fstype, _source, super_options) = (filesystem.next()?, filesystem.next()?, filesystem.next()?);
+        let read_only = [options, super_options].iter().any(|list| list.split(',').any(|option| option == "ro"));
+        Some(Self { id, parent, device, root, point: point.into(), read_only, fstype, super_options })
+    }
+
+    fn is_cgroup(&self) -> bool {
+        matches!(self.fstype, "cgroup" | "cgroup2")
+    }
+
+    fn options_among(&self, known: &[&str]) -> Vec<String> {
+        let options = self.super_options.split(',').filter(|option| known.contains(option));
+        options.map(str::to_owned).collect()
+    }
+
+    /// Whether its path leads to it: no other mount lies over it or over a directory on the way.
+    fn is_visible(&self, all: &[Mount<'_>]) -> bool {
+        let chain: Vec<&str> = self.chain(all).map(|link| link.id).collect();
+        !all.iter().any(|other| {
+            chain.contains(&other.parent) && !chain.contains(&other.id) && self.point.starts_with(&other.point)
+        })
+    }
+
+    /// This mount and those it is mounted on.
+    fn chain<'b>(&'b self, all: &'b [Mount<'a>]) -> impl Iterator<Item = &'b Mount<'a>> {
+        std::iter::successors(Some(self), |link| {
+            all.iter().find(|other| other.id == link.parent && other.id != link.id)
+        })
+        .take(all.len())
+    }
+}
+
+/// The controllers of one line of /proc/self/cgroup that are on v1; a named hierarchy has none.
+fn v1_controllers_of(line: &str) -> impl Iterator<Item = &str> {
+    let controllers = line.split(':').nth(1).unwrap_or_default();
+    controllers.split(',').filter(|name| !name.is_empty() && !name.starts_with("name="))
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Blank, tab, newline and backslash stand as `\040` and so on in mountinfo.
+fn unescape(field: &str) -> String {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+        match (first, tail.get(..3).and_then(octal)) {
+            (b'\\', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
+32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+35 31 0:32 / /sys/fs/cgroup/memory rw,nosuid shared:9 - cgroup cgroup rw,memory
+40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
+";
+    const HYBRID_OWN: &str = "4:memory:/user.slice\n3:cpu,cpuacct:/\n2:pids:/\n1:name=systemd:/\n0::/\n";
+
+    fn parse(mountinfo: &str, own: &str, v2: &str) -> Hierarchies {
+        Hierarchies::parse(mountinfo, own, |_| v2.to_owned())
+    }
+
+    fn mount_of<'a>(found: &'a Hierarchies, controller: &str) -> Option<&'a str> {
+        found.of(controller).and_then(|hierarchy| hierarchy.mount.to_str())
+    }
+
+    #[test]
+    fn hybrid_is_told_apart_per_controller() {
+        let found = parse(HYBRID, HYBRID_OWN, "hugetlb rdma\n");
+        assert_eq!(mount_of(&found, "cpu"), Some("/sys/fs/cgroup/cpu,cpuacct"));
+        assert_eq!(found.of("cpuacct"), found.of("cpu"));
+        assert_eq!(found.of("cpu").unwrap().key(), "cpu,cpuacct");
+        assert_eq!(found.of("memory").unwrap().version, Version::V1);
+        assert_eq!(found.of("hugetlb").unwrap().version, Version::V2);
+        // pids has a hierarchy that is mounted elsewhere, not here
+        assert_eq!(found.of("pids"), None);
+        assert_eq!(found.iter().count(), 3);
+    }
+
+    #[test]
+    fn a_pure_v2_machine_has_one_hierarchy() {
+        let text = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
+        let found = parse(text, "0::/user.slice/x.scope\n", "cpuset cpu io memory pids\n");
+        assert_eq!(mount_of(&found, "memory"), Some("/sys/fs/cgroup"));
+        assert_eq!(found.unified().unwrap().key(), "cpuset,cpu,io,memory,pids");
+        assert_eq!(found.of("cpuacct"), None);
+    }
+
+    #[test]
+    fn the_mount_point_may_be_anywhere_and_have_blanks() {
+        let text = "9 1 0:32 / /tmp/my\\040groups rw - cgroup none rw,memory\n";
+        let found = parse(text, "4:memory:/\n", "");
+        assert_eq!(mount_of(&found, "memory"), Some("/tmp/my groups"));
+    }
+
+    #[test]
+    fn a_covered_mount_is_not_used() {
+        let covered = format!("{HYBRID}50 41 0:50 / /sys/fs/cgroup/unified rw - tmpfs none rw\n");
+        let found = parse(&covered, HYBRID_OWN, "hugetlb\n");
+        assert_eq!(found.of("hugetlb"), None);
+        assert!(found.of("memory").is_some());
+        // a mount over the directory that holds all of them
+        let hidden = format!("{HYBRID}50 31 0:50 / /sys/fs/cgroup rw - tmpfs none rw\n");
+        assert_eq!(parse(&hidden, HYBRID_OWN, "hugetlb\n").iter().count(), 0);
+        // and one further up
+        let hidden = format!("23 1 0:22 / /sys rw - sysfs sysfs rw\n{HYBRID}50 23 0:50 / /sys/fs rw - tmpfs none rw\n");
+        assert_eq!(parse(&hidden, HYBRID_OWN, "hugetlb\n").iter().count(), 0);
+        // a mount somewhere else covers nothing
+        let beside = format!("{HYBRID}50 31 0:50 / /sys/fs/cgroup/unified2 rw - tmpfs none rw\n");
+        assert_eq!(parse(&beside, HYBRID_OWN, "hugetlb\n").iter().count(), 3);
+    }
+
+    #[test]
+    fn of_two_mounts_the_writable_whole_one_is_taken() {
+        let text = "\
+1 0 0:32 / /ro ro - cgroup cgroup rw,memory
+2 0 0:32 /docker/abc /part rw - cgroup cgroup rw,memory
+3 0 0:32 / /a/longer/whole rw - cgroup cgroup rw,memory
+4 0 0:32 / /whole rw - cgroup cgroup rw,memory
+";
+        assert_eq!(mount_of(&parse(text, "4:memory:/\n", ""), "memory"), Some("/whole"));
+    }
+
+    #[test]
+    fn a_containers_part_of_a_hierarchy_keeps_the_kernels_path() {
+        let text = "2 0 0:32 /docker/abc /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
+        let found = parse(text, "4:memory:/docker/abc\n", "");
+        let memory = found.of("memory").unwrap();
+        assert_eq!(memory.proc_path("pod-foo/app"), "/docker/abc/pod-foo/app");
+        let inside = Membership::parse("4:memory:/docker/abc/pod-foo/app/x\n");
+        assert!(inside.is_within(memory, "pod-foo") && inside.is_within(memory, "pod-foo/app"));
+        assert!(!inside.is_within(memory, "pod-foo/ap") && !inside.is_within(memory, "pod-bar"));
+        assert!(!Membership::parse("4:memory:/docker/abc\n").is_within(memory, "pod-foo"));
+    }
+
+    #[test]
+    fn membership_is_read_per_hierarchy() {
+        let found = parse(HYBRID, HYBRID_OWN, "hugetlb\n");
+        let own = Membership::parse("4:memory:/a:b\n3:cpu,cpuacct:/c\n0::/u\n");
+        assert_eq!(own.group_in(found.of("memory").unwrap()), Some("/a:b"));
+        assert_eq!(own.group_in(found.of("cpuacct").unwrap()), Some("/c"));
+        assert_eq!(own.group_in(found.of("hugetlb").unwrap()), Some("/u"));
+    }
+
+    #[test]
+    fn lines_that_are_none_are_passed_over() {
+        let found = parse("\nnonsense\n1 2 3\n1 2 0:1 / /x rw - cgroup\n", "x\n:\n::\n", "memory");
+        assert_eq!(found.iter().count(), 0);
+        assert_eq!(unescape("a\\04"), "a\\04");
+        assert_eq!(unescape("a\\"), "a\\");
+    }
+}

@@ -1,0 +1,117 @@
+//! Ending every process of a pod, those that fork faster than they are killed included.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use serde_json::Value as Json;
+
+use crate::error::Error;
+use crate::group::Group;
+use crate::hierarchy::Membership;
+use crate::remove::{Standing, processes, wait_for};
+use crate::talk::Talk;
+use crate::version::{File, scalar};
+
+/// Within this they are dead, or it is an error: one in uninterruptible sleep may take for ever.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Kills all, waits until all are gone.
+///
+/// `cgroup.kill` (Linux 5.14) where a group is on v2. Where there is a pids controller nothing can fork any more
+/// while we do it. A v1 freezer would only keep the dying from dying: everything is thawed.
+pub(crate) fn kill(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    if processes(standing)?.contains(&own) {
+        return Err(Error::Failed("--kill: cgset itself is in the group (call it from outside)".into()));
+    }
+    let stops = stop_forks(standing, talk)?;
+    let answer = kill_all(standing, talk);
+    if answer.is_err() {
+        // Those that live on are to have the limit they had.
+        for (group, limit) in stops {
+            group.write(&File::new("pids.max", limit))?;
+        }
+    }
+    answer
+}
+
+fn kill_all(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        for group in standing.iter().map(|standing| &standing.pod) {
+            if group.has("cgroup.kill") {
+                talk.step(|| format!("write({}/cgroup.kill, 1)", group.path().display()));
+                group.write(&File::new("cgroup.kill", "1".into()))?;
+            }
+        }
+        let left = processes(standing)?;
+        let Some(first) = left.first() else { return Ok(()) };
+        for &pid in &left {
+            end(pid, standing, talk)?;
+        }
+        thaw(standing)?;
+        if Instant::now() > until {
+            let list: Vec<String> = left.iter().map(ToString::to_string).collect();
+            return Err(Error::Failed(format!(
+                "--kill: still there after {} s: {} (in uninterruptible sleep, or of another pid namespace)",
+                PATIENCE.as_secs(),
+                list.join(", ")
+            )));
+        }
+        wait_for(*first);
+    }
+}
+
+/// SIGKILL to `pid`, if the number still means a process of the pod.
+fn end(pid: i32, standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
+    let pidfd = match sys::pidfd_open(pid) {
+        Ok(pidfd) => pidfd,
+        Err(error) if error.errno == Errno::ESRCH => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    // Held by the descriptor, then asked: what is killed is what was asked about.
+    let is_ours = Membership::of(pid).is_ok_and(|now| {
+        standing.iter().any(|standing| {
+            let name = standing.pod.path().file_name().unwrap_or_default();
+            now.is_within(standing.hierarchy, &name.to_string_lossy())
+        })
+    });
+    if !is_ours {
+        return Ok(());
+    }
+    talk.step(|| format!("pidfd_send_signal({pid}, SIGKILL)"));
+    match sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
+        Err(error) if error.errno == Errno::ESRCH => Ok(()),
+        answer => Ok(answer?),
+    }
+}
+
+/// `pids.max` 0 in the pod's groups that have one: fork(2) fails. Returns what it was.
+fn stop_forks<'a>(standing: &'a [Standing<'_>], talk: Talk) -> Result<Vec<(&'a Group, String)>, Error> {
+    let mut stopped = Vec::new();
+    for group in standing.iter().map(|standing| &standing.pod).filter(|group| group.has("pids.max")) {
+        let limit = match scalar(&group.read("pids.max")?) {
+            Json::String(text) => text,
+            number => number.to_string(),
+        };
+        talk.step(|| format!("write({}/pids.max, 0)", group.path().display()));
+        group.write(&File::new("pids.max", "0".into()))?;
+        stopped.push((group, limit));
+    }
+    Ok(stopped)
+}
+
+/// A frozen process does not die on v1; one in a frozen group of its own below neither.
+fn thaw(standing: &[Standing<'_>]) -> Result<(), Error> {
+    for standing in standing.iter().filter(|standing| standing.pod.has("freezer.state")) {
+        let Some(pod) = standing.pod.descendant("")? else { continue };
+        for group in pod.tree()? {
+            match group.write(&File::new("freezer.state", "THAWED".into())) {
+                Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENODEV) => {}
+                answer => answer?,
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! Creates, limits, joins and removes the control groups of a pod.
+
+mod cli;
+mod down;
+mod error;
+mod exec;
+mod group;
+mod hierarchy;
+mod kill;
+mod limits;
+mod make;
+mod oci;
+mod place;
+mod plan;
+mod remove;
+mod show;
+mod state;
+mod talk;
+mod units;
+mod up;
+mod v1;
+mod v2;
+mod version;
+mod vocabulary;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use record::Failure;
+
+/// The name in errors, and the key in the record.
+const TOOL: &str = "cgset";
+
+fn main() -> ExitCode {
+    let cli: cli::Cli = match record::parse_cli(TOOL) {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    match &cli.verb {
+        cli::Verb::Up(args) => up::up(args),
+        cli::Verb::Exec(args) => exec::exec(args),
+        cli::Verb::Show(args) => show::show(args),
+        cli::Verb::Down(args) => down::down(args),
+    }
+}
+
+/// Text for stdout, or the error that there is instead.
+fn print<E: Failure>(answer: Result<String, E>) -> ExitCode {
+    match answer {
+        Ok(text) => match std::io::stdout().lock().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        },
+        Err(error) => {
+            record::report(TOOL, &error);
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Making groups and setting limits, as a plan says; and reading back what the kernel made of them.
+
+use nix::errno::Errno;
+use serde_json::{Map, Value as Json};
+use sys::SysError;
+
+use crate::error::Error;
+use crate::group::Group;
+use crate::hierarchy::Version;
+use crate::limits::{Limits, Value};
+use crate::plan::Plan;
+use crate::talk::Talk;
+use crate::units::{self, Amount};
+use crate::version::File;
+
+/// Writes the plan's files, one group after the other. `groups` are in the plan's order.
+///
+/// That all of them are there is known before the first is written.
+pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(), Error> {
+    let all = || plan.groups.iter().zip(groups).flat_map(|(planned, group)| planned.files.iter().map(move |file| (group, file)));
+    for (group, file) in all() {
+        if !group.has(&file.name) {
+            group.write(file)?; // says which and why
+        }
+    }
+    for (planned, group) in plan.groups.iter().zip(groups) {
+        let mut files = planned.files.iter().peekable();
+        while let Some(file) = files.next() {
+            let answer = write_one(group, file, talk);
+            match (answer, files.peek()) {
+                (Err(Error::Sys(error)), Some(next)) if error.errno == Errno::EINVAL && are_bound(file, next) => {
+                    // Each of the two must fit the other at every moment, so one of the two orders goes.
+                    write_one(group, next, talk)?;
+                    write_one(group, file, talk)?;
+                    files.next();
+                }
+                (answer, _) => answer?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_one(group: &Group, file: &File, talk: Talk) -> Result<(), Error> {
+    talk.step(|| format!("write({}/{}, {})", group.path().display(), file.name, file.text));
+    // v1 refuses a limit below what is used; v2 would call the OOM killer, if there is anything to kill.
+    if file.name == "memory.max" && group.read("cgroup.events")?.contains("populated 1") {
+        let used = group.read("memory.current")?;
+        if units::number(used.trim()).map(Amount::Exactly) > units::count(&file.text) {
+            let call = format!("write({}/{}, {})", group.path().display(), file.name, file.text);
+            return Err(SysError::new(call, Errno::EBUSY).hint("the group uses more than that").into());
+        }
+    }
+    Ok(group.write(file)?)
+}
+
+/// Pairs of v1 of which one bounds the other.
+fn are_bound(first: &File, second: &File) -> bool {
+    matches!(
+        (first.name.as_str(), second.name.as_str()),
+        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") | ("cpu.cfs_period_us", "cpu.cfs_quota_us")
+    )
+}
+
+/// What the kernel has now for each of `limits`.
+pub(crate) fn read_back(plan: &Plan<'_>, groups: &[Group], limits: &Limits) -> Result<Map<String, Json>, Error> {
+    let mut effective = Map::new();
+    for (name, value) in limits.iter() {
+        let planned = plan.group_of(name)?;
+        let at = plan.groups.iter().position(|group| std::ptr::eq(group, planned));
+        let Some(group) = at.and_then(|at| groups.get(at)) else { continue };
+        if group.is_write_only(name) {
+            continue; // devices.allow
+        }
+        let read = |file: &str| group.read(file).map_err(Error::from);
+        effective.extend(planned.hierarchy.version.effective(name, value, &read)?);
+    }
+    Ok(effective)
+}
+
+/// Says where the kernel made something else of a number than the page it rounds down to.
+pub(crate) fn note_differences(limits: &Limits, effective: &Map<String, Json>, talk: Talk) {
+    for (name, value) in limits.iter() {
+        let Value::Amount(Amount::Exactly(asked)) = value else { continue };
+        let Some(made) = effective.get(name) else { continue };
+        let is_close = made.as_u64().is_some_and(|made| (made > 0 || *asked == 0) && asked.abs_diff(made) < 4096);
+        // more than there can be is no limit
+        if !is_close && !(made == "max" && *asked >= 1 << 62) {
+            talk.note(format_args!("{name}={asked}: the kernel made it {}", plain(made)));
+        }
+    }
+}
+
+/// A JSON value without quotes.
+pub(crate) fn plain(value: &Json) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The v2 controllers that the group above has to give before a group can have them; nothing on v1.
+pub(crate) fn enable(parent: &Group, version: Version, key: &str, talk: Talk) -> Result<(), Error> {
+    if version == Version::V2 {
+        talk.step(|| format!("write({}/cgroup.subtree_control, {key})", parent.path().display()));
+    }
+    parent.enable(key)
+}

@@ -1,0 +1,290 @@
+//! What will be made and written, as data: which groups in which hierarchies, which files in which order.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value as Json};
+
+use crate::error::Error;
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::limits::{Limits, Value};
+use crate::version::{File, home};
+
+/// The controllers a pod always has a group of, where they are mounted: so that its use can be shown, and
+/// limits be given to its containers later.
+const ALWAYS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+
+/// A group in one hierarchy and what is written into it.
+#[derive(Debug, Clone)]
+pub(crate) struct GroupPlan<'a> {
+    pub(crate) hierarchy: &'a Hierarchy,
+    /// The controllers by which a record names the group: `cpu,cpuacct`.
+    pub(crate) key: String,
+    pub(crate) files: Vec<File>,
+}
+
+/// One group per hierarchy, all of one name.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan<'a> {
+    /// Path of the group below each mount: `pod-foo`, `pod-foo/app`.
+    pub(crate) name: String,
+    pub(crate) groups: Vec<GroupPlan<'a>>,
+    limits: &'a Limits,
+}
+
+impl<'a> Plan<'a> {
+    /// Of a pod: the hierarchies it always has, and those that its limits need.
+    pub(crate) fn of_pod(name: String, hierarchies: &'a Hierarchies, limits: &'a Limits) -> Result<Self, Error> {
+        let mut needed: Vec<(&Hierarchy, Vec<&str>)> = Vec::new();
+        let mut need = |hierarchy: &'a Hierarchy, controller: &'a str| {
+            match needed.iter_mut().find(|(other, _)| *other == hierarchy) {
+                Some((_, controllers)) => controllers.push(controller),
+                None => needed.push((hierarchy, vec![controller])),
+            }
+        };
+        for controller in ALWAYS {
+            if let Some(hierarchy) = hierarchies.of(controller) {
+                need(hierarchy, controller);
+            }
+        }
+        for (name, _) in limits.iter() {
+            let hierarchy = home(hierarchies, name)?;
+            need(hierarchy, hierarchy.version.controller(name));
+        }
+        if needed.is_empty() {
+            return Err(Error::Failed(no_hierarchy(hierarchies)));
+        }
+        let groups = needed.into_iter().map(|(hierarchy, controllers)| {
+            let key = match hierarchy.version {
+                Version::V1 => hierarchy.key(),
+                Version::V2 => enabled(hierarchy, &controllers),
+            };
+            GroupPlan { hierarchy, key, files: Vec::new() }
+        });
+        Self { name, groups: groups.collect(), limits }.with_files()
+    }
+
+    /// Of a child of a pod that has `groups`, by key: it has the same, and only limits that go there.
+    pub(crate) fn of_child(name: String, groups: &[(String, &'a Hierarchy)], limits: &'a Limits) -> Result<Self, Error> {
+        let groups = groups.iter().map(|(key, hierarchy)| GroupPlan { hierarchy, key: key.clone(), files: Vec::new() });
+        Self { name, groups: groups.collect(), limits }.with_files()
+    }
+
+    /// Translates the limits into files of their groups.
+    fn with_files(mut self) -> Result<Self, Error> {
+        for (name, value) in in_order(self.limits) {
+            let version = self.group_of(name)?.hierarchy.version;
+            let files = version.files(name, value, self.limits)?;
+            let at = self.place_of(name);
+            if let Some(group) = at.and_then(|at| self.groups.get_mut(at)) {
+                group.files.extend(files);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The group that has the file of `name`.
+    pub(crate) fn group_of(&self, name: &str) -> Result<&GroupPlan<'a>, Error> {
+        self.place_of(name).and_then(|at| self.groups.get(at)).ok_or_else(|| {
+            let controller = Version::V1.controller(name);
+            Error::Failed(format!("{name}: the pod has no {controller} group (give the pod a limit of it in cgset up)"))
+        })
+    }
+
+    fn place_of(&self, name: &str) -> Option<usize> {
+        let has = |group: &GroupPlan<'_>| {
+            let wanted = group.hierarchy.version.controller(name);
+            group.key.split(',').any(|controller| controller == wanted)
+                || (group.hierarchy.version == Version::V2 && is_core(name))
+        };
+        self.groups.iter().position(has)
+    }
+
+    /// The files and what is written into them, by which two plans are told apart however their limits were spelt.
+    pub(crate) fn written(&self) -> Map<String, Json> {
+        let mut written = Map::new();
+        for file in self.groups.iter().flat_map(|group| &group.files) {
+            match written.get_mut(&file.name) {
+                // one write for each device
+                Some(Json::String(text)) => {
+                    text.push('\n');
+                    text.push_str(&file.text);
+                }
+                _ => drop(written.insert(file.name.clone(), file.text.as_str().into())),
+            }
+        }
+        written
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        self.limits
+    }
+
+    /// Where the group of `plan` is.
+    pub(crate) fn dir(&self, group: &GroupPlan<'_>) -> PathBuf {
+        group.hierarchy.mount.join(&self.name)
+    }
+
+    /// The steps as they are taken, a line each.
+    pub(crate) fn lines(&self) -> String {
+        let mut lines = String::new();
+        for group in &self.groups {
+            let dir = self.dir(group);
+            // a String takes everything
+            let _ = writeln!(lines, "mkdir({})", dir.display());
+            for file in &group.files {
+                let _ = writeln!(lines, "write({}, {})", dir.join(&file.name).display(), file.text);
+            }
+        }
+        lines
+    }
+}
+
+/// Names that a v2 group has whatever its controllers are, or whose v1 controller v2 has no need of.
+fn is_core(name: &str) -> bool {
+    const V1_ONLY: [&str; 6] = ["freezer.", "devices.", "net_cls.", "net_prio.", "cpuacct.", "blkio."];
+    name.starts_with("cgroup.") || V1_ONLY.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A limit of swap is counted with that of memory: it comes after it. Freezing comes last of all.
+fn in_order(limits: &Limits) -> impl Iterator<Item = (&str, &Value)> {
+    let rank = |name: &str| match name {
+        "memory.swap.max" | "cpu.max.burst" => 1,
+        "cgroup.freeze" => 2,
+        _ => 0,
+    };
+    (0..3).flat_map(move |wanted| limits.iter().filter(move |(name, _)| rank(name) == wanted))
+}
+
+/// The controllers that are needed, each once, as the kernel orders them.
+fn enabled(hierarchy: &Hierarchy, needed: &[&str]) -> String {
+    let names = hierarchy.controllers.iter().map(String::as_str).filter(|name| needed.contains(name));
+    names.collect::<Vec<_>>().join(",")
+}
+
+fn no_hierarchy(hierarchies: &Hierarchies) -> String {
+    match hierarchies.iter().next() {
+        None => "no cgroup hierarchy with controllers is mounted here (mount -t cgroup2 none /sys/fs/cgroup)".into(),
+        Some(_) => "none of memory, cpu, cpuacct and pids is mounted here".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::{Machine, parse_all};
+
+    const V1: &str = "\
+1 0 0:1 / /c/cpu rw - cgroup c rw,cpu,cpuacct
+2 0 0:2 / /c/memory rw - cgroup c rw,memory
+3 0 0:3 / /c/pids rw - cgroup c rw,pids
+4 0 0:4 / /c/cpuset rw - cgroup c rw,cpuset
+5 0 0:5 / /c/unified rw - cgroup2 c rw
+";
+    const OWN: &str = "5:pids:/\n4:memory:/\n3:cpuset:/\n1:cpu,cpuacct:/\n0::/\n";
+
+    fn hybrid() -> Hierarchies {
+        Hierarchies::parse(V1, OWN, |_| "hugetlb rdma".into())
+    }
+
+    fn unified() -> Hierarchies {
+        Hierarchies::parse("1 0 0:1 / /cg rw - cgroup2 c rw\n", "0::/\n", |_| "cpuset cpu io memory pids".into())
+    }
+
+    fn limits(words: &[&str]) -> Limits {
+        parse_all(words.iter().copied(), &Machine { memory_total: 1 << 30 }).unwrap()
+    }
+
+    fn lines(hierarchies: &Hierarchies, words: &[&str]) -> String {
+        match Plan::of_pod("pod-foo".into(), hierarchies, &limits(words)) {
+            Ok(plan) => plan.lines(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_pod_has_a_group_of_each_controller_it_may_need_later() {
+        assert_eq!(
+            lines(&hybrid(), &["memory.swap.max=1M", "memory.max=1M"]),
+            "mkdir(/c/memory/pod-foo)\n\
+             write(/c/memory/pod-foo/memory.limit_in_bytes, 1048576)\n\
+             write(/c/memory/pod-foo/memory.memsw.limit_in_bytes, 2097152)\n\
+             mkdir(/c/cpu/pod-foo)\n\
+             mkdir(/c/pids/pod-foo)\n"
+        );
+    }
+
+    #[test]
+    fn each_limit_goes_to_its_own_hierarchy() {
+        assert_eq!(
+            lines(&hybrid(), &["hugetlb.2MB.max=2M", "cpuset.cpus=0", "cpu.weight=100"]),
+            "mkdir(/c/memory/pod-foo)\n\
+             mkdir(/c/cpu/pod-foo)\n\
+             write(/c/cpu/pod-foo/cpu.shares, 1024)\n\
+             mkdir(/c/pids/pod-foo)\n\
+             mkdir(/c/unified/pod-foo)\n\
+             write(/c/unified/pod-foo/hugetlb.2MB.max, 2097152)\n\
+             mkdir(/c/cpuset/pod-foo)\n\
+             write(/c/cpuset/pod-foo/cpuset.cpus, 0)\n"
+        );
+    }
+
+    #[test]
+    fn the_same_limits_in_other_words_are_the_same_plan() {
+        for hierarchies in [hybrid(), unified()] {
+            let written = |words: &[&str]| Plan::of_pod("p".into(), &hierarchies, &limits(words)).unwrap().written();
+            let first = written(&["memory.max=1M", "memory.swap.max=1M", "cpu.weight=100", "cpu.max=0.5"]);
+            let other = ["memory.limit_in_bytes=1024K", "memory.memsw.limit_in_bytes=2M", "cpu.shares=1024", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"];
+            assert_eq!(first, written(&other));
+            assert_ne!(first, written(&["memory.max=1M"]));
+        }
+        let two = limits(&["io.max=8:0 rbps=1", "io.max=8:16 rbps=2"]);
+        let unified = unified();
+        assert_eq!(Plan::of_pod("p".into(), &unified, &two).unwrap().written()["io.max"], "8:0 rbps=1\n8:16 rbps=2");
+    }
+
+    #[test]
+    fn on_v2_all_of_it_is_one_group() {
+        let (hierarchies, limits) = (unified(), limits(&["memory.limit_in_bytes=1M", "pids.max=5", "cgroup.freeze=0"]));
+        let plan = Plan::of_pod("pod-foo".into(), &hierarchies, &limits).unwrap();
+        assert_eq!(plan.groups[0].key, "cpu,memory,pids");
+        assert_eq!(
+            plan.lines(),
+            "mkdir(/cg/pod-foo)\nwrite(/cg/pod-foo/memory.max, 1048576)\nwrite(/cg/pod-foo/pids.max, 5)\n\
+             write(/cg/pod-foo/cgroup.freeze, 0)\n"
+        );
+    }
+
+    #[test]
+    fn a_controller_that_is_not_there_is_named() {
+        assert_eq!(
+            lines(&hybrid(), &["io.max=8:0 rbps=1"]),
+            "io.max: the io controller is not mounted here (see /proc/self/mountinfo)"
+        );
+        assert_eq!(
+            lines(&unified(), &["blkio.leaf_weight=5"]),
+            "blkio.leaf_weight: cgroup v2 has no such limit (use io.max or io.weight)"
+        );
+        assert_eq!(
+            lines(&hybrid(), &["net_cls.classid=1"]),
+            "net_cls.classid: the net_cls controller is not mounted here (see /proc/self/mountinfo)"
+        );
+        assert_eq!(
+            lines(&Hierarchies::default(), &[]),
+            "no cgroup hierarchy with controllers is mounted here (mount -t cgroup2 none /sys/fs/cgroup)"
+        );
+    }
+
+    #[test]
+    fn a_child_has_the_groups_of_its_pod_and_no_others() {
+        let (hierarchies, limits) = (hybrid(), limits(&["cpuset.cpus=0"]));
+        let groups = [("memory".to_owned(), hierarchies.of("memory").unwrap())];
+        let refused = Plan::of_child("pod-foo/app".into(), &groups, &limits).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "cpuset.cpus: the pod has no cpuset group (give the pod a limit of it in cgset up)"
+        );
+        let none = Limits::default();
+        assert_eq!(Plan::of_child("pod-foo/app".into(), &groups, &none).unwrap().lines(), "mkdir(/c/memory/pod-foo/app)\n");
+    }
+}

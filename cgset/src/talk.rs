@@ -1,0 +1,35 @@
+//! What is said on stderr beside errors.
+
+use std::fmt::Display;
+
+use crate::TOOL;
+use crate::cli;
+
+/// How much the user wants to hear.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Talk {
+    steps: bool,
+    quiet: bool,
+}
+
+impl From<cli::Talk> for Talk {
+    fn from(asked: cli::Talk) -> Self {
+        Self { steps: asked.verbose > 0 && !asked.quiet, quiet: asked.quiet }
+    }
+}
+
+impl Talk {
+    /// A step, as it is done; with `-v`.
+    pub(crate) fn step(self, line: impl FnOnce() -> String) {
+        if self.steps {
+            record::report(TOOL, line());
+        }
+    }
+
+    /// Something the user did not expect and should know; not with `-q`.
+    pub(crate) fn note(self, line: impl Display) {
+        if !self.quiet {
+            record::report(TOOL, line);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! `cgset up`: the pod's groups, their limits, and the processes that are there already.
+
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use record::{Id, ProcessId, Record, Up, names};
+use serde_json::Value as Json;
+
+use crate::cli::UpArgs;
+use crate::error::Error;
+use crate::group::Group;
+use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::limits::Limits;
+use crate::place::{self, Target};
+use crate::plan::Plan;
+use crate::state::{EXEC, Member, Moved, PAUSE, State};
+use crate::talk::Talk;
+use crate::vocabulary::{self, Machine};
+use crate::{TOOL, make, oci, remove};
+
+/// Runs the verb.
+pub(crate) fn up(args: &UpArgs) -> ExitCode {
+    if args.dry_run {
+        return dry_run(args);
+    }
+    record::up(TOOL, &args.source, |up| work(up, args), undo)
+}
+
+fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
+    let talk = Talk::from(args.talk);
+    let hierarchies = Hierarchies::detect()?;
+    let wanted = Wanted::new(up.record(), &args.limits)?;
+    let plan = Plan::of_pod(names::group(up.id()), &hierarchies, &wanted.all)?;
+    let newcomers = Newcomers::find(up.record(), &args.pid)?;
+    for key in &wanted.ignored {
+        talk.note(format_args!("linux.resources.{key}: passed on, not applied"));
+    }
+    let made = match up.state().map(State::from_json).transpose()? {
+        Some(state) if is_there(&state, &hierarchies, up.id())? => {
+            verify(&state, &plan, up.id())?;
+            state
+        }
+        _ => create(up, &plan, &newcomers, talk)?,
+    };
+    newcomers.place(&plan, talk)?;
+    oci::write(up.record_mut(), &wanted.typed, &wanted.all)?;
+    let path = format!("/{}", plan.name);
+    up.record_mut().set_at(&["linux", "cgroupsPath"], path.into())?;
+    Ok(State { moved: Vec::new(), ..made }.to_json())
+}
+
+/// The limits: those of the record, and over them those that were typed.
+struct Wanted {
+    typed: Limits,
+    all: Limits,
+    ignored: Vec<String>,
+}
+
+impl Wanted {
+    fn new(record: &Record, words: &[String]) -> Result<Self, Error> {
+        let machine = Machine::detect();
+        let typed = vocabulary::parse_all(words.iter().map(String::as_str), &machine)?;
+        let resources = oci::read(record, &machine)?;
+        let mut all = resources.limits;
+        all.extend(typed.clone());
+        Ok(Self { typed, all, ignored: resources.ignored })
+    }
+}
+
+/// Makes the groups, with their write-ahead.
+fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Result<State, Error> {
+    let mounts: Vec<Group> = plan.groups.iter().map(|group| Group::mounted(group.hierarchy)).collect::<Result<_, _>>()?;
+    for mount in &mounts {
+        if mount.child(&plan.name)?.is_some() {
+            return Err(Error::Failed(format!(
+                "mkdir({}): File exists (no pod {} is known, so cgset did not make it)",
+                mount.path().join(&plan.name).display(),
+                up.id()
+            )));
+        }
+    }
+    let mut state = State {
+        members: plan.groups.iter().map(|group| Member::new(&group.key, &plan.dir(group), None)).collect(),
+        boot_id: record::boot_id()?,
+        moved: newcomers.origins(plan)?,
+        ..State::default()
+    };
+    up.intend(&state.to_json())?;
+    let groups = make_groups(up, plan, &mounts, &mut state, talk)?;
+    // By now each has its inode: from here on nothing is removed by its name alone.
+    up.intend(&state.to_json())?;
+    for ((group, mount), planned) in groups.iter().zip(&mounts).zip(&plan.groups) {
+        group.inherit_cpuset(mount, &planned.key)?;
+        make::enable(group, planned.hierarchy.version, &planned.key, talk)?;
+    }
+    let leaves = if newcomers.named.is_empty() { &[PAUSE][..] } else { &[PAUSE, EXEC] };
+    limit(plan, &groups, leaves, talk)?;
+    state.written = plan.written();
+    state.effective = make::read_back(plan, &groups, plan.limits())?;
+    make::note_differences(plan.limits(), &state.effective, talk);
+    Ok(state)
+}
+
+/// Sets the limits, and makes the groups in the pod that are needed at once.
+///
+/// On v1 the limits come first: a cpuset may not become narrower than what is in it, nor memory less than what the
+/// groups in it take. On v2 they come last: there a group that is full already takes no more groups.
+fn limit(plan: &Plan<'_>, groups: &[Group], leaves: &[&str], talk: Talk) -> Result<(), Error> {
+    let make = |version: Version| -> Result<(), Error> {
+        for (group, planned) in groups.iter().zip(&plan.groups).filter(|(_, planned)| planned.hierarchy.version == version) {
+            for leaf in leaves {
+                talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
+                group.leaf(leaf)?.inherit_cpuset(group, &planned.key)?;
+            }
+        }
+        Ok(())
+    };
+    make(Version::V2)?;
+    make::write(plan, groups, talk)?;
+    make(Version::V1)
+}
+
+/// mkdir(2) in each hierarchy. Where one fails, the write-ahead is cut down to those that are ours.
+fn make_groups(
+    up: &mut Up,
+    plan: &Plan<'_>,
+    mounts: &[Group],
+    state: &mut State,
+    talk: Talk,
+) -> Result<Vec<Group>, Error> {
+    let mut groups = Vec::new();
+    for (at, (mount, planned)) in mounts.iter().zip(&plan.groups).enumerate() {
+        talk.step(|| format!("mkdir({})", plan.dir(planned).display()));
+        let made = make::enable(mount, planned.hierarchy.version, &planned.key, talk)
+            .and_then(|()| mount.make_child(&plan.name).map_err(Error::from))
+            .and_then(|group| Ok((group.inode()?, group)));
+        match made {
+            Ok((inode, group)) => {
+                state.members[at].inode = Some(inode);
+                groups.push(group);
+            }
+            Err(error) => {
+                // "File exists" is another's; after any other failure it may be ours.
+                let is_anothers = matches!(&error, Error::Sys(error) if error.errno == Errno::EEXIST);
+                state.members.truncate(if is_anothers { at } else { at + 1 });
+                up.intend(&state.to_json())?;
+                return Err(error);
+            }
+        }
+    }
+    Ok(groups)
+}
+
+/// Whether any of what an earlier `up` made is still there.
+fn is_there(state: &State, hierarchies: &Hierarchies, id: &Id) -> Result<bool, Error> {
+    if !state.is_of_this_boot()? {
+        return Ok(false);
+    }
+    for member in state.members.iter().filter(|member| member.inode.is_some()) {
+        if member.open(hierarchies, id)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// An earlier `up` made what is wanted now, and the kernel still has it so; else the first difference.
+fn verify(state: &State, plan: &Plan<'_>, id: &Id) -> Result<(), Error> {
+    let again = format!("cgset down --id {id} first");
+    let differs = |what: String| Err(Error::Failed(format!("{what} ({again})")));
+    let keys = |keys: Vec<&str>| keys.join(" ");
+    let there = keys(state.members.iter().map(|member| member.key.as_str()).collect());
+    let wanted = keys(plan.groups.iter().map(|group| group.key.as_str()).collect());
+    let asked = plan.written();
+    for (file, value) in &asked {
+        match state.written.get(file) {
+            Some(old) if old == value => {}
+            Some(old) => return differs(format!("{}: {file} is {}, not {}", plan.name, make::plain(old), make::plain(value))),
+            None => return differs(format!("{}: {file} is not set, {} is asked for", plan.name, make::plain(value))),
+        }
+    }
+    if let Some((file, old)) = state.written.iter().find(|(file, _)| asked.get(*file).is_none()) {
+        return differs(format!("{}: {file} is {}, none is asked for", plan.name, make::plain(old)));
+    }
+    if there != wanted {
+        return differs(format!("{}: has groups in {there}, {wanted} are asked for", plan.name));
+    }
+    let mut groups = Vec::new();
+    for (planned, member) in plan.groups.iter().zip(&state.members) {
+        let found = Group::mounted(planned.hierarchy)?.child(&plan.name)?;
+        match found {
+            Some(group) if Some(group.inode()?) == member.inode => groups.push(group),
+            _ => return differs(format!("{}: is gone or not the pod's own", plan.dir(planned).display())),
+        }
+    }
+    let now = make::read_back(plan, &groups, plan.limits())?;
+    for (key, made) in &state.effective {
+        let found = now.get(key).unwrap_or(&Json::Null);
+        if found != made {
+            return differs(format!("{}: {key} is {} by now, not {}", plan.name, make::plain(found), make::plain(made)));
+        }
+    }
+    Ok(())
+}
+
+/// Processes that are there before the groups are.
+struct Newcomers {
+    /// The process that holds the pod, and what it started: into `pause`.
+    holder: Option<ProcessId>,
+    /// Those of `--pid`: into `exec`.
+    named: Vec<ProcessId>,
+}
+
+impl Newcomers {
+    /// Looked up before anything is made: a wrong pid makes nothing.
+    fn find(record: &Record, pids: &[i32]) -> Result<Self, Error> {
+        let named = pids.iter().map(|&pid| ProcessId::of(pid)).collect::<Result<Vec<_>, _>>()?;
+        let holder = record.holder()?;
+        if let Some(holder) = &holder
+            && holder.open()?.is_none()
+        {
+            return Err(Error::Failed(format!(
+                "nsrun.pid: process {} is gone, or another by now (nsrun down, then nsrun up)",
+                holder.pid
+            )));
+        }
+        Ok(Self { holder, named })
+    }
+
+    fn all(&self) -> Vec<ProcessId> {
+        let held = self.holder.iter().flat_map(place::with_descendants);
+        held.chain(self.named.iter().cloned()).collect()
+    }
+
+    fn origins(&self, plan: &Plan<'_>) -> Result<Vec<Moved>, Error> {
+        let keys: Vec<(String, &Hierarchy)> =
+            plan.groups.iter().map(|group| (group.key.clone(), group.hierarchy)).collect();
+        self.all().iter().map(|process| place::origin(process, &keys)).collect()
+    }
+
+    /// Moves those that are not in the pod yet.
+    fn place(&self, plan: &Plan<'_>, talk: Talk) -> Result<(), Error> {
+        if let Some(holder) = &self.holder {
+            let target = target(plan, PAUSE)?;
+            // What was started while we moved its parent is found the next time; what its parent starts in the group is in it.
+            loop {
+                let outside: Vec<ProcessId> = place::with_descendants(holder)
+                    .into_iter()
+                    .filter(|process| is_outside(process, &target))
+                    .collect();
+                if outside.is_empty() {
+                    break;
+                }
+                for process in &outside {
+                    match place::place(process, &target, talk) {
+                        Err(error) if is_gone(&error) && process != holder => {}
+                        answer => answer?,
+                    }
+                }
+            }
+        }
+        if !self.named.is_empty() {
+            let target = target(plan, EXEC)?;
+            for process in &self.named {
+                place::place(process, &target, talk)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Sys(error) if matches!(error.errno, Errno::ESRCH | Errno::ENOENT))
+}
+
+fn is_outside(process: &ProcessId, target: &Target<'_>) -> bool {
+    Membership::of(process.pid).is_ok_and(|membership| {
+        target.groups.iter().any(|(_, hierarchy, _)| !membership.is_within(hierarchy, &target.pod))
+    })
+}
+
+/// The group `name` of the pod in each of its hierarchies, made where it is missing.
+fn target<'a>(plan: &Plan<'a>, name: &str) -> Result<Target<'a>, Error> {
+    let mut groups = Vec::new();
+    for planned in &plan.groups {
+        let mount = Group::mounted(planned.hierarchy)?;
+        let pod = mount.child(&plan.name)?.ok_or_else(|| {
+            Error::Failed(format!("{}: the group is gone", plan.dir(planned).display()))
+        })?;
+        let group = pod.leaf(name)?;
+        group.inherit_cpuset(&pod, &planned.key)?;
+        groups.push((planned.key.clone(), planned.hierarchy, group));
+    }
+    Ok(Target { groups, pod: plan.name.clone() })
+}
+
+/// Undoes a state that was written ahead, whole or half made.
+fn undo(id: &Id, state: &Json) -> Result<(), Error> {
+    let state = State::from_json(state)?;
+    if !state.is_of_this_boot()? {
+        return Ok(());
+    }
+    let hierarchies = Hierarchies::detect()?;
+    for moved in &state.moved {
+        for process in place::with_descendants(&moved.process) {
+            place::bring_back(&Moved { process, from: moved.from.clone() }, &hierarchies, id)?;
+        }
+    }
+    remove::remove(&remove::open(&state.members, &hierarchies, id)?, id, remove::Live::Refuse, Talk::default())
+}
+
+/// The plan on stdout.
+fn dry_run(args: &UpArgs) -> ExitCode {
+    let plan = |record: &Record| -> Result<String, Error> {
+        let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+        let wanted = Wanted::new(record, &args.limits)?;
+        let hierarchies = Hierarchies::detect()?;
+        let plan = Plan::of_pod(names::group(&id), &hierarchies, &wanted.all)?;
+        let newcomers = Newcomers::find(record, &args.pid)?;
+        let mut lines = plan.lines();
+        for (name, processes) in [(PAUSE, newcomers.holder.as_slice()), (EXEC, &newcomers.named)] {
+            for (process, group) in processes.iter().flat_map(|process| plan.groups.iter().map(move |group| (process, group))) {
+                let dir = plan.dir(group).join(name);
+                lines.push_str(&format!("write({}/cgroup.procs, {})\n", dir.display(), process.pid));
+            }
+        }
+        Ok(lines)
+    };
+    match (&args.source.id, &args.source.pod) {
+        (Some(id), None) => crate::print(plan(&Record::new(id))),
+        _ => record::show(TOOL, &args.source, plan),
+    }
+}

@@ -1,0 +1,75 @@
+//! The seam between the two versions of cgroups: what a limit needs to know of the hierarchy it lands in.
+
+use serde_json::Value as Json;
+
+use crate::error::Error;
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::limits::{Limits, Value};
+use crate::units;
+use crate::{v1, v2};
+
+/// One write(2) into a group's directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct File {
+    pub(crate) name: String,
+    pub(crate) text: String,
+}
+
+impl File {
+    pub(crate) fn new(name: &str, text: String) -> Self {
+        Self { name: name.to_owned(), text }
+    }
+}
+
+/// Reads one file of a group.
+pub(crate) type Read<'a> = &'a dyn Fn(&str) -> Result<String, Error>;
+
+impl Version {
+    /// The files that set `name`, in order.
+    pub(crate) fn files(self, name: &str, value: &Value, all: &Limits) -> Result<Vec<File>, Error> {
+        match self {
+            Self::V1 => v1::files(name, value, all),
+            Self::V2 => v2::files(name, value, all),
+        }
+    }
+
+    /// What the kernel made of `name`.
+    pub(crate) fn effective(self, name: &str, value: &Value, read: Read<'_>) -> Result<Vec<(String, Json)>, Error> {
+        match self {
+            Self::V1 => v1::effective(name, value, read),
+            Self::V2 => v2::effective(name, value, read),
+        }
+    }
+
+    /// The controller that `name` needs in a hierarchy of this version.
+    pub(crate) fn controller(self, name: &str) -> &str {
+        match self {
+            Self::V1 => v1::controller(name),
+            Self::V2 => v2::controller(name),
+        }
+    }
+}
+
+/// The hierarchy whose controller has `name`: on a hybrid machine each limit has its own.
+pub(crate) fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a Hierarchy, Error> {
+    let on = |version: Version| {
+        let found = hierarchies.of(version.controller(name));
+        found.filter(|hierarchy| hierarchy.version == version)
+    };
+    let found = on(Version::V1).or_else(|| on(Version::V2)).or_else(|| {
+        // What every v2 group has; and where all is v2, v1's controllers, to be told what to use instead.
+        let is_v1s = ["freezer.", "devices.", "net_cls.", "net_prio.", "cpuacct.", "blkio."].iter().any(|v1| name.starts_with(v1));
+        let all_v2 = hierarchies.iter().all(|hierarchy| hierarchy.version == Version::V2);
+        hierarchies.unified().filter(|_| name.starts_with("cgroup.") || (is_v1s && all_v2))
+    });
+    found.ok_or_else(|| {
+        let controller = Version::V2.controller(name);
+        Error::Failed(format!("{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"))
+    })
+}
+
+/// A number where it is one, else the text without its newline.
+pub(crate) fn scalar(text: &str) -> Json {
+    let text = text.trim_end();
+    units::number(text).map_or_else(|| text.into(), Json::from)
+}

@@ -1,0 +1,145 @@
+//! What the user typed; opens nothing.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use record::{Id, SourceArgs};
+
+use crate::mounts::BindFlag;
+
+/// Makes, enters and removes a root filesystem: programs with exactly the libraries they need.
+#[derive(Debug, Parser)]
+#[command(name = "mkbox", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// One of the four.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum Verb {
+    /// Make a box and fill it: a record in (or BOX), a record out
+    Up(UpArgs),
+    /// Run CMD with the box as its root, in a mount namespace of its own
+    Exec(ExecArgs),
+    /// Tell what is in a box, what will be mounted there, and who runs in it
+    Show(ShowArgs),
+    /// Remove a box: records in, records out
+    Down(DownArgs),
+}
+
+/// `mkbox up`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox up [--copy PROG,...] [--proc] [--bind SRC:DST[:ro]] [--tmpfs DST] BOX\n       \
+                            mkbox up -P FILE [OPTIONS] [BOX]"
+)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Copy these programs, with their libraries, into the box
+    #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) copy: Vec<String>,
+    /// Mount the proc file system on /proc when the box is entered
+    #[arg(long)]
+    pub(crate) proc: bool,
+    /// Mount the file or directory SRC on DST when the box is entered; `ro` makes it read-only
+    #[arg(long, value_name = "SRC:DST[:ro]")]
+    pub(crate) bind: Vec<BindFlag>,
+    /// Mount an empty file system in memory on DST when the box is entered
+    #[arg(long, value_name = "DST")]
+    pub(crate) tmpfs: Vec<String>,
+    /// Print the plan to stdout and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print each file as it is copied
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Directory to make; its name names the record [default: the record's root.path]
+    #[arg(value_name = "BOX")]
+    pub(crate) root: Option<String>,
+}
+
+/// `mkbox exec`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox exec [-v] BOX [--] [CMD...]\n       mkbox exec [-v] -P FILE [--] [CMD...]"
+)]
+pub(crate) struct ExecArgs {
+    /// Enter the box of the record in FILE
+    #[arg(short = 'P', long = "pod", value_name = "FILE")]
+    pub(crate) pod: Option<PathBuf>,
+    /// Print the steps to stdout and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print each step as it is done
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// The box, unless -P names one, and what to run in it [default: $SHELL, else /bin/sh]
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "BOX CMD"
+    )]
+    pub(crate) words: Vec<OsString>,
+}
+
+impl ExecArgs {
+    /// BOX and CMD.
+    pub(crate) fn split(&self) -> (Option<&OsString>, &[OsString]) {
+        let (root, command) = match (&self.pod, self.words.split_first()) {
+            (None, Some((root, command))) => (Some(root), command),
+            _ => (None, &self.words[..]),
+        };
+        let command = match command.split_first() {
+            Some((dashes, rest)) if dashes == "--" => rest,
+            _ => command,
+        };
+        (root, command)
+    }
+}
+
+/// `mkbox show`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox show [--json] BOX\n       mkbox show [--json] [--id ID | -P FILE]"
+)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Print one JSON object a line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The box to show
+    #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
+/// `mkbox down`
+#[derive(Debug, Args)]
+#[command(override_usage = "mkbox down [-v] BOX\n       mkbox down [-v] [--id ID | -P FILE]")]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Print what would be removed and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print each step as it is done
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// The box to remove
+    #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
+/// The record's name of a box at `path`: its last component.
+pub(crate) fn id_of(path: &str) -> Result<Id, String> {
+    let name = std::path::Path::new(path)
+        .file_name()
+        .and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| format!("BOX {path:?} does not end in a name"))?;
+    name.parse()
+        .map_err(|problem| format!("BOX {path:?}: {problem}; name the record with --id ID"))
+}

@@ -1,0 +1,389 @@
+//! What an ELF file says about the files it needs. Nothing of it is ever run.
+//!
+//! elf(5), and the dynamic section as glibc's and musl's loaders read it. Any field may be hostile: each
+//! read is bounded by the file's own size and by a limit of its own.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use object::elf;
+use object::read::ReadRef;
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
+use object::{Endian, Endianness};
+
+use crate::window::Window;
+
+/// The kernel refuses more than 64 KiB of program headers; execve(2) of Linux, `load_elf_phdrs`.
+const PROGRAM_HEADERS_BYTES: u64 = 65_536;
+/// `PATH_MAX`: the kernel's limit on `PT_INTERP`, and ours on any other name in the file.
+const NAME_BYTES: u64 = 4_096;
+/// The largest dynamic sections known have a few hundred entries of 16 bytes.
+const DYNAMIC_BYTES: u64 = 1 << 20;
+/// From the first name to the last: the largest string tables known, of C++ libraries, have a few MB.
+const STRINGS_BYTES: u64 = 16 << 20;
+/// Libraries that one file may ask for by name.
+const NEEDED: usize = 4_096;
+/// `DT_FLAGS_1`'s bit for "do not look into the default directories".
+const DF_1_NODEFLIB: u64 = 0x800;
+
+/// Which processor and word size a file is for: a program takes only libraries of its own target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Target {
+    /// 64 bits, else 32.
+    pub(crate) is_64: bool,
+    pub(crate) is_big_endian: bool,
+    /// `e_machine`
+    pub(crate) machine: u16,
+}
+
+/// The parts of an ELF file that name other files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Elf {
+    pub(crate) target: Target,
+    /// `ET_EXEC` or `ET_DYN`: something that can be mapped, and no object file or core.
+    pub(crate) is_loadable: bool,
+    /// `ET_DYN`: the only kind that a loader takes as a library.
+    pub(crate) is_shared: bool,
+    /// `PT_INTERP`
+    pub(crate) interpreter: Option<PathBuf>,
+    /// `DT_NEEDED`, in order.
+    pub(crate) needed: Vec<OsString>,
+    /// `DT_SONAME`
+    pub(crate) soname: Option<OsString>,
+    /// `DT_RPATH`; void where there is a `DT_RUNPATH`.
+    pub(crate) rpath: Option<OsString>,
+    /// `DT_RUNPATH`
+    pub(crate) runpath: Option<OsString>,
+    /// `DF_1_NODEFLIB`
+    pub(crate) no_default_directories: bool,
+}
+
+/// What is wrong with a file that begins as an ELF file does.
+pub(crate) type Corrupt = &'static str;
+
+/// Reads `file`; None when it is no ELF file at all.
+///
+/// # Errors
+/// It begins like one and cannot be loaded: what is wrong with it.
+pub(crate) fn read(file: &File) -> Result<Option<Elf>, Corrupt> {
+    let window = Window::new(file).ok_or("cannot be read")?;
+    if !window.head().starts_with(&elf::ELFMAG) {
+        return Ok(None);
+    }
+    match window.head().get(4) {
+        Some(&class) if class == elf::ELFCLASS64.0 => {
+            parse::<elf::FileHeader64<Endianness>>(&window).map(Some)
+        }
+        Some(&class) if class == elf::ELFCLASS32.0 => {
+            parse::<elf::FileHeader32<Endianness>>(&window).map(Some)
+        }
+        _ => Err("has an unknown class"),
+    }
+}
+
+fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, Corrupt> {
+    let header = H::parse(data).map_err(|_| "has a broken header")?;
+    let endian = header.endian().map_err(|_| "has an unknown byte order")?;
+    let kind = header.e_type(endian);
+    let mut elf = Elf {
+        target: Target {
+            is_64: header.is_class_64(),
+            is_big_endian: endian.is_big_endian(),
+            machine: header.e_machine(endian).0,
+        },
+        is_loadable: kind == elf::ET_EXEC || kind == elf::ET_DYN,
+        is_shared: kind == elf::ET_DYN,
+        interpreter: None,
+        needed: Vec::new(),
+        soname: None,
+        rpath: None,
+        runpath: None,
+        no_default_directories: false,
+    };
+    let entries = u64::from(header.e_phnum(endian));
+    if entries * u64::from(header.e_phentsize(endian)) > PROGRAM_HEADERS_BYTES {
+        return Err("has too many program headers");
+    }
+    let headers = header
+        .program_headers(endian, data)
+        .map_err(|_| "has its program headers outside the file")?;
+    for segment in headers {
+        let (_, bytes) = segment.file_range(endian);
+        match segment.p_type(endian) {
+            elf::PT_INTERP if bytes > NAME_BYTES => {
+                return Err("names an interpreter of more than 4096 bytes");
+            }
+            elf::PT_INTERP => {
+                let path = segment
+                    .interpreter(endian, data)
+                    .map_err(|_| "has a broken PT_INTERP")?;
+                elf.interpreter = path.map(|path| OsString::from_vec(path.to_vec()).into());
+            }
+            elf::PT_DYNAMIC if bytes > DYNAMIC_BYTES => {
+                return Err("has a dynamic section of more than 1 MiB");
+            }
+            elf::PT_DYNAMIC => {
+                let dynamic = segment
+                    .dynamic(endian, data)
+                    .map_err(|_| "has its dynamic section outside the file")?;
+                read_dynamic::<H>(endian, dynamic.unwrap_or_default(), headers, data, &mut elf)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(elf)
+}
+
+/// The entries up to `DT_NULL`; the names are offsets into the string table that `DT_STRTAB` points to.
+fn read_dynamic<H: FileHeader<Endian = Endianness>>(
+    endian: Endianness,
+    dynamic: &[H::Dyn],
+    headers: &[H::ProgramHeader],
+    data: &Window<'_>,
+    elf: &mut Elf,
+) -> Result<(), Corrupt> {
+    let dynamic: Vec<_> = dynamic
+        .iter()
+        .map(|entry| (entry.tag(endian), entry.val(endian)))
+        .take_while(|&(tag, _)| tag != elf::DT_NULL)
+        .collect();
+    let value = |wanted| {
+        dynamic
+            .iter()
+            .find(|&&(tag, _)| tag == wanted)
+            .map(|&(_, value)| value)
+    };
+    elf.no_default_directories =
+        value(elf::DT_FLAGS_1).is_some_and(|flags| flags & DF_1_NODEFLIB != 0);
+    let Some(address) = value(elf::DT_STRTAB) else {
+        return Ok(());
+    };
+    let is_name = |tag| {
+        [
+            elf::DT_NEEDED,
+            elf::DT_SONAME,
+            elf::DT_RPATH,
+            elf::DT_RUNPATH,
+        ]
+        .contains(&tag)
+    };
+    let offsets = || {
+        dynamic
+            .iter()
+            .filter(|&&(tag, _)| is_name(tag))
+            .map(|&(_, offset)| offset)
+    };
+    let (Some(first), Some(last)) = (offsets().min(), offsets().max()) else {
+        return Ok(());
+    };
+    let size = value(elf::DT_STRSZ).unwrap_or(u64::MAX);
+    let begin =
+        file_offset::<H>(endian, headers, address).and_then(|strings| strings.checked_add(first));
+    let begin = begin
+        .filter(|_| last < size)
+        .ok_or("names a string outside its string table")?;
+    // The names lie close together: they are read at once.
+    let length = (last - first)
+        .saturating_add(NAME_BYTES)
+        .min(size - first)
+        .min(data.bytes.saturating_sub(begin));
+    if length > STRINGS_BYTES {
+        return Err("has its names too far apart");
+    }
+    let strings = data
+        .read_bytes_at(begin, length)
+        .map_err(|()| "has its string table outside the file")?;
+    let name = |offset: u64| {
+        let at = usize::try_from(offset - first).ok();
+        let text = at
+            .and_then(|at| strings.get(at..))
+            .ok_or("names a string outside its string table")?;
+        let end = text
+            .iter()
+            .take(NAME_BYTES as usize)
+            .position(|&byte| byte == 0)
+            .ok_or("has a name without an end")?;
+        Ok::<_, Corrupt>(OsStr::from_bytes(&text[..end]).to_owned())
+    };
+    for &(tag, value) in &dynamic {
+        match tag {
+            elf::DT_NEEDED if elf.needed.len() == NEEDED => {
+                return Err("needs more than 4096 libraries");
+            }
+            elf::DT_NEEDED => elf.needed.push(name(value)?),
+            elf::DT_SONAME => elf.soname = Some(name(value)?),
+            elf::DT_RPATH => elf.rpath = Some(name(value)?),
+            elf::DT_RUNPATH => elf.runpath = Some(name(value)?),
+            _ => {}
+        }
+    }
+    if elf.runpath.is_some() {
+        elf.rpath = None;
+    }
+    Ok(())
+}
+
+/// Where in the file the byte at the virtual `address` is.
+fn file_offset<H: FileHeader<Endian = Endianness>>(
+    endian: Endianness,
+    headers: &[H::ProgramHeader],
+    address: u64,
+) -> Option<u64> {
+    headers
+        .iter()
+        .filter(|segment| segment.p_type(endian) == elf::PT_LOAD)
+        .find_map(|segment| {
+            let inside = address.checked_sub(segment.p_vaddr(endian).into())?;
+            let (offset, bytes) = segment.file_range(endian);
+            if inside < bytes {
+                offset.checked_add(inside)
+            } else {
+                None
+            }
+        })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// A 64-bit little-endian x86 library made by hand: header, one PT_LOAD over everything, PT_INTERP,
+    /// PT_DYNAMIC, strings.
+    pub(crate) fn synthetic(interpreter: &str, dynamic: &[(u64, &str)]) -> Vec<u8> {
+        let mut strings = vec![0u8];
+        let mut entries = Vec::new();
+        for &(tag, text) in dynamic {
+            entries.push((tag, strings.len() as u64));
+            strings.extend(text.bytes().chain([0]));
+        }
+        let interp_at = 64 + 3 * 56;
+        let dynamic_at = (interp_at + interpreter.len() + 1).next_multiple_of(8);
+        let strings_at = dynamic_at + (entries.len() + 3) * 16;
+        entries.extend([(5, strings_at as u64), (10, strings.len() as u64), (0, 0)]);
+        let total = strings_at + strings.len();
+        let mut file = b"\x7fELF\x02\x01\x01".to_vec();
+        file.resize(16, 0);
+        file.extend(3u16.to_le_bytes());
+        file.extend(62u16.to_le_bytes());
+        file.extend(1u32.to_le_bytes());
+        for value in [0u64, 64, 0] {
+            file.extend(value.to_le_bytes());
+        }
+        file.extend(0u32.to_le_bytes());
+        for value in [64u16, 56, 3, 64, 0, 0] {
+            file.extend(value.to_le_bytes());
+        }
+        for (kind, at, bytes) in [
+            (1u32, 0, total),
+            (3, interp_at, interpreter.len() + 1),
+            (2, dynamic_at, entries.len() * 16),
+        ] {
+            file.extend(kind.to_le_bytes());
+            file.extend(4u32.to_le_bytes());
+            for value in [at, at, at, bytes, bytes, 8] {
+                file.extend((value as u64).to_le_bytes());
+            }
+        }
+        file.extend(interpreter.bytes().chain([0]));
+        file.resize(dynamic_at, 0);
+        for (tag, value) in entries {
+            file.extend(tag.to_le_bytes());
+            file.extend(value.to_le_bytes());
+        }
+        file.extend(strings);
+        file
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let fd = rustix::fs::memfd_create("elf", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
+        let mut file = File::from(fd);
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn sample() -> Vec<u8> {
+        synthetic(
+            "/lib/ld.so",
+            &[
+                (1, "liba.so"),
+                (1, "libb.so.2"),
+                (14, "me.so"),
+                (15, "/old"),
+                (29, "$ORIGIN/x"),
+            ],
+        )
+    }
+
+    #[test]
+    fn names_are_read_and_runpath_voids_rpath() {
+        let elf = read(&file(&sample())).unwrap().unwrap();
+        assert_eq!(
+            elf.target,
+            Target {
+                is_64: true,
+                is_big_endian: false,
+                machine: 62
+            }
+        );
+        assert_eq!(elf.interpreter, Some("/lib/ld.so".into()));
+        assert_eq!(elf.needed, ["liba.so", "libb.so.2"]);
+        assert_eq!(elf.soname, Some("me.so".into()));
+        assert_eq!((elf.rpath, elf.runpath), (None, Some("$ORIGIN/x".into())));
+        assert!(elf.is_shared && elf.is_loadable);
+    }
+
+    #[test]
+    fn what_is_no_elf_is_none() {
+        for text in ["", "#!/bin/sh\n", "\x7fEL"] {
+            assert_eq!(read(&file(text.as_bytes())), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error_or_says_less_and_never_panics() {
+        let whole = sample();
+        for cut in 4..whole.len() {
+            let answer = read(&file(&whole[..cut]));
+            assert!(answer.is_err(), "cut at {cut}: {answer:?}");
+        }
+    }
+
+    #[test]
+    fn every_byte_may_be_anything() {
+        let whole = sample();
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                let mut broken = whole.clone();
+                broken[at] = value;
+                let _ = read(&file(&broken));
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_reason_are_refused_before_they_are_read() {
+        for (at, value, problem) in [
+            // p_filesz of PT_INTERP and of PT_DYNAMIC, and e_phnum
+            (
+                64 + 56 + 32,
+                u64::MAX / 2,
+                "names an interpreter of more than 4096 bytes",
+            ),
+            (
+                64 + 2 * 56 + 32,
+                1 << 40,
+                "has a dynamic section of more than 1 MiB",
+            ),
+        ] {
+            let mut broken = sample();
+            broken[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            assert_eq!(read(&file(&broken)), Err(problem));
+        }
+        let mut broken = sample();
+        broken[56..58].copy_from_slice(&0xffffu16.to_le_bytes());
+        assert_eq!(read(&file(&broken)), Err("has too many program headers"));
+    }
+}

@@ -1,0 +1,350 @@
+//! Where glibc's loader finds libraries that are in no path of their own: /etc/ld.so.cache, and /etc/ld.so.conf
+//! where there is no cache. ldconfig(8).
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// ldconfig writes some 100 KB for a full desktop.
+const CACHE_BYTES: u64 = 64 << 20;
+/// Files that one ld.so.conf may include, at any depth.
+const INCLUDES: usize = 1_000;
+
+const OLD_MAGIC: &[u8] = b"ld.so-1.7.0\0";
+const OLD_HEADER: usize = 16;
+const OLD_ENTRY: usize = 12;
+const NEW_MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
+const NEW_HEADER: usize = 48;
+const NEW_ENTRY: usize = 24;
+const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
+const EXTENSION_HWCAPS: u32 = 1;
+/// In an entry's hwcap: its low half is an index into the names of the extension (glibc 2.33).
+const HWCAP_EXTENSION: u64 = 1 << 62;
+
+/// Where ldconfig(8) found a library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) path: PathBuf,
+    /// Subdirectory of glibc-hwcaps it came from (`x86-64-v3`); it is for such processors only.
+    pub(crate) hwcaps: Option<OsString>,
+}
+
+/// A whole cache, as it is on disk: some 1000 entries, of which a box asks for a few dozen.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    /// From the header of the new format on.
+    bytes: Vec<u8>,
+    hwcaps: Vec<OsString>,
+}
+
+impl Cache {
+    /// /etc/ld.so.cache; None when it is missing or in no format of glibc 2.2 or later.
+    pub(crate) fn read(path: &Path) -> Option<Self> {
+        let file = fs::File::open(path).ok()?;
+        let length = file.metadata().ok()?.len().min(CACHE_BYTES);
+        let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
+        file.take(CACHE_BYTES).read_to_end(&mut bytes).ok()?;
+        Self::new(bytes)
+    }
+
+    /// The new format, alone or behind the old one; its numbers are in the machine's own byte order.
+    fn new(mut bytes: Vec<u8>) -> Option<Self> {
+        if bytes.starts_with(OLD_MAGIC) {
+            let entries = usize::try_from(u32_at(&bytes, OLD_MAGIC.len())?).ok()?;
+            let end = entries
+                .checked_mul(OLD_ENTRY)?
+                .checked_add(OLD_HEADER)?
+                .checked_next_multiple_of(8)?;
+            bytes.get(end)?;
+            bytes.drain(..end);
+        }
+        let hwcaps = hwcaps_names(&bytes);
+        bytes
+            .starts_with(NEW_MAGIC)
+            .then_some(Self { bytes, hwcaps })
+    }
+
+    /// The entries of `name`, in the cache's order.
+    pub(crate) fn find(&self, name: &OsStr) -> Vec<Entry> {
+        let count = u32_at(&self.bytes, NEW_MAGIC.len()).unwrap_or(0);
+        let table = self.bytes.get(NEW_HEADER..).unwrap_or_default();
+        let entries = table
+            .chunks_exact(NEW_ENTRY)
+            .take(usize::try_from(count).unwrap_or(0));
+        let is_it = |entry: &&[u8]| {
+            let at = u32_at(entry, 4).and_then(|at| usize::try_from(at).ok());
+            let rest = at
+                .and_then(|at| self.bytes.get(at..))
+                .and_then(|text| text.strip_prefix(name.as_bytes()));
+            rest.is_some_and(|rest| rest.first() == Some(&0))
+        };
+        entries
+            .filter(is_it)
+            .filter_map(|entry| self.entry(entry))
+            .collect()
+    }
+
+    fn entry(&self, entry: &[u8]) -> Option<Entry> {
+        let hwcap = u64::from_ne_bytes(entry.get(16..24)?.try_into().ok()?);
+        let hwcaps = match hwcap {
+            0 => None,
+            index if index & HWCAP_EXTENSION != 0 => Some(
+                self.hwcaps
+                    .get(usize::try_from(index & 0xffff_ffff).ok()?)?
+                    .clone(),
+            ),
+            // A directory of glibc before 2.37 (tls, haswell …): never the only one that has the library.
+            _ => return None,
+        };
+        let path = PathBuf::from(string_at(&self.bytes, u32_at(entry, 8)?)?);
+        path.is_absolute().then_some(Entry { path, hwcaps })
+    }
+}
+
+/// The names that entries refer to by number.
+fn hwcaps_names(cache: &[u8]) -> Vec<OsString> {
+    let names = || {
+        let at = usize::try_from(u32_at(cache, 32)?).ok()?;
+        let extension = cache.get(at..).filter(|_| at != 0)?;
+        if u32_at(extension, 0)? != EXTENSION_MAGIC {
+            return None;
+        }
+        let sections = usize::try_from(u32_at(extension, 4)?).ok()?;
+        let section = extension
+            .get(8..)?
+            .chunks_exact(16)
+            .take(sections)
+            .find(|section| u32_at(section, 0) == Some(EXTENSION_HWCAPS))?;
+        let (at, bytes) = (u32_at(section, 8)?, u32_at(section, 12)?);
+        let at = usize::try_from(at).ok()?;
+        let list = cache.get(at..at.checked_add(usize::try_from(bytes).ok()?)?)?;
+        Some(
+            list.chunks_exact(4)
+                .map_while(|at| string_at(cache, u32_at(at, 0)?))
+                .collect(),
+        )
+    };
+    names().unwrap_or_default()
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_ne_bytes(four.try_into().ok()?))
+}
+
+fn string_at(bytes: &[u8], at: u32) -> Option<OsString> {
+    let rest = bytes.get(usize::try_from(at).ok()?..)?;
+    let end = rest.iter().take(4096).position(|&byte| byte == 0)?;
+    Some(OsStr::from_bytes(&rest[..end]).to_owned())
+}
+
+/// The directories of /etc/ld.so.conf, `include` followed, in order.
+pub(crate) fn read_conf(path: &Path) -> Vec<PathBuf> {
+    let (mut directories, mut left) = (Vec::new(), INCLUDES);
+    read_conf_into(path, &mut directories, &mut left);
+    directories
+}
+
+fn read_conf_into(path: &Path, directories: &mut Vec<PathBuf>, left: &mut usize) {
+    let Some(rest) = left.checked_sub(1) else {
+        return;
+    };
+    *left = rest;
+    let mut text = Vec::new();
+    let Ok(file) = fs::File::open(path) else {
+        return;
+    };
+    if file.take(1 << 20).read_to_end(&mut text).is_err() {
+        return;
+    }
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line
+            .split(|&byte| byte == b'#')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        let mut words = line.split(u8::is_ascii_whitespace);
+        match words.next().unwrap_or_default() {
+            b"include" => {
+                for pattern in words.filter(|word| !word.is_empty()) {
+                    let pattern = path
+                        .parent()
+                        .unwrap_or(path)
+                        .join(OsStr::from_bytes(pattern));
+                    for included in glob(&pattern) {
+                        read_conf_into(&included, directories, left);
+                    }
+                }
+            }
+            b"hwcap" => {}
+            _ => {
+                let parts =
+                    line.split(|&byte| byte == b':' || byte == b',' || byte.is_ascii_whitespace());
+                let paths = parts.map(|part| PathBuf::from(OsStr::from_bytes(part)));
+                directories.extend(paths.filter(|path| path.is_absolute()));
+            }
+        }
+    }
+}
+
+/// The files that `pattern` names, sorted; wildcards are understood in its last component, as distributions use them.
+fn glob(pattern: &Path) -> Vec<PathBuf> {
+    let (Some(directory), Some(name)) = (pattern.parent(), pattern.file_name()) else {
+        return Vec::new();
+    };
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let names = entries.flatten().map(|entry| entry.file_name());
+    let wants_hidden = name.as_bytes().starts_with(b".");
+    let mut found: Vec<PathBuf> = names
+        .filter(|found| wants_hidden || !found.as_bytes().starts_with(b"."))
+        .filter(|found| matches(name.as_bytes(), found.as_bytes()))
+        .map(|found| directory.join(found))
+        .collect();
+    found.sort();
+    found
+}
+
+/// Whether `name` fits a pattern of `*`, `?` and plain bytes; glob(7).
+fn matches(pattern: &[u8], name: &[u8]) -> bool {
+    // After a mismatch the latest star swallows one byte more: linear in practice, and no recursion.
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(&byte) if byte == b'?' || byte == name[n] => {
+                (p, n) = (p + 1, n + 1);
+            }
+            _ => {
+                let Some((at, swallowed)) = star else {
+                    return false;
+                };
+                star = Some((at, swallowed + 1));
+                (p, n) = (at + 1, swallowed + 1);
+            }
+        }
+    }
+    pattern[p..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache() -> Vec<u8> {
+        let strings = b"libz.so.1\0/lib/libz.so.1\0/v3/libz.so.1\0x86-64-v3\0/old/libz.so.1\0";
+        let strings_at = (NEW_HEADER + 3 * NEW_ENTRY) as u32;
+        let extension_at = (strings_at as usize + strings.len()).next_multiple_of(4);
+        let mut bytes = NEW_MAGIC.to_vec();
+        for value in [3, strings.len() as u32, 2, extension_at as u32, 0, 0, 0] {
+            bytes.extend(u32::to_ne_bytes(value));
+        }
+        for (path, hwcap) in [(25, HWCAP_EXTENSION), (10, 0u64), (50, 4)] {
+            for value in [0x303, strings_at, strings_at + path, 0] {
+                bytes.extend(u32::to_ne_bytes(value));
+            }
+            bytes.extend(hwcap.to_ne_bytes());
+        }
+        bytes.extend(strings);
+        bytes.resize(extension_at, 0);
+        let list_at = extension_at as u32 + 24;
+        for value in [
+            EXTENSION_MAGIC,
+            1,
+            EXTENSION_HWCAPS,
+            0,
+            list_at,
+            4,
+            strings_at + 39,
+        ] {
+            bytes.extend(value.to_ne_bytes());
+        }
+        bytes
+    }
+
+    fn entry(path: &str, hwcaps: Option<&str>) -> Entry {
+        Entry {
+            path: path.into(),
+            hwcaps: hwcaps.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_new_format_is_read_with_its_hwcaps_and_old_subdirectories_are_left_out() {
+        let wanted = vec![
+            entry("/v3/libz.so.1", Some("x86-64-v3")),
+            entry("/lib/libz.so.1", None),
+        ];
+        let find = |bytes: Vec<u8>, name: &str| Cache::new(bytes).unwrap().find(OsStr::new(name));
+        assert_eq!(find(cache(), "libz.so.1"), wanted);
+        assert_eq!(find(cache(), "libz.so"), []);
+        let mut both = OLD_MAGIC.to_vec();
+        both.extend(1u32.to_ne_bytes());
+        both.resize(OLD_HEADER + OLD_ENTRY, 7);
+        both.resize(both.len().next_multiple_of(8), 0);
+        both.extend(cache());
+        assert_eq!(find(both, "libz.so.1"), wanted);
+    }
+
+    #[test]
+    fn a_cache_cut_or_changed_anywhere_never_panics() {
+        let whole = cache();
+        let look =
+            |bytes: Vec<u8>| Cache::new(bytes).map(|cache| cache.find(OsStr::new("libz.so.1")));
+        for cut in 0..whole.len() {
+            look(whole[..cut].to_vec());
+            for value in [0, 0x7f, 0xff] {
+                let mut broken = whole.clone();
+                broken[cut] = value;
+                look(broken);
+            }
+        }
+        assert_eq!(look(b"something else".to_vec()), None);
+    }
+
+    #[test]
+    fn patterns_are_those_of_a_shell() {
+        for (pattern, name, fits) in [
+            ("*.conf", "a.conf", true),
+            ("*.conf", "a.conf.dpkg", false),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b*c", "aXbYbZ", false),
+            ("?.conf", "ab.conf", false),
+            ("x", "x", true),
+            ("*", "", true),
+        ] {
+            assert_eq!(
+                matches(pattern.as_bytes(), name.as_bytes()),
+                fits,
+                "{pattern} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_includes_itself_ends() {
+        let directory = std::env::temp_dir().join(format!("mkbox-conf-{}", std::process::id()));
+        fs::create_dir_all(directory.join("d")).unwrap();
+        fs::write(
+            directory.join("conf"),
+            "/a # why\ninclude d/*.conf\n/z /y:/x\nhwcap 1 no\n",
+        )
+        .unwrap();
+        fs::write(directory.join("d/1.conf"), "/one\nrelative\n").unwrap();
+        fs::write(directory.join("d/2.conf"), "include ../conf\n").unwrap();
+        let found = read_conf(&directory.join("conf"));
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(found[..3], ["/a", "/one", "/a"].map(PathBuf::from));
+        assert_eq!(
+            found[found.len() - 3..],
+            ["/z", "/y", "/x"].map(PathBuf::from)
+        );
+        assert!(found.len() < 6 * INCLUDES);
+    }
+}

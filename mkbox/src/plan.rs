@@ -1,0 +1,183 @@
+//! What `up` will do, as data: the contents of a box in order, and how an existing box differs from them. Pure.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use record::Mount;
+
+use crate::closure::BoxFile;
+use crate::mounts::{self, Planned, What};
+use crate::root::PointKind;
+
+/// One thing to make in an empty box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A copy, or another name of one.
+    File(BoxFile),
+    /// What something will be mounted on.
+    Point(PathBuf, PointKind),
+}
+
+/// The contents of a box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Files first, then mount points. `is_directory` answers for the source of a bind mount.
+    pub(crate) fn new(
+        files: Vec<BoxFile>,
+        mounts: &[Planned],
+        is_directory: impl Fn(&Path) -> bool,
+    ) -> Self {
+        let mut steps: Vec<Step> = files.into_iter().map(Step::File).collect();
+        for (at, mount) in mounts.iter().enumerate() {
+            let is_below = |above: &Planned| mount.destination.starts_with(&above.destination);
+            if mounts[..at].iter().any(is_below) {
+                // It lies on the earlier mount, and is made there when the box is entered.
+                continue;
+            }
+            let kind = match &mount.what {
+                What::Bind { source, .. } if !is_directory(source) => PointKind::File,
+                _ => PointKind::Directory,
+            };
+            steps.push(Step::Point(mount.destination.clone(), kind));
+        }
+        Self { steps }
+    }
+
+    /// The files that are copied.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &BoxFile> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::File(file) => Some(file),
+            Step::Point(..) => None,
+        })
+    }
+}
+
+/// A path in the box, as a line of cp(1) shows it: `'/bin/ls' -> 'box/bin/ls'`.
+pub(crate) struct Arrow<'a> {
+    pub(crate) file: &'a BoxFile,
+    pub(crate) root: &'a str,
+}
+
+impl fmt::Display for Arrow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let root = self.root.trim_end_matches('/');
+        let (source, destination) = (self.file.source.display(), self.file.destination.display());
+        let line = format!("'{source}' -> '{root}{destination}'");
+        // A name may hold anything; a line is a line.
+        line.chars().try_for_each(|c| {
+            if c.is_control() {
+                write!(f, "{}", c.escape_default())
+            } else {
+                write!(f, "{c}")
+            }
+        })
+    }
+}
+
+/// Says how an existing box was asked for differently; None when it was not.
+pub(crate) fn difference(
+    made: &[String],
+    wanted: &[String],
+    mounted: &[Mount],
+    wished: &[Mount],
+) -> Option<String> {
+    let only = |these: &[String], those: &[String]| {
+        let names: Vec<&str> = these
+            .iter()
+            .filter(|name| !those.contains(name))
+            .map(String::as_str)
+            .collect();
+        (!names.is_empty()).then(|| names.join(","))
+    };
+    if let Some(names) = only(wanted, made) {
+        return Some(format!("it has no {names}"));
+    }
+    if let Some(names) = only(made, wanted) {
+        return Some(format!("it was made with {names} too"));
+    }
+    let missing = |these: &[Mount], those: &[Mount]| {
+        these
+            .iter()
+            .find(|mount| !those.contains(mount))
+            .map(mounts::describe)
+    };
+    if let Some(mount) = missing(wished, mounted) {
+        return Some(format!("it has no mount {mount}"));
+    }
+    missing(mounted, wished).map(|mount| format!("it was made with the mount {mount} too"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::mount::MountAttrFlags;
+
+    fn planned(destination: &str, source: Option<&str>) -> Planned {
+        let what = match source {
+            Some(source) => What::Bind {
+                source: source.into(),
+                recursive: false,
+            },
+            None => What::FileSystem {
+                kind: "tmpfs".into(),
+                source: "tmpfs".into(),
+                options: vec![],
+            },
+        };
+        let none = MountAttrFlags::empty();
+        Planned {
+            destination: destination.into(),
+            what,
+            attributes: none,
+            recursive: none,
+        }
+    }
+
+    #[test]
+    fn a_mount_point_is_of_its_sources_kind_and_made_only_in_the_box_itself() {
+        let mounts = [
+            planned("/dev", None),
+            planned("/dev/shm", None),
+            planned("/data", Some("/dir")),
+            planned("/etc/hosts", Some("/file")),
+            planned("/device", None),
+        ];
+        let plan = Plan::new(vec![], &mounts, |source| source == Path::new("/dir"));
+        let points = [
+            ("/dev", PointKind::Directory),
+            ("/data", PointKind::Directory),
+            ("/etc/hosts", PointKind::File),
+            ("/device", PointKind::Directory),
+        ];
+        assert_eq!(
+            plan.steps,
+            points.map(|(path, kind)| Step::Point(path.into(), kind))
+        );
+        assert_eq!(plan.files().count(), 0);
+    }
+
+    #[test]
+    fn a_difference_is_named() {
+        let names = |list: &[&str]| list.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let (ls, both) = (names(&["ls"]), names(&["rm", "ls"]));
+        assert_eq!(difference(&both, &names(&["ls", "rm"]), &[], &[]), None);
+        assert_eq!(difference(&ls, &both, &[], &[]).unwrap(), "it has no rm");
+        assert_eq!(
+            difference(&both, &ls, &[], &[]).unwrap(),
+            "it was made with rm too"
+        );
+        let proc = mounts::from_flags(true, &[], &[], Path::new("/")).unwrap();
+        assert_eq!(
+            difference(&ls, &ls, &[], &proc).unwrap(),
+            "it has no mount /proc  proc (nosuid,noexec,nodev)"
+        );
+        assert_eq!(
+            difference(&ls, &ls, &proc, &[]).unwrap(),
+            "it was made with the mount /proc  proc (nosuid,noexec,nodev) too"
+        );
+    }
+}

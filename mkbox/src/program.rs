@@ -1,0 +1,148 @@
+//! From the name of a program to the files that running it takes before any library: PATH and `#!`.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::host::open_regular;
+
+/// Bytes of a script that the kernel reads for its `#!` line; `BINPRM_BUF_SIZE`, Linux 5.1.
+const FIRST_LINE: usize = 256;
+/// What execve(2) uses when the environment has no PATH.
+const DEFAULT_PATH: &str = "/bin:/usr/bin";
+
+/// Finds `name` as execvp(3) does: along PATH, or as a path when there is a slash in it.
+///
+/// # Errors
+/// No executable file of that name.
+pub(crate) fn find(name: &str) -> Result<PathBuf, Error> {
+    if name.contains('/') {
+        return is_executable(Path::new(name))
+            .map(|()| name.into())
+            .map_err(|reason| Error::Failed(format!("--copy {name}: {reason}")));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let mut reason = "no such program in PATH";
+    for directory in std::env::split_paths(&path).filter(|directory| directory.is_absolute()) {
+        let candidate = directory.join(name);
+        match is_executable(&candidate) {
+            Ok(()) => return Ok(shortest(candidate)),
+            Err(found @ "not executable") => reason = found,
+            Err(_) => {}
+        }
+    }
+    Err(Error::Failed(format!("--copy {name}: {reason}")))
+}
+
+fn is_executable(path: &Path) -> Result<(), &'static str> {
+    match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => Err("is a directory"),
+        Ok(metadata) if !metadata.is_file() => Err("no regular file"),
+        Ok(metadata) if metadata.mode() & 0o111 == 0 => Err("not executable"),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err("permission denied")
+        }
+        Err(_) => Err("no such program"),
+    }
+}
+
+/// /bin/ls rather than /usr/bin/ls where both are the same file: the name that people write.
+fn shortest(path: PathBuf) -> PathBuf {
+    let identity = |path: &Path| {
+        path.metadata()
+            .ok()
+            .map(|metadata| (metadata.dev(), metadata.ino()))
+    };
+    let Ok(rest) = path.strip_prefix("/usr") else {
+        return path;
+    };
+    let short = Path::new("/").join(rest);
+    if identity(&short) == identity(&path) {
+        short
+    } else {
+        path
+    }
+}
+
+/// What the first line of a script runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Interpreter {
+    /// As it stands there: in the box it must lie at exactly this path.
+    pub(crate) path: PathBuf,
+    /// When that is env(1): the program which it looks up in PATH.
+    pub(crate) program: Option<OsString>,
+}
+
+/// The interpreter of the script at `path`; None when it is no script.
+pub(crate) fn interpreter(path: &Path) -> Option<Interpreter> {
+    let mut line = [0; FIRST_LINE];
+    let read = open_regular(path).ok()?.read_at(&mut line, 0).ok()?;
+    parse(&line[..read])
+}
+
+/// execve(2), "Interpreter scripts": the path, then at most one argument, which is the rest of the line.
+fn parse(text: &[u8]) -> Option<Interpreter> {
+    let line = text
+        .strip_prefix(b"#!")?
+        .split(|&byte| byte == b'\n')
+        .next()?
+        .trim_ascii();
+    let mut words = line
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    let path = PathBuf::from(OsStr::from_bytes(words.next()?));
+    let is_env = path.file_name() == Some(OsStr::new("env"));
+    // env(1) skips its options and assignments; -S splits the rest, which is done here already.
+    let is_name = |word: &&[u8]| !word.starts_with(b"-") && !word.contains(&b'=');
+    let program = words
+        .find(is_name)
+        .filter(|_| is_env)
+        .map(|name| OsStr::from_bytes(name).to_owned());
+    path.is_absolute().then_some(Interpreter { path, program })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, Option<String>)> {
+        let found = parse(text.as_bytes())?;
+        let text = |name: &OsStr| name.to_str().unwrap().to_owned();
+        Some((
+            text(found.path.as_os_str()),
+            found.program.as_deref().map(text),
+        ))
+    }
+
+    #[test]
+    fn first_lines_are_read_as_the_kernel_and_env_read_them() {
+        let plain = |path: &str| Some((path.to_owned(), None));
+        let env = |name: &str| Some(("/usr/bin/env".to_owned(), Some(name.to_owned())));
+        assert_eq!(parsed("#!/bin/sh\necho"), plain("/bin/sh"));
+        assert_eq!(parsed("#! /bin/sh -e x"), plain("/bin/sh"));
+        assert_eq!(parsed("#!/usr/bin/env python3\n"), env("python3"));
+        assert_eq!(parsed("#!/usr/bin/env -S A=b perl -w\n"), env("perl"));
+        assert_eq!(parsed("#!/usr/bin/env"), plain("/usr/bin/env"));
+        for none in ["", "#!", "#!\n/bin/sh", "# !/bin/sh", "#!sh\n", "\x7fELF"] {
+            assert_eq!(parsed(none), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn programs_are_found_in_path_and_named_as_people_do() {
+        assert_eq!(find("sh").unwrap(), Path::new("/bin/sh"));
+        let missing = find("no-such-program").unwrap_err().to_string();
+        assert_eq!(missing, "--copy no-such-program: no such program in PATH");
+        assert_eq!(
+            find("/etc/passwd").unwrap_err().to_string(),
+            "--copy /etc/passwd: not executable"
+        );
+        assert_eq!(
+            find("/").unwrap_err().to_string(),
+            "--copy /: is a directory"
+        );
+    }
+}

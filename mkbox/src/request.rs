@@ -1,0 +1,124 @@
+//! What an `up` is asked for, from its flags and its record.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use record::{Id, Mount, Record};
+use sys::Call;
+
+use crate::TOOL;
+use crate::cli::UpArgs;
+use crate::closure::closure;
+use crate::error::Error;
+use crate::mounts::{self, What};
+use crate::place::Place;
+use crate::plan::Plan;
+use crate::state::State;
+
+/// Everything that is known before the first effect.
+pub(crate) struct Request {
+    pub(crate) place: Place,
+    pub(crate) copy: Vec<String>,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) plan: Plan,
+}
+
+impl Request {
+    /// From the flags, and from the record where they are silent.
+    pub(crate) fn new(
+        args: &UpArgs,
+        record: &Record,
+        before: Option<&State>,
+    ) -> Result<Self, Error> {
+        let root = match &args.root {
+            Some(root) => PathBuf::from(root),
+            None => record.root()?.ok_or_else(|| {
+                Error::Usage("BOX is missing, and the record has no root.path".into())
+            })?,
+        };
+        let place = Place::find(&root)?;
+        let here = std::env::current_dir().call(|| "getcwd".into())?;
+        let wished = mounts::from_flags(args.proc, &args.tmpfs, &args.bind, &here)?;
+        let mounts = mounts::merge(&record.mounts()?, &wished)?;
+        let planned = mounts::plan(&mounts)?;
+        for mount in &planned {
+            // What is not there now could not be told a file from a directory.
+            if let What::Bind { source, .. } = &mount.what {
+                fs::metadata(source).call(|| format!("stat({})", source.display()))?;
+            }
+        }
+        // The same record again, without flags, is the same request again.
+        let copy = match before {
+            Some(before) if args.copy.is_empty() => before.copy.clone(),
+            _ => unique(&args.copy)?,
+        };
+        let plan = Plan::new(closure(&copy)?, &planned, Path::is_dir);
+        Ok(Self {
+            place,
+            copy,
+            mounts,
+            plan,
+        })
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State {
+            root: self.place.path.to_string_lossy().into_owned(),
+            identity: None,
+            copy: self.copy.clone(),
+            made: self
+                .place
+                .missing
+                .iter()
+                .map(|path| path.to_string_lossy().into_owned())
+                .collect(),
+            existed: false,
+            filled: None,
+        }
+    }
+
+    /// What the marker says: the box as a record of its own.
+    pub(crate) fn marker(&self, id: &Id, state: &State) -> Result<Record, Error> {
+        let mut record = Record::new(id);
+        self.write_spec(&mut record, state)?;
+        record.set(TOOL, state.to_json());
+        Ok(record)
+    }
+
+    /// The keys of OCI that this tool owns.
+    pub(crate) fn write_spec(&self, record: &mut Record, state: &State) -> Result<(), Error> {
+        record.set_at(&["root", "path"], state.root.as_str().into())?;
+        if !self.mounts.is_empty() || record.get("mounts").is_some() {
+            record.set(
+                "mounts",
+                self.mounts
+                    .iter()
+                    .map(mounts::to_json)
+                    .collect::<Vec<_>>()
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Without repetitions, in order; a path counts from the root, so that it means the same next time.
+fn unique(names: &[String]) -> Result<Vec<String>, Error> {
+    let mut unique = Vec::new();
+    for name in names {
+        let name = match name.contains('/') {
+            true => absolute(name)?,
+            false => name.clone(),
+        };
+        if !unique.contains(&name) {
+            unique.push(name);
+        }
+    }
+    Ok(unique)
+}
+
+fn absolute(path: &str) -> Result<String, Error> {
+    let absolute = std::path::absolute(path).call(|| "getcwd".into())?;
+    let text = absolute.to_str().map(str::to_owned);
+    text.ok_or_else(|| Error::Usage(format!("--copy {path}: the current directory is not UTF-8")))
+}

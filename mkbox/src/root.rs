@@ -1,0 +1,405 @@
+//! The one owner of a box's descriptor. Whatever is below it may be hostile, so no path string is resolved there
+//! except by the calls in this file: openat2(2) that cannot leave the box, and `*at` calls on one name.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat2};
+use serde_json::{Value, json};
+use sys::{Call, SysError};
+
+/// Reading: links are followed, and end inside the box.
+const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+/// Writing and deleting: no link is followed and no mount is crossed.
+pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_XDEV);
+/// An O_PATH descriptor of a directory: it names, and can do nothing by itself.
+pub(crate) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Which directory it is, whatever its path says by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+}
+
+impl Identity {
+    /// Of an open file.
+    ///
+    /// # Errors
+    /// What fstat(2) answers.
+    pub(crate) fn of(fd: impl AsFd) -> Result<Self, SysError> {
+        let stat = rustix::fs::fstat(fd).call(|| "fstat(box)".into())?;
+        Ok(Self {
+            dev: stat.st_dev,
+            ino: stat.st_ino,
+        })
+    }
+
+    /// As it stands in a record.
+    pub(crate) fn to_json(self) -> Value {
+        json!({"dev": self.dev, "ino": self.ino})
+    }
+
+    /// From a record; None when it is no identity.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        let number = |key| value.get(key)?.as_u64();
+        Some(Self {
+            dev: number("dev")?,
+            ino: number("ino")?,
+        })
+    }
+}
+
+/// The root directory of a box, held.
+#[derive(Debug)]
+pub(crate) struct Root {
+    fd: OwnedFd,
+    /// For messages: never opened again.
+    shown: PathBuf,
+}
+
+/// What a mount point has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PointKind {
+    Directory,
+    File,
+}
+
+impl Root {
+    /// Holds the directory at `path`, which is the caller's own: links in it are followed.
+    ///
+    /// # Errors
+    /// What open(2) answers.
+    pub(crate) fn open(path: &Path) -> Result<Self, SysError> {
+        let fd = openat2(
+            CWD,
+            path,
+            DIRECTORY,
+            Mode::empty(),
+            ResolveFlags::NO_MAGICLINKS,
+        );
+        Ok(Self {
+            fd: fd.call(|| format!("open({})", path.display()))?,
+            shown: path.to_owned(),
+        })
+    }
+
+    /// Holds the directory `name` of `parent`: no link, and no mount point.
+    ///
+    /// # Errors
+    /// `ELOOP`: it is a link. `EXDEV`: something is mounted on it. `ENOENT`, `ENOTDIR`.
+    pub(crate) fn open_in(
+        parent: BorrowedFd<'_>,
+        name: &str,
+        shown: &Path,
+    ) -> Result<Self, SysError> {
+        let fd = openat2(parent, name, DIRECTORY, Mode::empty(), BENEATH);
+        Ok(Self {
+            fd: fd.call(|| format!("open({})", shown.display()))?,
+            shown: shown.to_owned(),
+        })
+    }
+
+    /// A root that was opened otherwise: that of a mount that has no path yet.
+    pub(crate) fn from_fd(fd: OwnedFd, shown: &Path) -> Self {
+        Self {
+            fd,
+            shown: shown.to_owned(),
+        }
+    }
+
+    pub(crate) fn identity(&self) -> Result<Identity, SysError> {
+        Identity::of(&self.fd)
+    }
+
+    /// Whether the directory has no entries.
+    ///
+    /// # Errors
+    /// What open(2) and getdents(2) answer.
+    pub(crate) fn is_empty(&self) -> Result<bool, SysError> {
+        Ok(crate::tree::names(&self.readable()?, &self.shown)?.is_empty())
+    }
+
+    /// The directory opened for reading its entries.
+    ///
+    /// # Errors
+    /// What open(2) answers.
+    pub(crate) fn readable(&self) -> Result<OwnedFd, SysError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(&self.fd, ".", flags, Mode::empty(), BENEATH)
+            .call(|| format!("open({})", self.shown.display()))
+    }
+
+    /// The path of `inside` as a message shows it.
+    pub(crate) fn show(&self, inside: &Path) -> String {
+        self.shown
+            .join(inside.strip_prefix("/").unwrap_or(inside))
+            .display()
+            .to_string()
+    }
+
+    /// Makes the directory `inside` and those above it, 0755, in a box that is being filled; opens it.
+    ///
+    /// # Errors
+    /// What mkdir(2) and openat2(2) answer.
+    pub(crate) fn make_directory(&self, inside: &Path) -> Result<OwnedFd, SysError> {
+        let call = |name: &str, path: &Path| format!("{name}({})", self.show(path));
+        let mut directory = self.readable()?;
+        let mut walked = PathBuf::new();
+        for component in inside.components() {
+            let Component::Normal(name) = component else {
+                continue;
+            };
+            walked.push(name);
+            match rustix::fs::mkdirat(&directory, name, Mode::from(0o755)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(errno) => return Err(SysError::new(call("mkdir", &walked), errno)),
+            }
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            directory = openat2(&directory, name, flags, Mode::empty(), BENEATH)
+                .call(|| call("open", &walked))?;
+        }
+        Ok(directory)
+    }
+
+    /// Makes the file `name` in `directory`, which [`Root::make_directory`] opened, and opens it for writing.
+    ///
+    /// # Errors
+    /// What openat2(2) answers; `EEXIST` when there is anything of that name.
+    pub(crate) fn create(
+        directory: &OwnedFd,
+        name: &std::ffi::OsStr,
+        mode: u32,
+    ) -> rustix::io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        openat2(directory, name, flags, Mode::from(mode & 0o777), BENEATH).map(File::from)
+    }
+
+    /// Opens what is at `inside`, wherever links in the box lead, to be mounted upon.
+    ///
+    /// /proc, /dev, /sys and what is below them must be real: an image whose /proc is a link could make the kernel's
+    /// files appear elsewhere (CVE-2019-19921).
+    fn existing_point(&self, inside: &Path, kind: PointKind) -> rustix::io::Result<OwnedFd> {
+        let is_kernels = ["proc", "dev", "sys"]
+            .iter()
+            .any(|name| inside.starts_with(Path::new("/").join(name)));
+        let resolve = if is_kernels {
+            IN_ROOT | ResolveFlags::NO_SYMLINKS
+        } else {
+            IN_ROOT
+        };
+        let flags = match kind {
+            PointKind::Directory => DIRECTORY,
+            PointKind::File => OFlags::PATH | OFlags::CLOEXEC,
+        };
+        openat2(&self.fd, inside, flags, Mode::empty(), resolve)
+    }
+
+    /// The mount point `inside`, made if it is missing, each step by descriptor.
+    ///
+    /// # Errors
+    /// `ELOOP`: a link where none may be. `ENOENT`: a link that leads nowhere. What mkdir(2) answers.
+    pub(crate) fn mount_point(&self, inside: &Path, kind: PointKind) -> Result<OwnedFd, SysError> {
+        let fail = |errno: rustix::io::Errno| {
+            let error = SysError::new(format!("openat2({})", self.show(inside)), errno);
+            match errno {
+                rustix::io::Errno::LOOP => {
+                    error.hint("a mount point of the kernel's files must be no symbolic link")
+                }
+                rustix::io::Errno::NOENT => error.hint("a symbolic link in the box leads nowhere"),
+                _ => error,
+            }
+        };
+        match self.existing_point(inside, kind) {
+            Err(rustix::io::Errno::NOENT) => {}
+            answer => return answer.map_err(fail),
+        }
+        let parent = inside
+            .parent()
+            .ok_or(rustix::io::Errno::INVAL)
+            .map_err(fail)?;
+        let name = inside
+            .file_name()
+            .ok_or(rustix::io::Errno::INVAL)
+            .map_err(fail)?;
+        let parent = self.mount_point(parent, PointKind::Directory)?;
+        let made = match kind {
+            PointKind::Directory => rustix::fs::mkdirat(&parent, name, Mode::from(0o755)),
+            PointKind::File => {
+                let flags = OFlags::WRONLY
+                    | OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
+                rustix::fs::openat(&parent, name, flags, Mode::from(0o644)).map(drop)
+            }
+        };
+        match made {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {
+                self.existing_point(inside, kind).map_err(fail)
+            }
+            Err(errno) => Err(SysError::new(
+                format!("mkdir({})", self.show(inside)),
+                errno,
+            )),
+        }
+    }
+
+    /// What is at `inside`, links in the box followed; None when there is nothing.
+    ///
+    /// # Errors
+    /// What openat2(2) answers.
+    pub(crate) fn stat(&self, inside: &Path) -> Result<Option<rustix::fs::Stat>, SysError> {
+        let call = || format!("openat2({})", self.show(inside));
+        match openat2(
+            &self.fd,
+            inside,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            IN_ROOT,
+        ) {
+            Ok(fd) => rustix::fs::fstat(fd).call(call).map(Some),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+                Ok(None)
+            }
+            Err(errno) => Err(SysError::new(call(), errno)),
+        }
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Removes the directory `name` of `parent` if it is empty; true when it is gone afterwards.
+///
+/// # Errors
+/// What unlinkat(2) answers, "not there" and "not empty" excepted.
+pub(crate) fn remove_if_empty(
+    parent: BorrowedFd<'_>,
+    name: &std::ffi::OsStr,
+    shown: &Path,
+) -> Result<bool, SysError> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(true),
+        Err(rustix::io::Errno::NOTEMPTY | rustix::io::Errno::EXIST | rustix::io::Errno::NOTDIR) => {
+            Ok(false)
+        }
+        Err(errno) => {
+            let error = SysError::new(format!("rmdir({})", shown.display()), errno);
+            Err(if error.errno == Errno::EBUSY {
+                error.hint("something is mounted on it")
+            } else {
+                error
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    /// A directory of its own, gone with the value.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path =
+                std::env::temp_dir().join(format!("mkbox-root-{}-{name}", std::process::id()));
+            fs::create_dir_all(path.join("box")).unwrap();
+            fs::create_dir_all(path.join("victim")).unwrap();
+            Self(path)
+        }
+
+        fn root(&self) -> Root {
+            Root::open(&self.0.join("box")).unwrap()
+        }
+
+        fn victim(&self) -> Vec<PathBuf> {
+            fs::read_dir(self.0.join("victim"))
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect()
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn links_in_a_box_lead_nowhere_else() {
+        let scratch = Scratch::new("links");
+        let victim = scratch.0.join("victim");
+        let outside = scratch.0.join("box/out");
+        symlink(&victim, &outside).unwrap();
+        symlink("../victim", scratch.0.join("box/up")).unwrap();
+        let root = scratch.root();
+        for link in ["/out", "/up"] {
+            // The link is resolved inside, where its target does not exist.
+            let made = root.mount_point(&Path::new(link).join("x"), PointKind::Directory);
+            assert_eq!(made.unwrap_err().errno, Errno::ENOENT);
+            assert!(root.make_directory(&Path::new(link).join("x")).is_err());
+            assert!(root.stat(Path::new(link)).unwrap().is_none());
+        }
+        assert_eq!(scratch.victim(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_link_within_the_box_is_followed_for_a_mount_but_not_for_proc() {
+        let scratch = Scratch::new("within");
+        fs::create_dir(scratch.0.join("box/run")).unwrap();
+        symlink("/run", scratch.0.join("box/var")).unwrap();
+        symlink("/run", scratch.0.join("box/proc")).unwrap();
+        let root = scratch.root();
+        root.mount_point(Path::new("/var/lock/x"), PointKind::File)
+            .unwrap();
+        assert!(scratch.0.join("box/run/lock/x").is_file());
+        for path in ["/proc", "/proc/x"] {
+            let refused = root
+                .mount_point(Path::new(path), PointKind::Directory)
+                .unwrap_err();
+            assert_eq!(refused.errno, Errno::ELOOP, "{path}");
+        }
+    }
+
+    #[test]
+    fn files_are_made_once_and_through_no_link() {
+        let scratch = Scratch::new("files");
+        let root = scratch.root();
+        let directory = root.make_directory(Path::new("/a/b")).unwrap();
+        symlink(scratch.0.join("victim/x"), scratch.0.join("box/a/b/link")).unwrap();
+        assert!(Root::create(&directory, "link".as_ref(), 0o755).is_err());
+        Root::create(&directory, "new".as_ref(), 0o6755).unwrap();
+        assert!(Root::create(&directory, "new".as_ref(), 0o755).is_err());
+        let mode = root.stat(Path::new("/a/b/new")).unwrap().unwrap().st_mode;
+        assert_eq!(mode & 0o7000, 0);
+        assert_eq!(scratch.victim(), Vec::<PathBuf>::new());
+    }
+
+    #[test]
+    fn a_box_that_is_a_link_is_not_opened() {
+        let scratch = Scratch::new("islink");
+        symlink(scratch.0.join("victim"), scratch.0.join("link")).unwrap();
+        let parent = Root::open(&scratch.0).unwrap();
+        let refused = Root::open_in(parent.as_fd(), "link", Path::new("link")).unwrap_err();
+        assert_eq!(refused.errno, Errno::ELOOP);
+        assert!(
+            Root::open_in(parent.as_fd(), "box", Path::new("box"))
+                .unwrap()
+                .is_empty()
+                .unwrap()
+        );
+    }
+}

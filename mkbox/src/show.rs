@@ -1,0 +1,139 @@
+//! `mkbox show`: what is in a box, what will be mounted there, who runs in it.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use record::Record;
+use serde_json::{Value, json};
+
+use crate::busy::{self, Process};
+use crate::cli::ShowArgs;
+use crate::error::Error;
+use crate::place::Place;
+use crate::root::Root;
+use crate::state::State;
+use crate::tree::{self, Size};
+use crate::{TOOL, down, mounts, print};
+
+/// Runs the verb.
+pub(crate) fn show(args: &ShowArgs) -> ExitCode {
+    match down::source(&args.source, args.root.as_deref()) {
+        Ok(source) => record::show(TOOL, &source, |record| one(record, args.json)),
+        Err(error) => print(Err(error)),
+    }
+}
+
+/// What exists of a box.
+struct Now {
+    size: Size,
+    processes: Vec<Process>,
+}
+
+fn one(record: &Record, as_json: bool) -> Result<String, Error> {
+    let id = record.id().unwrap_or_default();
+    let Some(state) = record.get(TOOL).map(State::from_json).transpose()? else {
+        return Err(Error::Failed(format!("{id}: the record has no box")));
+    };
+    let now = look(&state)?;
+    let declared = record.mounts()?;
+    if as_json {
+        let mounts: Vec<Value> = declared.iter().map(mounts::to_json).collect();
+        let processes = |now: &Now| {
+            now.processes
+                .iter()
+                .map(|process| json!({"pid": process.pid, "name": process.name}))
+                .collect::<Vec<_>>()
+        };
+        let value = json!({
+            "id": id,
+            "path": state.root,
+            "exists": now.is_some(),
+            "copied": state.filled.map(|(files, bytes)| json!({"files": files, "bytes": bytes})),
+            "now": now.as_ref().map(|now| json!({"files": now.size.files, "bytes": now.size.bytes})),
+            "mounts": mounts,
+            "processes": now.as_ref().map(processes),
+        });
+        return Ok(format!("{value}\n"));
+    }
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{key:<10}{value}");
+    };
+    line("id", id);
+    line("path", &state.root);
+    match state.filled {
+        Some((files, bytes)) => line("copied", &format!("{files} files, {}", human(bytes))),
+        None => line("copied", "not finished"),
+    }
+    match &now {
+        Some(now) => line(
+            "now",
+            &format!("{} files, {}", now.size.files, human(now.size.bytes)),
+        ),
+        None => line("now", "gone"),
+    }
+    for (at, mount) in declared.iter().enumerate() {
+        line(
+            if at == 0 { "mounts" } else { "" },
+            &mounts::describe(mount),
+        );
+    }
+    for (at, process) in now.iter().flat_map(|now| &now.processes).enumerate() {
+        line(
+            if at == 0 { "runs" } else { "" },
+            &format!("{} {}", process.pid, process.name),
+        );
+    }
+    Ok(text)
+}
+
+/// The box itself; None when it is not there or is not the one that was made.
+fn look(state: &State) -> Result<Option<Now>, Error> {
+    let place = Place::recorded(&state.root)?;
+    let root = match Root::open(&place.path) {
+        Ok(root) => root,
+        Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let identity = root.identity()?;
+    if state.identity.is_some_and(|made| made != identity) {
+        return Ok(None);
+    }
+    let size = tree::measure(root.readable()?, Path::new(&state.root))?;
+    Ok(Some(Now {
+        size,
+        processes: busy::processes(identity)?,
+    }))
+}
+
+/// Bytes as people read them: powers of 1000, as disks are sold.
+fn human(bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut at = 0;
+    while value >= 1000.0 && at < units.len() - 1 {
+        value /= 1000.0;
+        at += 1;
+    }
+    if at == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", units[at])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_one_digit_behind_the_point() {
+        assert_eq!(human(0), "0 B");
+        assert_eq!(human(999), "999 B");
+        assert_eq!(human(27_030_000), "27.0 MB");
+        assert_eq!(human(u64::MAX), "18446744.1 TB");
+    }
+}

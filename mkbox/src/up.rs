@@ -1,0 +1,156 @@
+//! `mkbox up`: makes the box that is asked for, or finds that it is there.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use record::{Id, Record, SourceArgs, Up};
+use rustix::fs::Mode;
+use serde_json::Value;
+use sys::{Call, SysError};
+
+use crate::cli::{self, UpArgs};
+use crate::error::Error;
+use crate::existing::{Found, look};
+use crate::place::Place;
+use crate::plan::{Arrow, Step};
+use crate::remove::remove;
+use crate::request::Request;
+use crate::root::{Identity, Root};
+use crate::state::State;
+use crate::{TOOL, fill};
+
+/// Runs the verb.
+pub(crate) fn up(args: &UpArgs) -> ExitCode {
+    let mut source = args.source.clone();
+    if let (Some(root), None, None) = (&args.root, &source.id, &source.pod) {
+        match cli::id_of(root) {
+            Ok(id) => source.id = Some(id),
+            Err(problem) => {
+                record::report(TOOL, problem);
+                return ExitCode::from(2);
+            }
+        }
+    }
+    if args.dry_run {
+        return dry_run(args, &source);
+    }
+    record::up(
+        TOOL,
+        &source,
+        |up| make(up, args),
+        |id, state| remove(id, state, &mut |_| {}),
+    )
+}
+
+fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
+    let before = up.state().map(State::from_json).transpose()?;
+    let request = Request::new(args, up.record(), before.as_ref())?;
+    let mut state = request.state();
+    match look(up.id(), &request, before.as_ref())? {
+        Found::Nothing => {}
+        Found::Empty => state.existed = true,
+        Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
+        Found::Equal(found) => {
+            request.write_spec(up.record_mut(), &found)?;
+            return Ok(found.to_json());
+        }
+    }
+    up.intend(&state.to_json())?;
+    let id = up.id().clone();
+    let state = build(&id, &request, state, args)?;
+    request.write_spec(up.record_mut(), &state)?;
+    Ok(state.to_json())
+}
+
+/// Makes the box. Before each step that makes something stands the one that writes it down.
+fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<State, Error> {
+    let place = &request.place;
+    // The modes are meant as they are written.
+    rustix::process::umask(Mode::empty());
+    for above in &place.missing {
+        match rustix::fs::mkdir(above, Mode::from(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => {
+                return Err(SysError::new(format!("mkdir({})", above.display()), errno).into());
+            }
+        }
+    }
+    let parent = place
+        .open_parent()?
+        .ok_or(Errno::ENOENT)
+        .call(|| format!("open({})", place.parent.display()))?;
+    let parent = parent.as_fd();
+    place.claim(parent, &request.marker(id, &state)?)?;
+    let (root, identity) = make_directory(place, parent, state.existed)?;
+    state.identity = Some(identity);
+    place.replace_marker(parent, &request.marker(id, &state)?)?;
+    let shown = args.root.as_deref().unwrap_or(&state.root);
+    state.filled = Some(fill::fill(
+        &root,
+        &request.plan,
+        (args.verbose > 0).then_some(shown),
+    )?);
+    place.replace_marker(parent, &request.marker(id, &state)?)?;
+    Ok(state)
+}
+
+fn make_directory(
+    place: &Place,
+    parent: BorrowedFd<'_>,
+    existed: bool,
+) -> Result<(Root, Identity), Error> {
+    if !existed {
+        let made = rustix::fs::mkdirat(parent, &place.name, Mode::from(0o755));
+        made.call(|| format!("mkdir({})", place.path.display()))?;
+    }
+    let root = Root::open_in(parent, &place.name, &place.path)?;
+    if !root.is_empty()? {
+        return Err(Error::Failed(format!(
+            "BOX {}: is not empty",
+            place.path.display()
+        )));
+    }
+    let identity = root.identity()?;
+    Ok((root, identity))
+}
+
+/// Prints what `up` would do.
+fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
+    let lines = || -> Result<String, Error> {
+        let record = match (&source.id, &source.pod) {
+            (Some(id), None) => Record::new(id),
+            (_, pod) => {
+                let pod = pod
+                    .as_deref()
+                    .filter(|pod| pod.as_os_str() != "-")
+                    .unwrap_or(Path::new("/dev/stdin"));
+                record::for_exec(pod)?
+            }
+        };
+        let before = record.get(TOOL).map(State::from_json).transpose()?;
+        let request = Request::new(args, &record, before.as_ref())?;
+        let root = args
+            .root
+            .clone()
+            .unwrap_or_else(|| request.place.path.to_string_lossy().into_owned());
+        let mut lines: Vec<String> = request
+            .place
+            .missing
+            .iter()
+            .map(|path| format!("mkdir({})", path.display()))
+            .collect();
+        lines.push(format!("mkdir({})", request.place.path.display()));
+        for step in &request.plan.steps {
+            lines.push(match step {
+                Step::File(file) => Arrow { file, root: &root }.to_string(),
+                Step::Point(path, _) => {
+                    format!("mkdir({}{})", request.place.path.display(), path.display())
+                }
+            });
+        }
+        Ok(lines.join("\n") + "\n")
+    };
+    crate::print(lines())
+}

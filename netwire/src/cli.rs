@@ -1,0 +1,127 @@
+//! What the user typed.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use nix::errno::Errno;
+use record::SourceArgs;
+use sys::Call;
+
+use crate::error::Error;
+use crate::namespace::Netns;
+use crate::plan::{Ifname, Wanted};
+use crate::subnet::Subnet;
+
+/// Wires a pod's network namespace to the host: veth, addresses, routes, leases
+#[derive(Debug, Parser)]
+#[command(name = "netwire", version, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The same for every tool; there is no exec, as netwire does nothing to itself.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Gives the pod an interface: reads a record, writes it with what was made
+    Up(UpArgs),
+    /// Shows what there is now
+    Show(ShowArgs),
+    /// Removes what up made: reads records, writes them without it
+    Down(DownArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// The pod's network namespace, of a process or a file; without it the record's
+    #[arg(long, value_name = "PID|FILE")]
+    pub(crate) netns: Option<Netns>,
+
+    /// Network the address is from; its first address is the gateway
+    #[arg(long, value_name = "CIDR")]
+    subnet: Subnet,
+
+    /// Address of the pod; without it the next free one
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<Ipv4Addr>,
+
+    /// Name of the interface in the pod
+    #[arg(long, value_name = "NAME", default_value = "eth0")]
+    ifname: Ifname,
+
+    /// MTU of both ends; without it that of the default route's interface, or 1500
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
+    mtu: Option<u32>,
+
+    /// Directory of leases that is shared with CNI's host-local
+    #[arg(long, value_name = "DIR")]
+    lease_dir: Option<PathBuf>,
+
+    /// Print what would be done, in order, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+impl UpArgs {
+    /// What is wanted, checked as far as the command line tells, and the directory it names.
+    pub(crate) fn wanted(&self) -> Result<Wanted, Error> {
+        if let Some(why) = self.ip.and_then(|address| self.subnet.refuses(address)) {
+            return Err(Error::usage(format!("--ip: {why}")));
+        }
+        let lease_dir = match &self.lease_dir {
+            // The record outlives the working directory, and what is read from one must have no ".." in it.
+            Some(dir) => Some(
+                fs::canonicalize(dir)
+                    .call(|| format!("realpath({})", dir.display()))
+                    .map_err(|error| match error.errno {
+                        Errno::ENOENT => {
+                            error.hint("a pool shared with others is not made here: mkdir it")
+                        }
+                        _ => error,
+                    })?,
+            ),
+            None => None,
+        };
+        if lease_dir.as_ref().is_some_and(|dir| dir.to_str().is_none()) {
+            return Err(Error::usage(
+                "--lease-dir: not UTF-8, a record cannot hold it",
+            ));
+        }
+        Ok(Wanted {
+            ifname: self.ifname.clone(),
+            subnet: self.subnet,
+            address: self.ip,
+            mtu: self.mtu,
+            lease_dir,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// One JSON object per pod instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}

@@ -1,0 +1,158 @@
+//! `down`: the interface, its routes and its lease go.
+
+use nix::errno::Errno;
+use record::{Down, Id, names};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::lease::{Owner, Pool};
+use crate::link::{self, By, Link};
+use crate::netlink::Socket;
+use crate::plan;
+use crate::requests;
+use crate::state::{self, Attachment};
+
+/// Removes what the record and the index know of.
+pub(crate) fn down(down: &mut Down, verbose: bool) -> Result<(), Error> {
+    let mut attachments: Vec<Attachment> = Vec::new();
+    for state in [&down.indexed, &down.state].into_iter().flatten() {
+        for attachment in state::attachments(state)? {
+            if !attachments.contains(&attachment) {
+                attachments.push(attachment);
+            }
+        }
+    }
+    attachments
+        .iter()
+        .try_for_each(|attachment| detach(&down.id, attachment, verbose))
+}
+
+/// Removes what an `up` intended and did not finish.
+pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
+    state::attachments(state)?
+        .iter()
+        .try_for_each(|attachment| detach(id, attachment, false))
+}
+
+/// The interface first: an address must not be free while somebody can still use it.
+fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
+    let ifname = attachment.ifname.as_ref();
+    let mut host = Socket::open(verbose)?;
+    let name = names::veth(id, ifname);
+    // By its number, should an administrator have given it another name; by its name, should the number not be known.
+    let by = attachment
+        .ifindex
+        .map(By::Index)
+        .into_iter()
+        .chain([By::Name(&name)]);
+    for by in by {
+        let Some(link) = link::find(&mut host, by, false)? else {
+            continue;
+        };
+        if is_ours(&link, id, ifname) {
+            remove(&mut host, &link)?;
+        }
+    }
+    let pool = Pool::new(attachment.subnet, attachment.lease_dir.as_deref());
+    pool.release(
+        &Owner {
+            id: id.to_string(),
+            ifname: ifname.to_owned(),
+        },
+        attachment.address,
+    )
+}
+
+/// A veth with our ifalias; or one that has none yet, because its maker was killed, and bears our marks.
+fn is_ours(link: &Link, id: &Id, ifname: &str) -> bool {
+    let unnamed =
+        || link.name == names::veth(id, ifname) && link.mac == Some(plan::host_mac(id, ifname));
+    let ours = link
+        .alias
+        .as_deref()
+        .map_or_else(unnamed, |alias| alias == names::ifalias(id));
+    ours && link.kind.as_deref() == Some("veth")
+}
+
+/// Both ends go at once, and with them addresses, routes and neighbours.
+///
+/// The kernel may be at it already, as its last act for a namespace that has ended: that is as good.
+fn remove(host: &mut Socket, link: &Link) -> Result<(), Error> {
+    match host.batch(vec![requests::remove(&link.name, link.index)]) {
+        Err(error) if error.refused() != Some(Errno::ENODEV) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn veth() -> Link {
+        let id = "foo".parse().unwrap();
+        Link {
+            name: names::veth(&id, "eth0"),
+            alias: Some("foo".into()),
+            mac: Some(plan::host_mac(&id, "eth0")),
+            kind: Some("veth".into()),
+            ..Link::default()
+        }
+    }
+
+    #[test]
+    fn only_a_veth_of_this_pod_is_ours() {
+        let id: Id = "foo".parse().unwrap();
+        let other_mac = Some(plan::host_mac(&id, "eth1"));
+        assert!(is_ours(&veth(), &id, "eth0"));
+        assert!(is_ours(
+            &Link {
+                name: "renamed".into(),
+                mac: None,
+                ..veth()
+            },
+            &id,
+            "eth0"
+        ));
+        assert!(
+            is_ours(
+                &Link {
+                    alias: None,
+                    ..veth()
+                },
+                &id,
+                "eth0"
+            ),
+            "killed before it had its ifalias"
+        );
+        for foreign in [
+            Link {
+                alias: Some("bar".into()),
+                ..veth()
+            },
+            Link {
+                alias: Some(String::new()),
+                ..veth()
+            },
+            Link {
+                alias: None,
+                mac: other_mac,
+                ..veth()
+            },
+            Link {
+                alias: None,
+                name: "veth0".into(),
+                ..veth()
+            },
+            Link {
+                kind: Some("bridge".into()),
+                ..veth()
+            },
+            Link {
+                kind: None,
+                ..veth()
+            },
+        ] {
+            assert!(!is_ours(&foreign, &id, "eth0"), "{foreign:?}");
+        }
+    }
+}

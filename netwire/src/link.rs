@@ -1,0 +1,297 @@
+//! What the kernel says of interfaces, addresses and routes.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use netlink_packet_core::NlasIterator;
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::AddressMessage;
+use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage,
+};
+use nix::errno::Errno;
+
+use crate::error::Error;
+use crate::netlink::{Request, Socket, string, u32_at, u64_at};
+
+/// struct ifinfomsg, ifaddrmsg and rtmsg of linux/rtnetlink.h.
+const IFINFOMSG: usize = 16;
+const IFADDRMSG: usize = 8;
+const RTMSG: usize = 12;
+
+/// `IF_OPER_UNKNOWN` of linux/if.h: a driver that does not tell.
+pub(crate) const OPER_UNKNOWN: u8 = 0;
+/// `IF_OPER_UP` of linux/if.h.
+pub(crate) const OPER_UP: u8 = 6;
+
+/// A hardware address of Ethernet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mac(pub(crate) [u8; 6]);
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// One interface, as `RTM_GETLINK` tells it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Link {
+    /// Its number in its namespace.
+    pub(crate) index: u32,
+    /// Its name.
+    pub(crate) name: String,
+    /// `IFLA_IFALIAS`
+    pub(crate) alias: Option<String>,
+    /// None: not Ethernet.
+    pub(crate) mac: Option<Mac>,
+    /// Bytes.
+    pub(crate) mtu: u32,
+    /// `IFF_UP`: somebody switched it on.
+    pub(crate) up: bool,
+    /// `IF_OPER_…` of linux/if.h.
+    pub(crate) operstate: u8,
+    /// Of a veth: the other end's number, in that one's namespace.
+    pub(crate) peer: Option<u32>,
+    /// `veth`, `bridge` …; None: a piece of hardware, or lo.
+    pub(crate) kind: Option<String>,
+    /// Bytes received.
+    pub(crate) rx_bytes: u64,
+    /// Bytes sent.
+    pub(crate) tx_bytes: u64,
+}
+
+impl Link {
+    /// From the payload of an `RTM_NEWLINK`.
+    fn parse(payload: &[u8]) -> Option<Self> {
+        let mut link = Self {
+            index: u32_at(payload, 4)?,
+            ..Self::default()
+        };
+        link.up = u32_at(payload, 8)? & libc::IFF_UP.cast_unsigned() != 0;
+        for attribute in NlasIterator::new(payload.get(IFINFOMSG..)?).flatten() {
+            let value = attribute.value();
+            match attribute.kind() {
+                libc::IFLA_IFNAME => link.name = string(value)?,
+                libc::IFLA_IFALIAS => link.alias = string(value),
+                libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(Mac),
+                libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
+                libc::IFLA_OPERSTATE => link.operstate = value.first().copied()?,
+                libc::IFLA_LINK => link.peer = u32_at(value, 0),
+                // struct rtnl_link_stats64: packets, then bytes; received, then sent
+                libc::IFLA_STATS64 => {
+                    link.rx_bytes = u64_at(value, 16)?;
+                    link.tx_bytes = u64_at(value, 24)?;
+                }
+                libc::IFLA_LINKINFO => link.kind = info_kind(value),
+                _ => {}
+            }
+        }
+        Some(link)
+    }
+
+    /// `up`, `down` and the rest as ip(8) has them, in lower case.
+    pub(crate) fn state(&self) -> &'static str {
+        match self.operstate {
+            1 => "notpresent",
+            2 => "down",
+            3 => "lowerlayerdown",
+            4 => "testing",
+            5 => "dormant",
+            OPER_UP => "up",
+            _ => "unknown",
+        }
+    }
+}
+
+/// `IFLA_INFO_KIND` of an `IFLA_LINKINFO`.
+fn info_kind(info: &[u8]) -> Option<String> {
+    let kind = NlasIterator::new(info)
+        .flatten()
+        .find(|nested| nested.kind() == libc::IFLA_INFO_KIND)?;
+    string(kind.value())
+}
+
+/// Which interface is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum By<'a> {
+    /// Its name.
+    Name(&'a str),
+    /// Its number.
+    Index(u32),
+}
+
+/// Asks for one interface; the counters only if wanted, they cost a loop over all processors.
+pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
+    let mut message = LinkMessage::default();
+    let what = match by {
+        By::Name(name) => {
+            message
+                .attributes
+                .push(LinkAttribute::IfName(name.to_owned()));
+            name.to_owned()
+        }
+        By::Index(index) => {
+            message.header.index = index;
+            format!("index {index}")
+        }
+    };
+    if !counters {
+        message
+            .attributes
+            .push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    }
+    Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, 0, &message)
+}
+
+/// The interface in an answer to [`get`].
+pub(crate) fn parse(request: &str, answers: &[Vec<u8>]) -> Result<Link, Error> {
+    let link = answers.last().and_then(|payload| Link::parse(payload));
+    link.ok_or_else(|| Error::failed(format!("RTM_GETLINK({request}): an answer that is none")))
+}
+
+/// The interface `by`; None: there is none.
+pub(crate) fn find(socket: &mut Socket, by: By<'_>, counters: bool) -> Result<Option<Link>, Error> {
+    match socket.batch(vec![get(by, counters)]) {
+        Ok(answers) => parse("", &answers).map(Some),
+        Err(error) if error.refused() == Some(Errno::ENODEV) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The IPv4 addresses of interface `index`, with their prefix lengths. The socket is used up.
+pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(Ipv4Addr, u8)>, Error> {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.index = index;
+    let what = format!("index {index}");
+    let request = Request::new(
+        "RTM_GETADDR",
+        &what,
+        libc::RTM_GETADDR,
+        libc::NLM_F_DUMP,
+        &message,
+    );
+    let mut found = Vec::new();
+    socket.dump(request, |payload| {
+        let attributes = NlasIterator::new(payload.get(IFADDRMSG..).unwrap_or_default()).flatten();
+        let local = attributes.filter(|attribute| attribute.kind() == libc::IFA_LOCAL);
+        let local = local
+            .filter_map(|attribute| address(attribute.value()))
+            .next();
+        // Kernels that do not filter send all: the number tells.
+        if let (Some(local), Some(&prefix), Some(of)) = (local, payload.get(1), u32_at(payload, 4))
+            && of == index
+        {
+            found.push((local, prefix));
+        }
+        true
+    })?;
+    Ok(found)
+}
+
+/// The interface and the prefix length of the route that packets to `destination` take; None: there is none.
+pub(crate) fn route_to(
+    socket: &mut Socket,
+    destination: Ipv4Addr,
+) -> Result<Option<(u32, u8)>, Error> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet;
+    message.header.destination_prefix_length = 32;
+    message.header.flags = RouteFlags::FibMatch;
+    message
+        .attributes
+        .push(RouteAttribute::Destination(RouteAddress::Inet(destination)));
+    let request = Request::new(
+        "RTM_GETROUTE",
+        &destination.to_string(),
+        libc::RTM_GETROUTE,
+        0,
+        &message,
+    );
+    match socket.batch(vec![request]) {
+        Ok(answers) => Ok(answers.last().and_then(|payload| {
+            let interface = interfaces(payload.get(RTMSG..)?).into_iter().next()?;
+            Some((interface, *payload.get(1)?))
+        })),
+        Err(error)
+            if matches!(
+                error.refused(),
+                Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH)
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The interfaces of the IPv4 default route; none: there is no such route. The socket is used up.
+pub(crate) fn default_route(socket: Socket) -> Result<Vec<u32>, Error> {
+    let mut message = RouteMessage::default();
+    message.header.address_family = AddressFamily::Inet;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    let request = Request::new(
+        "RTM_GETROUTE",
+        "default",
+        libc::RTM_GETROUTE,
+        libc::NLM_F_DUMP,
+        &message,
+    );
+    let mut best: Option<(u32, Vec<u32>)> = None;
+    let answer = socket.dump(request, |payload| {
+        let attributes = payload.get(RTMSG..).unwrap_or_default();
+        let (mut metric, mut destination) = (0, None);
+        for attribute in NlasIterator::new(attributes).flatten() {
+            match attribute.kind() {
+                libc::RTA_PRIORITY => metric = u32_at(attribute.value(), 0).unwrap_or_default(),
+                libc::RTA_DST => destination = address(attribute.value()),
+                _ => {}
+            }
+        }
+        let unicast = payload.get(7) == Some(&libc::RTN_UNICAST);
+        let found = interfaces(attributes);
+        let is_default = payload.get(1) == Some(&0) && unicast && !found.is_empty();
+        if is_default && best.as_ref().is_none_or(|(lowest, _)| metric < *lowest) {
+            best = Some((metric, found));
+        }
+        // Routes come in the order of their addresses: after 0.0.0.0 a table of a million need not be read on.
+        destination.is_none_or(|destination| destination.is_unspecified())
+    });
+    match answer {
+        Ok(()) => Ok(best.map(|(_, interfaces)| interfaces).unwrap_or_default()),
+        // A namespace without any route has no main table.
+        Err(error) if error.refused() == Some(Errno::ENOENT) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The interfaces a route leads out of: `RTA_OIF`, or those of each next hop.
+fn interfaces(attributes: &[u8]) -> Vec<u32> {
+    let mut found = Vec::new();
+    for attribute in NlasIterator::new(attributes).flatten() {
+        match attribute.kind() {
+            libc::RTA_OIF => found.extend(u32_at(attribute.value(), 0)),
+            libc::RTA_MULTIPATH => {
+                // struct rtnexthop: 16 bits of length, flags, weight, number of the interface; attributes follow
+                let mut rest = attribute.value();
+                while let (Some(length), Some(index)) =
+                    (crate::netlink::u16_at(rest, 0), u32_at(rest, 4))
+                {
+                    found.push(index);
+                    rest = rest
+                        .get(usize::from(length.max(8)).next_multiple_of(4)..)
+                        .unwrap_or_default();
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn address(value: &[u8]) -> Option<Ipv4Addr> {
+    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+}

@@ -1,0 +1,82 @@
+//! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
+
+mod check;
+mod cli;
+mod down;
+mod error;
+mod lease;
+mod link;
+mod namespace;
+mod netlink;
+mod plan;
+mod requests;
+mod show;
+mod state;
+mod subnet;
+mod sys;
+mod up;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use ::sys::Call;
+use record::{Failure, Id, Record, SourceArgs};
+
+use crate::cli::{Cli, ShowArgs, UpArgs, Verb};
+use crate::error::Error;
+
+/// The name in messages, in the record and in the index.
+const TOOL: &str = "netwire";
+
+fn main() -> ExitCode {
+    let cli: Cli = match record::parse_cli(TOOL) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    match &cli.verb {
+        Verb::Up(args) if args.dry_run => print_plan(args),
+        Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
+        Verb::Show(args) => print_what_is(args),
+        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
+    }
+}
+
+/// `up --dry-run`: reads the record as `show` does and touches nothing.
+fn print_plan(args: &UpArgs) -> ExitCode {
+    let plan = |record: &Record| -> Result<String, Error> {
+        let id: Id = record
+            .id()
+            .unwrap_or_default()
+            .parse()
+            .map_err(record::Error::Record)?;
+        up::dry_run(record, &id, args)
+    };
+    let SourceArgs {
+        id: Some(id),
+        pod: None,
+    } = &args.source
+    else {
+        return record::show(TOOL, &args.source, plan);
+    };
+    // A name alone starts a new record; show would look for one of that name.
+    let printed = plan(&Record::new(id)).and_then(|text| {
+        let written = io::stdout().lock().write_all(text.as_bytes());
+        Ok(written.call(|| "write(stdout)".into())?)
+    });
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            record::report(TOOL, &error);
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+/// `show`: one table for all records, or a JSON object for each.
+fn print_what_is(args: &ShowArgs) -> ExitCode {
+    let mut head = show::row(&show::HEAD);
+    record::show(TOOL, &args.source, |record| match args.json {
+        true => show::json(record),
+        false => Ok(std::mem::take(&mut head) + &show::table(record)?),
+    })
+}

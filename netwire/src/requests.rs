@@ -1,0 +1,271 @@
+//! The plan as netlink messages, in the order in which they are sent.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use libc::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::link::{
+    AfSpecInet, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
+    LinkInfo, LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+
+use crate::link::{self, By};
+use crate::netlink::Request;
+use crate::plan::{Address, Plan, Route, Scope};
+
+/// `lo`, the first interface of every network namespace.
+const LO: u32 = 1;
+
+/// Makes the pair, one end here and one in the pod, and asks for its number.
+///
+/// What depends on the number follows in [`host_set`]: a message that found the interface by its name would hit
+/// somebody else's of the same name, as the kernel goes on after a request that failed.
+pub(crate) fn create(plan: &Plan, pod: BorrowedFd<'_>) -> Vec<Request> {
+    let mut peer = LinkMessage::default();
+    peer.attributes = vec![
+        LinkAttribute::IfName(plan.ifname.to_string()),
+        LinkAttribute::Mtu(plan.mtu),
+        LinkAttribute::NetNsFd(pod.as_raw_fd()),
+    ];
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName(plan.host.clone()),
+        LinkAttribute::Address(plan.mac.0.to_vec()),
+        LinkAttribute::Mtu(plan.mtu),
+        // The peer cannot be switched on here: ENOTCONN, the kernel does that before it joins the two.
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]),
+    ];
+    let what = format!(
+        "{} address {} mtu {} type veth peer {}",
+        plan.host, plan.mac, plan.mtu, plan.ifname
+    );
+    vec![
+        Request::new(
+            "RTM_NEWLINK",
+            &what,
+            libc::RTM_NEWLINK,
+            NLM_F_CREATE | NLM_F_EXCL,
+            &message,
+        ),
+        link::get(By::Name(&plan.host), false),
+    ]
+}
+
+/// The host's end, whose number is `index`: its ifalias, forwarding, address, and the route to the pod.
+///
+/// Forwarding is asked of the interface a packet comes in by and of no other (`IN_DEV_FORWARD`), so from pod to pod
+/// this interface's own switch is all there is to set; net.ipv4.ip_forward is the host's.
+pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
+    let mut message = up(index);
+    let mut forwarding = InetDevConf::default();
+    forwarding.forwarding = 1;
+    message.attributes = vec![
+        // In a message that makes an interface the kernel ignores both of these.
+        LinkAttribute::IfAlias(record::names::ifalias(&plan.id).to_owned()),
+        LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(
+            forwarding,
+        )])]),
+    ];
+    let what = format!("{} alias {} forwarding 1 up", plan.host, plan.id);
+    vec![
+        Request::new("RTM_SETLINK", &what, libc::RTM_SETLINK, 0, &message),
+        add_address(&plan.host_address(), &plan.host, index),
+        add_route(&plan.host_route(), &plan.host, index),
+    ]
+}
+
+/// The pod's end, whose number is `index`, and `lo`; then asks how it looks.
+pub(crate) fn pod_set(plan: &Plan, index: u32) -> Vec<Request> {
+    let ifname = plan.ifname.as_ref();
+    let mut requests = vec![
+        Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO)),
+        Request::new(
+            "RTM_SETLINK",
+            &format!("{ifname} up"),
+            libc::RTM_SETLINK,
+            0,
+            &up(index),
+        ),
+        add_address(&plan.pod_address(), ifname, index),
+        remove_route(&plan.pod_kernel_route(), ifname, index),
+    ];
+    requests.extend(
+        plan.pod_routes()
+            .iter()
+            .map(|route| add_route(route, ifname, index)),
+    );
+    requests.push(link::get(By::Index(index), false));
+    requests
+}
+
+/// Removes the pair whose host's end has the number `index`.
+pub(crate) fn remove(name: &str, index: u32) -> Request {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    Request::new("RTM_DELLINK", name, libc::RTM_DELLINK, 0, &message)
+}
+
+fn up(index: u32) -> LinkMessage {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    message.header.flags = LinkFlags::Up;
+    message.header.change_mask = LinkFlags::Up;
+    message
+}
+
+fn add_address(address: &Address, interface: &str, index: u32) -> Request {
+    let mut message = AddressMessage::default();
+    message.header.family = AddressFamily::Inet;
+    message.header.prefix_len = address.prefix;
+    message.header.scope = AddressScope::Universe;
+    message.header.index = index;
+    let ip = IpAddr::V4(address.address);
+    message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
+    message
+        .attributes
+        .extend(address.broadcast.map(AddressAttribute::Broadcast));
+    let what = format!("{address} dev {interface}");
+    Request::new(
+        "RTM_NEWADDR",
+        &what,
+        libc::RTM_NEWADDR,
+        NLM_F_CREATE | NLM_F_EXCL,
+        &message,
+    )
+}
+
+fn add_route(route: &Route, interface: &str, index: u32) -> Request {
+    let message = route_message(route, index, RouteProtocol::Boot);
+    let what = format!("{route} dev {interface}");
+    Request::new(
+        "RTM_NEWROUTE",
+        &what,
+        libc::RTM_NEWROUTE,
+        NLM_F_CREATE | NLM_F_EXCL,
+        &message,
+    )
+}
+
+fn remove_route(route: &Route, interface: &str, index: u32) -> Request {
+    let message = route_message(route, index, RouteProtocol::Kernel);
+    Request::new(
+        "RTM_DELROUTE",
+        &format!("{route} dev {interface}"),
+        libc::RTM_DELROUTE,
+        0,
+        &message,
+    )
+}
+
+fn route_message(route: &Route, index: u32, protocol: RouteProtocol) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header = RouteHeader {
+        address_family: AddressFamily::Inet,
+        destination_prefix_length: route.prefix,
+        table: RouteHeader::RT_TABLE_MAIN,
+        protocol,
+        scope: match route.scope {
+            Scope::Global => RouteScope::Universe,
+            Scope::Link => RouteScope::Link,
+            Scope::Host => RouteScope::Host,
+        },
+        kind: RouteType::Unicast,
+        ..RouteHeader::default()
+    };
+    let address = |ip: Ipv4Addr| RouteAddress::Inet(ip);
+    if route.prefix > 0 {
+        message
+            .attributes
+            .push(RouteAttribute::Destination(address(route.destination)));
+    }
+    message.attributes.extend(
+        route
+            .gateway
+            .map(|gateway| RouteAttribute::Gateway(address(gateway))),
+    );
+    message.attributes.extend(
+        route
+            .source
+            .map(|source| RouteAttribute::PrefSource(address(source))),
+    );
+    message.attributes.push(RouteAttribute::Oif(index));
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    use crate::plan::Wanted;
+
+    fn plan() -> Plan {
+        let wanted = Wanted {
+            ifname: "eth0".parse().unwrap(),
+            subnet: "10.244.0.0/24".parse().unwrap(),
+            address: None,
+            mtu: None,
+            lease_dir: None,
+        };
+        Plan::new(
+            &"foo".parse().unwrap(),
+            &wanted,
+            Ipv4Addr::new(10, 244, 0, 2),
+            1500,
+        )
+    }
+
+    fn calls(requests: &[Request]) -> Vec<&str> {
+        requests
+            .iter()
+            .map(|request| request.call.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn beside_the_new_interface_nothing_is_changed_by_name() {
+        let pod = File::open("/proc/self/status").unwrap();
+        let requests = create(&plan(), pod.as_fd());
+        assert_eq!(
+            calls(&requests),
+            [
+                "RTM_NEWLINK(vethce5359d4 address 02:6e:f6:70:09:c0 mtu 1500 type veth peer eth0)",
+                "RTM_GETLINK(vethce5359d4)",
+            ]
+        );
+    }
+
+    #[test]
+    fn each_step_comes_after_what_it_needs() {
+        assert_eq!(
+            calls(&host_set(&plan(), 7)),
+            [
+                "RTM_SETLINK(vethce5359d4 alias foo forwarding 1 up)",
+                "RTM_NEWADDR(10.244.0.1/32 dev vethce5359d4)",
+                "RTM_NEWROUTE(10.244.0.2 scope host dev vethce5359d4)",
+            ]
+        );
+        assert_eq!(
+            calls(&pod_set(&plan(), 2)),
+            [
+                "RTM_SETLINK(lo up)",
+                "RTM_SETLINK(eth0 up)",
+                "RTM_NEWADDR(10.244.0.2/24 brd 10.244.0.255 dev eth0)",
+                "RTM_DELROUTE(10.244.0.0/24 scope link src 10.244.0.2 dev eth0)",
+                "RTM_NEWROUTE(10.244.0.1 scope link src 10.244.0.2 dev eth0)",
+                "RTM_NEWROUTE(10.244.0.0/24 via 10.244.0.1 src 10.244.0.2 dev eth0)",
+                "RTM_NEWROUTE(default via 10.244.0.1 dev eth0)",
+                "RTM_GETLINK(index 2)",
+            ]
+        );
+    }
+}

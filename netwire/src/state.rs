@@ -1,0 +1,203 @@
+//! What netwire keeps in the record: a CNI result, and beside it what `down` needs.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use record::Id;
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::link::{Link, Mac};
+use crate::namespace::PodNamespace;
+use crate::plan::{Ifname, Plan, Wanted};
+use crate::subnet::Subnet;
+
+/// Of the CNI specification whose result types `netwire` in the record follows.
+const CNI_VERSION: &str = "1.1.0";
+
+/// One interface of a pod, as `netwire.attachments` has it; CNI's word for it.
+///
+/// The name of the host's end is not among it: that is derived from the id and the interface, whatever a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attachment {
+    pub(crate) ifname: Ifname,
+    pub(crate) subnet: Subnet,
+    /// A pool shared with host-local; None: our own.
+    pub(crate) lease_dir: Option<PathBuf>,
+    /// None: about to be reserved when this was written.
+    pub(crate) address: Option<Ipv4Addr>,
+    /// The number of the host's end; None: it was not made yet.
+    pub(crate) ifindex: Option<u32>,
+}
+
+impl Attachment {
+    /// What is about to be made.
+    pub(crate) fn intended(wanted: &Wanted) -> Self {
+        Self {
+            ifname: wanted.ifname.clone(),
+            subnet: wanted.subnet,
+            lease_dir: wanted.lease_dir.clone(),
+            address: None,
+            ifindex: None,
+        }
+    }
+
+    fn to_json(&self, id: &Id) -> Value {
+        let mut object = Map::new();
+        object.insert("ifname".into(), self.ifname.as_ref().into());
+        object.insert(
+            "host".into(),
+            record::names::veth(id, self.ifname.as_ref()).into(),
+        );
+        if let Some(ifindex) = self.ifindex {
+            object.insert("ifindex".into(), ifindex.into());
+        }
+        object.insert("subnet".into(), self.subnet.to_string().into());
+        if let Some(address) = self.address {
+            object.insert("address".into(), address.to_string().into());
+        }
+        if let Some(dir) = &self.lease_dir {
+            object.insert("leaseDir".into(), dir.to_string_lossy().into());
+        }
+        object.into()
+    }
+
+    fn from_json(value: &Value) -> Result<Self, String> {
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let subnet: Subnet = text("subnet")
+            .unwrap_or_default()
+            .parse()
+            .map_err(|why| format!("subnet: {why}"))?;
+        let address = text("address").map(|address| match address.parse() {
+            Ok(address) => subnet.refuses(address).map_or(Ok(address), Err),
+            Err(_) => Err(format!("{address:?} is no IPv4 address")),
+        });
+        let lease_dir = text("leaseDir").map(|dir| {
+            let path = PathBuf::from(dir);
+            let plain = path.is_absolute()
+                && !dir.contains('\0')
+                && !path.components().any(|part| part.as_os_str() == "..");
+            plain
+                .then_some(path)
+                .ok_or_else(|| format!("leaseDir: {dir:?} is no absolute path"))
+        });
+        Ok(Self {
+            ifname: text("ifname")
+                .unwrap_or_default()
+                .parse()
+                .map_err(|why| format!("ifname: {why}"))?,
+            subnet,
+            lease_dir: lease_dir.transpose()?,
+            address: address
+                .transpose()
+                .map_err(|why| format!("address: {why}"))?,
+            ifindex: value
+                .get("ifindex")
+                .and_then(Value::as_u64)
+                .and_then(|index| u32::try_from(index).ok()),
+        })
+    }
+}
+
+/// For [`record::Up::intend`].
+pub(crate) fn intended(id: &Id, wanted: &Wanted) -> Value {
+    json!({"attachments": [Attachment::intended(wanted).to_json(id)]})
+}
+
+/// The attachments in a state, of the record or of the index.
+///
+/// # Errors
+/// It was tampered with: exit 2.
+pub(crate) fn attachments(state: &Value) -> Result<Vec<Attachment>, Error> {
+    let bad = |why: String| Error::record(format!("netwire.attachments: {why}"));
+    let entries = state.get("attachments").and_then(Value::as_array);
+    let entries = entries.ok_or_else(|| bad("missing, it must be an array".into()))?;
+    entries
+        .iter()
+        .map(|entry| Attachment::from_json(entry).map_err(bad))
+        .collect()
+}
+
+/// What was made, from what the kernel says of both ends.
+pub(crate) fn made(
+    plan: &Plan,
+    wanted: &Wanted,
+    pod: &PodNamespace,
+    host: &Link,
+    inside: &Link,
+) -> Value {
+    let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string());
+    let attachment = Attachment {
+        address: Some(plan.address),
+        ifindex: Some(host.index),
+        ..Attachment::intended(wanted)
+    };
+    let gateway = plan.subnet.gateway().to_string();
+    json!({
+        "cniVersion": CNI_VERSION,
+        "interfaces": [
+            {"name": host.name, "mac": mac(host.mac), "mtu": host.mtu},
+            {"name": inside.name, "mac": mac(inside.mac), "mtu": inside.mtu, "sandbox": pod.path().to_string_lossy()},
+        ],
+        "ips": [{"interface": 1, "address": format!("{}/{}", plan.address, plan.subnet.prefix()), "gateway": gateway}],
+        "routes": [{"dst": "0.0.0.0/0", "gw": gateway}],
+        "dns": {},
+        "attachments": [attachment.to_json(&plan.id)],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attachment() -> Attachment {
+        Attachment {
+            ifname: "eth0".parse().unwrap(),
+            subnet: "10.244.0.0/24".parse().unwrap(),
+            lease_dir: Some("/var/lib/cni/networks/kindnet".into()),
+            address: Some(Ipv4Addr::new(10, 244, 0, 2)),
+            ifindex: Some(7),
+        }
+    }
+
+    #[test]
+    fn an_attachment_survives_the_record() {
+        let id = "foo".parse().unwrap();
+        let half = Attachment {
+            address: None,
+            ifindex: None,
+            lease_dir: None,
+            ..attachment()
+        };
+        for attachment in [attachment(), half] {
+            let state = json!({"attachments": [attachment.to_json(&id)]});
+            assert_eq!(attachments(&state).unwrap(), [attachment]);
+        }
+    }
+
+    #[test]
+    fn a_tampered_one_is_refused() {
+        let good = attachment().to_json(&"foo".parse().unwrap());
+        for (key, value) in [
+            ("ifname", json!("../x")),
+            ("ifname", json!(7)),
+            ("subnet", json!("10.244.0.0")),
+            ("subnet", json!(null)),
+            ("address", json!("10.245.0.2")),
+            ("address", json!("../../etc/passwd")),
+            ("leaseDir", json!("etc")),
+            ("leaseDir", json!("/run/../etc")),
+        ] {
+            let mut bad = good.clone();
+            bad[key] = value.clone();
+            let error = attachments(&json!({"attachments": [bad]})).unwrap_err();
+            assert!(record::Failure::is_usage(&error), "{key} {value}");
+            assert!(
+                error.to_string().starts_with("netwire.attachments: "),
+                "{error}"
+            );
+        }
+        assert!(attachments(&json!({"attachments": {}})).is_err());
+        assert!(attachments(&json!("x")).is_err());
+    }
+}

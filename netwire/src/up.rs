@@ -1,0 +1,226 @@
+//! `up`: the pod gets its interface.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use record::{Id, Record, Up, names};
+use serde_json::Value;
+
+use crate::check::check;
+use crate::cli::UpArgs;
+use crate::error::Error;
+use crate::lease::{Owner, Pool};
+use crate::link::{self, By, Link, OPER_UNKNOWN, OPER_UP};
+use crate::namespace::PodNamespace;
+use crate::netlink::Socket;
+use crate::plan::{Plan, Wanted};
+use crate::requests;
+use crate::state;
+
+/// The largest MTU of a veth; lo has more.
+const MTU_MAX: u32 = 65535;
+/// Where there is no default route to take it from: Ethernet's.
+const MTU_DEFAULT: u32 = 1500;
+
+/// Makes the connection, or sees that it is there as wanted.
+pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
+    let wanted = args.wanted()?;
+    let pod = PodNamespace::of(up.record(), args.netns.as_ref())?;
+    let mut host = Socket::open(args.verbose)?;
+    if let Some(state) = up.state().cloned() {
+        check(up.id(), &state, &wanted, &pod, &mut host)?;
+        return Ok(state);
+    }
+    let mtu = mtu(&wanted, &mut host)?;
+    refuse_foreign(up.id(), &wanted, &mut host)?;
+    // Whatever may not be done inside fails here, before anything is made.
+    let mut inside = pod.socket(args.verbose)?;
+
+    up.intend(&state::intended(up.id(), &wanted))?;
+    let pool = Pool::new(wanted.subnet, wanted.lease_dir.as_deref());
+    let owner = Owner {
+        id: up.id().to_string(),
+        ifname: wanted.ifname.to_string(),
+    };
+    let address = pool.reserve(&owner, wanted.address, |owner, address| {
+        is_stale(&mut host, owner, address)
+    })?;
+    if args.verbose {
+        record::report("netwire", lease_step(&pool, address));
+    }
+    let plan = Plan::new(up.id(), &wanted, address, mtu);
+    let (end, peer) = wire(&plan, &pod, &mut host, &mut inside)?;
+    Ok(state::made(&plan, &wanted, &pod, &end, &peer))
+}
+
+/// What `up` would do, a line for each step.
+pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String, Error> {
+    let wanted = args.wanted()?;
+    let pod = PodNamespace::of(record, args.netns.as_ref())?;
+    let mut host = Socket::open(false)?;
+    let mtu = mtu(&wanted, &mut host)?;
+    refuse_foreign(id, &wanted, &mut host)?;
+    let pool = Pool::new(wanted.subnet, wanted.lease_dir.as_deref());
+    let address = pool.next(wanted.address)?;
+    let plan = Plan::new(id, &wanted, address, mtu);
+    let mut text = format!("host: {}\n", lease_step(&pool, address));
+    let steps = [
+        ("host", requests::create(&plan, pod.fd())),
+        ("host", requests::host_set(&plan, 0)),
+        ("pod", requests::pod_set(&plan, 0)),
+    ];
+    for (place, requests) in steps {
+        // questions are no steps
+        for request in requests
+            .iter()
+            .filter(|request| !request.call.starts_with("RTM_GET"))
+        {
+            text += &format!("{place}: {}\n", request.call);
+        }
+    }
+    Ok(text)
+}
+
+fn lease_step(pool: &Pool, address: Ipv4Addr) -> String {
+    format!("link({})", pool.dir().join(address.to_string()).display())
+}
+
+/// Both ends, addresses, routes. What was made stays when a step fails: the caller undoes it as a whole.
+fn wire(
+    plan: &Plan,
+    pod: &PodNamespace,
+    host: &mut Socket,
+    inside: &mut Socket,
+) -> Result<(Link, Link), Error> {
+    let made = host
+        .batch(requests::create(plan, pod.fd()))
+        .map_err(|error| match error.refused() {
+            Some(Errno::EEXIST) => exists(plan, pod, inside).unwrap_or(error),
+            _ => error,
+        })?;
+    let end = link::parse(&plan.host, &made)?;
+    host.batch(requests::host_set(plan, end.index))
+        .map_err(|error| match error.refused() {
+            Some(Errno::EEXIST) => Error::failed(format!(
+                "{error} (something that is no pod of {} has this address: try another --subnet)",
+                plan.subnet
+            )),
+            _ => error,
+        })?;
+    // No number of its own means that it is the same as this end's.
+    let looks = inside.batch(requests::pod_set(plan, end.peer.unwrap_or(end.index)))?;
+    let peer = link::parse(plan.ifname.as_ref(), &looks)?;
+    Ok((wait_up(host, &end)?, peer))
+}
+
+/// Names the interface that is in the way.
+fn exists(plan: &Plan, pod: &PodNamespace, inside: &mut Socket) -> Option<Error> {
+    link::find(inside, By::Name(plan.ifname.as_ref()), false).ok()??;
+    Some(Error::failed(format!(
+        "{} exists already in {}",
+        plan.ifname,
+        pod.path().display()
+    )))
+}
+
+/// Waits until the host's end takes packets.
+///
+/// It was switched on first, when the other end was not: the kernel makes up for that in a work queue, or when it is asked
+/// (Linux 6.8, `linkwatch_sync_dev`). Before that, packets would be dropped.
+fn wait_up(host: &mut Socket, end: &Link) -> Result<Link, Error> {
+    let until = Instant::now() + Duration::from_secs(2);
+    loop {
+        let found = link::find(host, By::Index(end.index), false)?;
+        let found = found.ok_or_else(|| {
+            Error::failed(format!("{} is gone again: did the pod end?", end.name))
+        })?;
+        if matches!(found.operstate, OPER_UP | OPER_UNKNOWN) {
+            return Ok(found);
+        }
+        if Instant::now() > until {
+            let (name, state) = (&found.name, found.state());
+            return Err(Error::failed(format!(
+                "{name} is {state} and not up: did the pod switch its end off?"
+            )));
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+/// As the default route's interface: what leaves the machine must fit through that one.
+fn mtu(wanted: &Wanted, host: &mut Socket) -> Result<u32, Error> {
+    if let Some(mtu) = wanted.mtu {
+        return Ok(mtu);
+    }
+    let mut smallest = None;
+    for index in link::default_route(Socket::open(false)?)? {
+        let mtu = link::find(host, By::Index(index), false)?.map(|link| link.mtu);
+        smallest = mtu.into_iter().chain(smallest).min();
+    }
+    Ok(smallest.map_or(MTU_DEFAULT, |mtu| mtu.min(MTU_MAX)))
+}
+
+/// Refuses to begin when the host's end would meet one of its name: before anything is written down that an undo
+/// would then remove.
+fn refuse_foreign(id: &Id, wanted: &Wanted, host: &mut Socket) -> Result<(), Error> {
+    let name = names::veth(id, wanted.ifname.as_ref());
+    let Some(found) = link::find(host, By::Name(&name), false)? else {
+        return Ok(());
+    };
+    let whose = match found.alias {
+        Some(alias) if alias == names::ifalias(id) => {
+            "made for this pod, and not in its index".to_owned()
+        }
+        Some(alias) => format!("of {alias:?}"),
+        None => "not one of ours".to_owned(),
+    };
+    Err(Error::failed(format!(
+        "{name} exists already, {whose} (ip link del {name})"
+    )))
+}
+
+/// Whether nobody can be using `address`, whose lease says `owner`.
+///
+/// Under the lock of the pool. A lease is made after its `up` has written ahead, and given back before its `down` forgets, so
+/// one that no index accounts for was left behind: the index was removed by hand, or a crash came between
+/// the two on a /run that survives a reboot. As that pod may run on, the host must know neither its interface nor a
+/// route to the address.
+fn is_stale(host: &mut Socket, owner: Option<&Owner>, address: Ipv4Addr) -> Result<bool, Error> {
+    if link::route_to(host, address)?.is_some_and(|(_, prefix)| prefix == 32) {
+        return Ok(false);
+    }
+    let Some(owner) = owner else { return Ok(true) };
+    let Ok(id) = owner.id.parse::<Id>() else {
+        return Ok(false);
+    };
+    let veth = link::find(host, By::Name(&names::veth(&id, &owner.ifname)), false)?;
+    if veth.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(&id))) {
+        return Ok(false);
+    }
+    let index = names::run_dir().join(id.as_ref());
+    if fs::symlink_metadata(&index).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    {
+        return Ok(true);
+    }
+    // Half made, unreadable or just begun: somebody is at it.
+    let Some(indexed) = fs::read(index.join("record.json"))
+        .ok()
+        .and_then(|bytes| Record::parse(&bytes).ok())
+    else {
+        return Ok(false);
+    };
+    let pending = indexed.get("pending").and_then(Value::as_array);
+    if pending.is_some_and(|tools| tools.iter().any(|tool| tool == "netwire")) {
+        return Ok(false);
+    }
+    let Some(state) = indexed.get("netwire") else {
+        return Ok(true);
+    };
+    let attachments = state::attachments(state)?;
+    Ok(attachments
+        .iter()
+        .all(|attachment| attachment.address.is_some_and(|other| other != address)))
+}

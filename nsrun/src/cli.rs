@@ -1,0 +1,321 @@
+//! What the user typed; opens nothing.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use nix::sys::signal::Signal;
+use record::{Namespace, SourceArgs};
+
+/// Runs a command in new and joined namespaces, and keeps the namespaces of a pod.
+#[derive(Debug, Parser)]
+#[command(name = "nsrun", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// The same with one verb: building the options of the other three takes as long as parsing, and only `exec` counts it.
+#[derive(Debug, Parser)]
+#[command(name = "nsrun", version)]
+pub(crate) struct ExecCli {
+    #[command(subcommand)]
+    pub(crate) verb: ExecVerb,
+}
+
+/// See [`ExecCli`].
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum ExecVerb {
+    /// Run CMD in new and joined namespaces
+    Exec(ExecArgs),
+}
+
+/// One of the four.
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum Verb {
+    /// Make namespaces and a process that holds them: a record in, a record out
+    Up(UpArgs),
+    /// Run CMD in new and joined namespaces
+    Exec(ExecArgs),
+    /// Tell which processes are in a pod and which of its namespaces they share
+    Show(ShowArgs),
+    /// End every process of a pod: records in, records out
+    Down(DownArgs),
+}
+
+/// `nsrun up`
+#[derive(Debug, Args)]
+#[command(override_usage = "nsrun up [--id ID | -P FILE] [OPTIONS] [-- CMD...]")]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) namespaces: NamespaceArgs,
+    /// Append stdout and stderr of the process that stays to FILE, instead of /dev/null
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// Run CMD under the process that holds the pod
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// `nsrun exec`
+#[derive(Debug, Args)]
+#[command(override_usage = "nsrun exec [-P FILE] [OPTIONS] [--] [CMD...]")]
+pub(crate) struct ExecArgs {
+    /// Join the namespaces and groups that the record in FILE names
+    #[arg(short = 'P', long = "pod", value_name = "FILE")]
+    pub(crate) pod: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) namespaces: NamespaceArgs,
+    /// Run CMD as a child and wait for it; a new or joined pid namespace implies it
+    #[arg(short, long)]
+    pub(crate) fork: bool,
+    /// The signal that CMD gets when nsrun ends first [default: KILL]; implies --fork
+    #[arg(long, value_name = "SIG", num_args = 0..=1, require_equals = true, default_missing_value = "KILL", value_parser = signal)]
+    pub(crate) kill_child: Option<Signal>,
+    /// What to run [default: $SHELL, else /bin/sh]
+    #[arg(trailing_var_arg = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// The grammar of namespaces, the same for `up` and `exec`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct NamespaceArgs {
+    /// Mount namespace: new; =FILE or =PID joins one, =host leaves it alone
+    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    mount: Option<Option<OsString>>,
+    /// UTS namespace (host name)
+    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    uts: Option<Option<OsString>>,
+    /// IPC namespace
+    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    ipc: Option<Option<OsString>>,
+    /// Network namespace
+    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    net: Option<Option<OsString>>,
+    /// PID namespace; CMD becomes its process 1 when it is new
+    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    pid: Option<Option<OsString>>,
+    /// User namespace
+    #[arg(short = 'U', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    user: Option<Option<OsString>>,
+    /// Cgroup namespace
+    #[arg(short = 'C', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    cgroup: Option<Option<OsString>>,
+    /// Time namespace
+    #[arg(short = 'T', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
+    time: Option<Option<OsString>>,
+    /// Join the namespaces of process PID: those named by options without a value, or --all
+    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(crate) target: Option<i32>,
+    /// With --target: join every namespace that differs from ours
+    #[arg(short, long, requires = "target")]
+    pub(crate) all: bool,
+    /// Map the user and group to root in a new user namespace; implies --user
+    #[arg(short = 'r', long)]
+    pub(crate) map_root_user: bool,
+    /// Mount a fresh proc at DIR [default: /proc]; implies --mount
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc")]
+    pub(crate) mount_proc: Option<PathBuf>,
+    /// Change the root directory to DIR, by chroot(2)
+    #[arg(short = 'R', long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+    /// Change the working directory to DIR
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) wd: Option<PathBuf>,
+    /// Set the host name; implies --uts
+    #[arg(long, value_name = "NAME", value_parser = hostname)]
+    pub(crate) hostname: Option<String>,
+    /// Propagation of all mounts in a new mount namespace [default: private]
+    #[arg(long, value_name = "HOW", hide_default_value = true)]
+    pub(crate) propagation: Option<Propagation>,
+    /// Print the steps in order and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Say each step as it is done, with its system call
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// Whose namespace of a kind it shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// An option without a value: new, or that of --target.
+    Bare,
+    /// `=new`
+    New,
+    /// `=host`: that of the caller.
+    Host,
+    /// `=PID`
+    Process(i32),
+    /// `=FILE`
+    File(PathBuf),
+}
+
+impl NamespaceArgs {
+    /// What the option of `kind` says; None when it is not given.
+    pub(crate) fn choice(&self, kind: Namespace) -> Option<Choice> {
+        let given = match kind {
+            Namespace::Mount => &self.mount,
+            Namespace::Network => &self.net,
+            Namespace::Pid => &self.pid,
+            Namespace::Uts => &self.uts,
+            Namespace::Ipc => &self.ipc,
+            Namespace::User => &self.user,
+            Namespace::Cgroup => &self.cgroup,
+            Namespace::Time => &self.time,
+        };
+        let Some(value) = given.as_ref()? else { return Some(Choice::Bare) };
+        Some(match value.to_str() {
+            Some("new") => Choice::New,
+            Some("host") => Choice::Host,
+            // A file whose name is a number is ./NUMBER.
+            Some(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Choice::Process(text.parse().unwrap_or(i32::MAX))
+            }
+            _ => Choice::File(value.into()),
+        })
+    }
+}
+
+/// `--propagation`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Propagation {
+    /// Mounts of the caller's namespace arrive, ours do not leave
+    Slave,
+    /// Neither
+    Private,
+    /// Both ways
+    Shared,
+    /// As they are
+    Unchanged,
+}
+
+/// `nsrun show`
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// One JSON object on one line for each pod
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `nsrun down`
+#[derive(Debug, Args)]
+pub(crate) struct DownArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// How long processes may take to end after TERM before they get KILL [default: 10]
+    #[arg(long, value_name = "SECONDS", default_value = "10", hide_default_value = true, value_parser = seconds)]
+    pub(crate) grace: Duration,
+    /// Print the steps in order and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Say each step as it is done, with its system call
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `term`, `15`.
+fn signal(text: &str) -> Result<Signal, String> {
+    let bad = || format!("{text:?} is no signal");
+    if let Ok(number) = text.parse::<i32>() {
+        return Signal::try_from(number).map_err(|_| bad());
+    }
+    let upper = text.to_ascii_uppercase();
+    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    name.parse().map_err(|_| bad())
+}
+
+/// What sethostname(2) takes and a line of /etc/hosts can hold.
+fn hostname(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 64 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(format!("{text:?} is no host name (1 to 64 bytes, no blanks)"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Seconds with a fraction.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
+    number.filter(|wait| wait.as_secs() <= 86_400).ok_or_else(|| format!("{text:?} is no time in seconds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exec(arguments: &[&str]) -> ExecArgs {
+        let line = ["nsrun", "exec"].iter().chain(arguments);
+        match Cli::try_parse_from(line).unwrap().verb {
+            Verb::Exec(arguments) => arguments,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stop_at_the_first_operand() {
+        let line = ["--pid", "--net", "--fork", "--mount-proc=/box/proc", "chroot", "/box", "/bin/bash", "-c", "--net"];
+        let arguments = exec(&line);
+        assert_eq!(arguments.command, ["chroot", "/box", "/bin/bash", "-c", "--net"]);
+        assert_eq!(arguments.namespaces.mount_proc, Some("/box/proc".into()));
+        assert_eq!(exec(&["--", "-x"]).command, ["-x"]);
+        assert!(Cli::try_parse_from(["nsrun", "exec", "--bogus", "true"]).is_err());
+    }
+
+    #[test]
+    fn short_options_bundle_as_in_unshare() {
+        let arguments = exec(&["-mpiunf", "true"]);
+        for kind in [Namespace::Mount, Namespace::Pid, Namespace::Ipc, Namespace::Uts, Namespace::Network] {
+            assert_eq!(arguments.namespaces.choice(kind), Some(Choice::Bare), "{kind:?}");
+        }
+        assert!(arguments.fork);
+        assert_eq!(arguments.command, ["true"]);
+    }
+
+    #[test]
+    fn a_value_says_whose_namespace_it_is() {
+        let arguments = exec(&["--net=/run/netns/a", "--pid=42", "--uts=host", "--ipc=new", "--mount=./7", "true"]).namespaces;
+        assert_eq!(arguments.choice(Namespace::Network), Some(Choice::File("/run/netns/a".into())));
+        assert_eq!(arguments.choice(Namespace::Pid), Some(Choice::Process(42)));
+        assert_eq!(arguments.choice(Namespace::Uts), Some(Choice::Host));
+        assert_eq!(arguments.choice(Namespace::Ipc), Some(Choice::New));
+        assert_eq!(arguments.choice(Namespace::Mount), Some(Choice::File("./7".into())));
+        assert_eq!(arguments.choice(Namespace::Time), None);
+    }
+
+    #[test]
+    fn signals_have_names_and_numbers() {
+        for text in ["TERM", "SIGTERM", "term", "15"] {
+            assert_eq!(signal(text), Ok(Signal::SIGTERM));
+        }
+        for text in ["", "0", "SIG", "99", "NOPE"] {
+            assert!(signal(text).is_err(), "{text}");
+        }
+        assert_eq!(exec(&["--kill-child", "true"]).kill_child, Some(Signal::SIGKILL));
+        assert_eq!(exec(&["--kill-child=HUP", "true"]).kill_child, Some(Signal::SIGHUP));
+    }
+
+    #[test]
+    fn a_host_name_and_a_time_are_checked() {
+        assert!(hostname("web-1.example").is_ok());
+        for bad in ["", "a b", "a\nb", &"x".repeat(65)] {
+            assert!(hostname(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["", "-1", "nan", "inf", "1e300", "x"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `nsrun down`: ends every process of a pod, and nobody else.
+
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitPidFlag, waitpid};
+use nix::unistd::Pid;
+use record::{Down, Namespace, Record};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::Value;
+use sys::{Call, SysError, pidfd_send_signal, pidfd_wait};
+
+use crate::cli::DownArgs;
+use crate::error::Error;
+use crate::plan::holder_path;
+use crate::pod::{Pod, Process};
+use crate::procfs::{self, Status};
+use crate::state::State;
+use crate::step::{self, kinds};
+use crate::sys as own;
+
+/// How long a process may take to end after KILL.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long those that started the processes may take to reap them all. A zombie holds nothing but its pid.
+const REAPING: Duration = Duration::from_millis(20);
+
+/// After this long the pod is searched again for processes that were started meanwhile.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// `nsrun down`
+pub(crate) fn down(arguments: &DownArgs) -> ExitCode {
+    if arguments.dry_run {
+        return record::show(crate::TOOL, &arguments.source, |record| dry_run(record));
+    }
+    record::down(crate::TOOL, &arguments.source, |down| undo_pod(down, arguments))
+}
+
+fn dry_run(record: &Record) -> Result<String, Error> {
+    let state = record.get(crate::TOOL).and_then(State::from_json);
+    let pod = Pod::new(state.as_ref(), record.groups()?.as_ref())?;
+    let (others, holder) = split(pod.processes()?, &pod);
+    let line = |process: &Process| {
+        let name = procfs::command(process.pid).unwrap_or_default();
+        format!("pidfd_send_signal(pidfd of {}, SIGTERM): {name}\n", process.pid)
+    };
+    Ok(others.iter().chain(&holder).map(line).collect())
+}
+
+/// Ends the processes and takes the paths out of the record.
+fn undo_pod(down: &mut Down, arguments: &DownArgs) -> Result<(), Error> {
+    let state = which(down)?;
+    let groups = down.record.groups()?;
+    let pod = Pod::new(state.as_ref(), groups.as_ref()).map_err(|error| named(&down.id, error))?;
+    end(&pod, arguments.grace, arguments.verbose).map_err(|error| named(&down.id, error))?;
+    // Of every state there is: a record may have lain in a file while the pod was made anew.
+    let states = [down.state.as_ref(), down.indexed.as_ref()];
+    for state in states.into_iter().flatten().filter_map(State::from_json) {
+        for kind in Namespace::ALL {
+            let path = down.record.namespace_path(kind)?;
+            if path.is_some_and(|path| path == holder_path(state.holder.pid, kind)) && kinds(state.made).contains(&kind) {
+                down.record.set_namespace(kind, None)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn named(id: &record::Id, error: Error) -> Error {
+    match error {
+        Error::Failed(text) => Error::Failed(format!("{id}: {text}")),
+        other => other,
+    }
+}
+
+/// The state to undo. Only what the index confirms is believed while it has something: a record comes from anywhere.
+fn which(down: &Down) -> Result<Option<State>, Error> {
+    let recorded = down.state.as_ref().and_then(State::from_json);
+    let indexed = down.indexed.as_ref().and_then(State::from_json);
+    match (recorded, indexed) {
+        (Some(recorded), Some(indexed)) if recorded.holder != indexed.holder => {
+            if indexed.holder.open()?.is_none() {
+                return Ok(Some(indexed));
+            }
+            let id = &down.id;
+            Err(Error::Failed(format!(
+                "{id}: the record is of process {}, the pod that is up is of process {} (nsrun down --id {id})",
+                recorded.holder.pid, indexed.holder.pid
+            )))
+        }
+        (_, Some(indexed)) => Ok(Some(indexed)),
+        (Some(recorded), None) => confirmed(&down.id, recorded),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Without an index the holder has to look like one: `pause --id ID`.
+fn confirmed(id: &record::Id, state: State) -> Result<Option<State>, Error> {
+    let pid = state.holder.pid;
+    if state.holder.open()?.is_none() {
+        return Ok(Some(state));
+    }
+    let command = procfs::command(pid).unwrap_or_default();
+    let mut words = command.split(' ');
+    let is_pause = words.next().is_some_and(|name| name.rsplit('/').next() == Some("pause"));
+    if is_pause && words.next() == Some("--id") && words.next() == Some(id.as_ref()) {
+        return Ok(Some(state));
+    }
+    let dir = record::names::run_dir();
+    Err(Error::Failed(format!("{id}: process {pid} ({command}) is not its pause, and {} knows of none", dir.display())))
+}
+
+/// Undoes a failed or interrupted `up`: nobody was told of the pod, so nobody in it is asked.
+pub(crate) fn undo(state: &Value) -> Result<(), Error> {
+    let Some(state) = State::from_json(state) else { return Ok(()) };
+    end(&Pod::new(Some(&state), None)?, Duration::ZERO, false)
+}
+
+/// The processes in the namespaces of a pod whose holder is gone.
+pub(crate) fn left(state: &State) -> Result<Vec<i32>, Error> {
+    Ok(Pod::new(Some(state), None)?.processes()?.iter().map(|process| process.pid).collect())
+}
+
+/// The process that holds the pod is the last: with it a pid namespace would end at once.
+fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Process>) {
+    processes.into_iter().partition(|process| Some(process.pid) != pod.holder)
+}
+
+/// TERM, a time to react, KILL; the same for the process that holds the pod. Returns when nobody is left.
+fn end(pod: &Pod, grace: Duration, verbose: bool) -> Result<(), Error> {
+    pod.thaw();
+    let until = Instant::now() + grace;
+    let others = || Ok(split(pod.processes()?, pod).0);
+    let all = || pod.processes();
+    let mut ended = ask(others, until, verbose)?;
+    ended.extend(kill(others, verbose)?);
+    ended.extend(ask(all, until, verbose)?);
+    ended.extend(kill(all, verbose)?);
+    Ok(reap(&ended)?)
+}
+
+/// Sends TERM to each once, and waits for those whom it can end; who has ended.
+fn ask(
+    find: impl Fn() -> Result<Vec<Process>, Error>,
+    until: Instant,
+    verbose: bool,
+) -> Result<Vec<Process>, Error> {
+    let (mut asked, mut ended): (Vec<Process>, Vec<Process>) = Default::default();
+    while Instant::now() < until {
+        let is_known = |found: &Process| asked.iter().any(|process| process.pid == found.pid);
+        let fresh: Vec<Process> = find()?.into_iter().filter(|found| !is_known(found)).collect();
+        for process in fresh {
+            // What TERM cannot end is not waited for. A stopped process takes it when it goes on.
+            if Status::of(process.pid).is_some_and(|status| status.reacts_to(libc::SIGTERM)) {
+                send(&process, Signal::SIGTERM, verbose)?;
+                send(&process, Signal::SIGCONT, false)?;
+                asked.push(process);
+            }
+        }
+        let Some(process) = asked.first() else { break };
+        pidfd_wait(process.pidfd.as_fd(), LOOK.min(until.saturating_duration_since(Instant::now())))?;
+        let (gone, alive): (Vec<_>, Vec<_>) = asked.into_iter().partition(has_ended);
+        asked = alive;
+        ended.extend(gone);
+    }
+    Ok(ended)
+}
+
+/// Sends KILL until there is nobody left to send it to; who has ended.
+fn kill(find: impl Fn() -> Result<Vec<Process>, Error>, verbose: bool) -> Result<Vec<Process>, Error> {
+    let until = Instant::now() + PATIENCE;
+    let mut ended = Vec::new();
+    loop {
+        let found = find()?;
+        let Some(first) = found.first() else { return Ok(ended) };
+        if Instant::now() >= until {
+            let name = procfs::command(first.pid).unwrap_or_default();
+            return Err(Error::Failed(format!("process {} ({name}) does not end after SIGKILL", first.pid)));
+        }
+        for process in &found {
+            send(process, Signal::SIGKILL, verbose)?;
+        }
+        for process in found {
+            if pidfd_wait(process.pidfd.as_fd(), until.saturating_duration_since(Instant::now()))? {
+                ended.push(process);
+            }
+        }
+    }
+}
+
+/// "Already gone" is as good as sent.
+fn send(process: &Process, signal: Signal, verbose: bool) -> Result<(), SysError> {
+    match pidfd_send_signal(process.pidfd.as_fd(), signal as i32) {
+        Err(error) if error.errno == Errno::ESRCH => Ok(()),
+        Err(mut error) => {
+            error.call = format!("pidfd_send_signal(pidfd of {}, {signal})", process.pid);
+            Err(error)
+        }
+        Ok(()) => {
+            if verbose {
+                step::say(&format_args!("pidfd_send_signal(pidfd of {}, {signal})", process.pid));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn has_ended(process: &Process) -> bool {
+    pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(true)
+}
+
+/// Reaps children of ours, and gives the parents of others a moment to: afterwards their pids are free.
+fn reap(ended: &[Process]) -> Result<(), SysError> {
+    let until = Instant::now() + REAPING;
+    for process in ended {
+        let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
+        while own::pidfd_exists(process.pidfd.as_fd()) && Instant::now() < until {
+            // Since Linux 6.9 a pidfd hangs up when its process is reaped; before, this is a pause of a millisecond.
+            let mut fds = [PollFd::new(&process.pidfd, PollFlags::empty())];
+            let moment = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+            match poll(&mut fds, Some(&moment)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno).call(|| "poll(pidfd)".into()),
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! nsrun: runs a command in new and joined namespaces, and keeps the namespaces of a pod.
+
+use std::process::ExitCode;
+
+mod alloc;
+mod cli;
+mod command;
+mod end;
+mod error;
+mod groups;
+mod holder;
+mod namespaces;
+mod plan;
+mod pod;
+mod procfs;
+mod run;
+mod show;
+mod signals;
+mod state;
+mod step;
+mod sys;
+
+use cli::{Cli, ExecCli, ExecVerb, Verb};
+
+/// As it calls itself on stderr and in records.
+pub(crate) const TOOL: &str = "nsrun";
+
+#[global_allocator]
+static ARENA: alloc::Arena = alloc::Arena::new();
+
+fn main() -> ExitCode {
+    let is_exec = std::env::args_os().nth(1).is_some_and(|verb| verb == "exec");
+    let verb = if is_exec {
+        record::parse_cli(TOOL).map(|ExecCli { verb: ExecVerb::Exec(arguments) }| Verb::Exec(arguments))
+    } else {
+        record::parse_cli(TOOL).map(|Cli { verb }| verb)
+    };
+    match verb {
+        Ok(Verb::Up(arguments)) => holder::up(&arguments),
+        Ok(Verb::Exec(arguments)) => run::exec(&arguments),
+        Ok(Verb::Show(arguments)) => show::show(&arguments),
+        Ok(Verb::Down(arguments)) => end::down(&arguments),
+        Err(status) => status,
+    }
+}

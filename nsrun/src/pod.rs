@@ -1,0 +1,239 @@
+//! Who is in a pod, found without believing a number that may mean something else by now.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use record::{Groups, Namespace};
+use sys::{SysError, pidfd_wait};
+
+use crate::error::Error;
+use crate::groups::is_v2;
+use crate::plan::holder_path;
+use crate::procfs::{self, Identity};
+use crate::state::State;
+use crate::step::kinds;
+use crate::sys::ns_id;
+
+/// A process that cannot become another while this value lives.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) pidfd: OwnedFd,
+}
+
+/// What makes a process one of the pod.
+#[derive(Debug, Default)]
+pub(crate) struct Pod {
+    /// The process that holds it, if it still lives.
+    pub(crate) holder: Option<i32>,
+    /// Its own namespaces. Held open, so that the kernel does not give their inodes to others.
+    namespaces: Vec<(Namespace, Identity, File)>,
+    /// Its groups.
+    groups: Vec<PathBuf>,
+    /// This process and those it was started by.
+    ours: HashSet<i32>,
+}
+
+impl Pod {
+    /// Of what `up` made and of `groups`.
+    ///
+    /// # Errors
+    /// This process is in the pod itself, or the state is not one of a pod.
+    pub(crate) fn new(state: Option<&State>, groups: Option<&Groups>) -> Result<Self, Error> {
+        let mut pod = Self { ours: ours(), ..Self::default() };
+        if let Some(state) = state {
+            match state.holder.open()? {
+                Some(pidfd) => pod.by_holder(state, &pidfd)?,
+                None => pod.by_ids(state)?,
+            }
+        }
+        for (_, dir) in groups.into_iter().flat_map(|groups| &groups.dirs) {
+            if dir.exists() {
+                is_v2(dir)?;
+                pod.groups.push(dir.clone());
+            }
+        }
+        pod.refuse_own()?;
+        Ok(pod)
+    }
+
+    /// While the holder lives, the namespaces it is in are the pod's.
+    fn by_holder(&mut self, state: &State, pidfd: &OwnedFd) -> Result<(), SysError> {
+        let pid = state.holder.pid;
+        let mut found = Vec::new();
+        for kind in kinds(state.made) {
+            if let Some((identity, file)) = open(&holder_path(pid, kind)).filter(|(id, _)| state.inode(kind) == Some(id.1)) {
+                found.push((kind, identity, file));
+            }
+        }
+        // It lived until here, so what was opened by its pid was its own.
+        if !pidfd_wait(pidfd.as_fd(), Duration::ZERO)? {
+            self.holder = Some(pid);
+            self.namespaces = found;
+        }
+        Ok(())
+    }
+
+    /// Afterwards inodes prove nothing; the numbers that are never given out again do. Only the first process found of each is needed.
+    fn by_ids(&mut self, state: &State) -> Result<(), SysError> {
+        if state.ids.is_empty() || record::boot_id()? != state.holder.boot_id {
+            return Ok(());
+        }
+        let pids = procfs::pids()?;
+        for kind in kinds(state.made) {
+            let is_it = |pid: &i32| {
+                let path = holder_path(*pid, kind);
+                // the cheap question first
+                procfs::identity(&path).filter(|(_, inode)| state.inode(kind) == Some(*inode))?;
+                open(&path).filter(|(_, file)| ns_id(file.as_fd()).is_some_and(|id| state.id(kind) == Some(id)))
+            };
+            if let Some((identity, file)) = pids.iter().find_map(is_it) {
+                self.namespaces.push((kind, identity, file));
+            }
+        }
+        Ok(())
+    }
+
+    /// What this process is in is not the pod's alone: the host's in a record that lies, or we were started inside.
+    fn refuse_own(&self) -> Result<(), Error> {
+        let is_own = |(kind, identity, _): &&(Namespace, Identity, File)| {
+            procfs::identity(format!("/proc/self/ns/{}", kind.proc_name())) == Some(*identity)
+        };
+        match self.namespaces.iter().find(is_own) {
+            Some((kind, ..)) => {
+                Err(Error::Failed(format!("its {} namespace is ours as well: run nsrun outside of the pod", kind.flag())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Every process of the pod, in the order of their pids.
+    ///
+    /// # Errors
+    /// One of them is this process or one that it was started by.
+    pub(crate) fn processes(&self) -> Result<Vec<Process>, Error> {
+        let mut found: Vec<Process> = Vec::new();
+        if !self.namespaces.is_empty() {
+            let inside = procfs::pids()?.into_iter().filter(|&pid| self.is_in_namespace(pid));
+            let held = hold(inside).into_iter();
+            found.extend(held.filter(|process| self.is_in_namespace(process.pid)));
+        }
+        for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
+            let held = hold(members(&dir));
+            let again: HashSet<i32> = members(&dir).into_iter().collect();
+            found.extend(held.into_iter().filter(|process| again.contains(&process.pid)));
+        }
+        found.sort_by_key(|process| process.pid);
+        found.dedup_by_key(|process| process.pid);
+        found.retain(|process| !pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(false));
+        match found.iter().find(|process| self.ours.contains(&process.pid)) {
+            None => Ok(found),
+            Some(Process { pid, .. }) => Err(Error::Failed(format!(
+                "process {pid} ({}) is in the pod and this nsrun was started by it: run nsrun outside of the pod",
+                procfs::command(*pid).unwrap_or_default()
+            ))),
+        }
+    }
+
+    fn is_in_namespace(&self, pid: i32) -> bool {
+        self.namespaces.iter().any(|(kind, identity, _)| procfs::namespace(pid, *kind) == Some(*identity))
+    }
+
+    /// Lets frozen groups go on: a frozen process can neither end nor be ended (v1).
+    pub(crate) fn thaw(&self) {
+        for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
+            for (name, frozen, thawed) in [("freezer.state", "FR", "THAWED"), ("cgroup.freeze", "1", "0")] {
+                let file = dir.join(name);
+                if fs::read_to_string(&file).is_ok_and(|text| text.starts_with(frozen)) {
+                    // The processes that stay frozen are named in the end.
+                    let _ = fs::write(&file, thawed);
+                }
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> Option<(Identity, File)> {
+    let file = File::open(path).ok()?;
+    let found = rustix::fs::fstat(&file).ok()?;
+    Some(((found.st_dev, found.st_ino), file))
+}
+
+/// Descriptors of those that are still there. Whether they belong has to be asked again afterwards: only from here on a
+/// pid cannot come to mean another process.
+fn hold(pids: impl IntoIterator<Item = i32>) -> Vec<Process> {
+    let open = |pid| Some(Process { pid, pidfd: sys::pidfd_open(pid).ok()? });
+    pids.into_iter().filter_map(open).collect()
+}
+
+/// This process and every one that it was started by.
+fn ours() -> HashSet<i32> {
+    let mut ours = HashSet::new();
+    let mut next = Some(nix::unistd::getpid().as_raw());
+    while let Some(pid) = next.filter(|&pid| pid > 0) {
+        if !ours.insert(pid) {
+            break;
+        }
+        next = procfs::parent(pid);
+    }
+    ours
+}
+
+/// A group and those below it.
+fn tree(dir: &Path) -> Vec<PathBuf> {
+    let mut all = vec![dir.to_owned()];
+    let mut next = 0;
+    while let Some(dir) = all.get(next) {
+        let below = fs::read_dir(dir).into_iter().flatten().flatten();
+        let below: Vec<_> = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).collect();
+        all.extend(below.into_iter().map(|entry| entry.path()));
+        next += 1;
+    }
+    all
+}
+
+/// The processes in a group itself.
+fn members(dir: &Path) -> Vec<i32> {
+    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    text.lines().filter_map(|line| line.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_names_our_own_namespaces_is_refused() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let state = State::of(pid, libc::CLONE_NEWNET, None, Vec::new()).unwrap();
+        let error = Pod::new(Some(&state), None).unwrap_err().to_string();
+        assert_eq!(error, "its net namespace is ours as well: run nsrun outside of the pod");
+    }
+
+    #[test]
+    fn inodes_of_a_holder_that_is_gone_prove_nothing() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let mut state = State::of(pid, libc::CLONE_NEWNET, None, Vec::new()).unwrap();
+        state.holder.starttime += 1;
+        state.ids.clear();
+        assert!(Pod::new(Some(&state), None).unwrap().processes().unwrap().is_empty());
+        state.ids.push((Namespace::Network, 1 << 60));
+        assert!(Pod::new(Some(&state), None).unwrap().processes().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_is_no_cgroup_is_refused() {
+        let groups = Groups { dirs: vec![("memory".into(), "/tmp".into())], join: None };
+        assert!(Pod::new(None, Some(&groups)).is_err());
+    }
+
+    #[test]
+    fn we_and_who_started_us_are_ours() {
+        let ours = ours();
+        assert!(ours.contains(&nix::unistd::getpid().as_raw()));
+        assert!(ours.contains(&nix::unistd::getppid().as_raw()));
+    }
+}

@@ -1,0 +1,131 @@
+//! What /proc says of processes; proc(5).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use record::Namespace;
+use sys::{Call, SysError};
+
+/// Device and inode of a namespace: the same for two processes as long as both are in it.
+pub(crate) type Identity = (u64, u64);
+
+/// Every process there is, in no order.
+///
+/// # Errors
+/// No /proc.
+pub(crate) fn pids() -> Result<Vec<i32>, SysError> {
+    let list = fs::read_dir("/proc").call(|| "opendir(/proc)".into())?;
+    let number = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    Ok(list.filter_map(number).collect())
+}
+
+/// The namespace of `kind` that `pid` is in. None: it has ended, or we may not look.
+pub(crate) fn namespace(pid: i32, kind: Namespace) -> Option<Identity> {
+    identity(format!("/proc/{pid}/ns/{}", kind.proc_name()))
+}
+
+/// Of the namespace file that `path` leads to.
+pub(crate) fn identity(path: impl AsRef<Path>) -> Option<Identity> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
+}
+
+/// The process that `pid` was started by, or was handed to.
+pub(crate) fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold blanks and parentheses of its own.
+    stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// The command line as ps(1) shows it; the name in brackets where there is none.
+pub(crate) fn command(pid: i32) -> Option<String> {
+    let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let words: Vec<_> = line.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+    let text = words.join(" ").trim().to_owned();
+    if !text.is_empty() {
+        return Some(text.chars().map(printable).collect());
+    }
+    Some(format!("[{}]", fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end()))
+}
+
+/// No process can act on the reader's terminal by its name.
+fn printable(c: char) -> char {
+    if c.is_control() { '?' } else { c }
+}
+
+/// How a process takes signals, and where it stands in its pid namespaces.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    blocked: u64,
+    ignored: u64,
+    caught: u64,
+    /// In each pid namespace from ours to its own.
+    pub(crate) pids: Vec<i32>,
+}
+
+impl Status {
+    /// Of `pid`; None when it has ended.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        Some(Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+    }
+
+    fn parse(text: &str) -> Self {
+        let mut status = Self::default();
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let mask = || u64::from_str_radix(value.trim(), 16).unwrap_or_default();
+            match name {
+                "SigBlk" => status.blocked = mask(),
+                "SigIgn" => status.ignored = mask(),
+                "SigCgt" => status.caught = mask(),
+                "NSpid" => status.pids = value.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+                _ => {}
+            }
+        }
+        status
+    }
+
+    /// Whether `signal`, whose default is to end the process, can do anything at all: not if it is ignored, and for the
+    /// process 1 of a pid namespace not if it has no handler; pid_namespaces(7).
+    pub(crate) fn reacts_to(&self, signal: i32) -> bool {
+        let has = |mask: u64| mask >> (signal - 1) & 1 == 1;
+        let is_init = self.pids.len() > 1 && self.pids.last() == Some(&1);
+        has(self.caught) || has(self.blocked) || !(has(self.ignored) || is_init)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_without_a_handler_does_not_react() {
+        let status = |caught: u64, ignored: u64, blocked: u64, pids: &str| {
+            Status::parse(&format!(
+                "Name:\tx\nNSpid:\t{pids}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
+            ))
+        };
+        let term = 1 << (libc::SIGTERM - 1);
+        for (expected, status) in [
+            (true, status(0, 0, 0, "42")),
+            (true, status(0, 0, 0, "42\t7")),
+            (false, status(0, 0, 0, "42\t1")),
+            (true, status(term, 0, 0, "42\t1")),
+            (true, status(0, 0, term, "42\t1")),
+            (false, status(0, term, 0, "42")),
+        ] {
+            assert_eq!(status.reacts_to(libc::SIGTERM), expected, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_is_found() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(pids().unwrap().contains(&own));
+        assert_eq!(namespace(own, Namespace::Network), identity("/proc/self/ns/net"));
+        assert_eq!(parent(own), Some(nix::unistd::getppid().as_raw()));
+        assert!(command(own).unwrap().contains("nsrun"));
+        assert_eq!(Status::of(own).unwrap().pids.first(), Some(&own));
+    }
+}

@@ -1,0 +1,124 @@
+//! What `up` made, as it is kept under the key `nsrun` of the record and the index.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use record::{Namespace, ProcessId};
+use serde_json::{Map, Value, json};
+use sys::{Call, SysError};
+
+use crate::plan::holder_path;
+use crate::{procfs, step, sys as own};
+
+/// A pod's namespaces and the process that holds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct State {
+    /// The process that holds them.
+    pub(crate) holder: ProcessId,
+    /// Inodes of all eight; trusted only while the holder lives, as the kernel gives them out again at once.
+    pub(crate) inodes: Vec<(Namespace, u64)>,
+    /// Numbers that are never given out again, where the kernel has them (Linux 6.18).
+    pub(crate) ids: Vec<(Namespace, u64)>,
+    /// The `CLONE_NEW…` bits of those that were new.
+    pub(crate) made: i32,
+    /// In a new UTS namespace.
+    pub(crate) hostname: Option<String>,
+    /// What runs under the holder.
+    pub(crate) command: Vec<String>,
+}
+
+impl State {
+    /// Of the living process `pid`.
+    ///
+    /// # Errors
+    /// It is gone, or may not be looked at.
+    pub(crate) fn of(pid: i32, made: i32, hostname: Option<&str>, command: Vec<String>) -> Result<Self, SysError> {
+        let mut state = Self {
+            holder: ProcessId::of(pid)?,
+            inodes: Vec::new(),
+            ids: Vec::new(),
+            made,
+            hostname: hostname.map(str::to_owned),
+            command,
+        };
+        for kind in Namespace::ALL {
+            let path = holder_path(pid, kind);
+            let Some((_, inode)) = procfs::identity(&path) else { continue };
+            state.inodes.push((kind, inode));
+            if made & kind.clone_flag() != 0 {
+                let file = File::open(&path).call(|| format!("open({})", path.display()))?;
+                state.ids.extend(own::ns_id(file.as_fd()).map(|id| (kind, id)));
+            }
+        }
+        Ok(state)
+    }
+
+    /// As it is written.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut object = self.holder.to_json();
+        let numbers = |list: &[(Namespace, u64)]| -> Value {
+            list.iter().map(|(kind, number)| (kind.proc_name().to_owned(), json!(number))).collect::<Map<_, _>>().into()
+        };
+        object["namespaces"] = numbers(&self.inodes);
+        if !self.ids.is_empty() {
+            object["ids"] = numbers(&self.ids);
+        }
+        object["made"] = step::kinds(self.made).iter().map(|kind| kind.proc_name()).collect();
+        if let Some(hostname) = &self.hostname {
+            object["hostname"] = hostname.as_str().into();
+        }
+        if !self.command.is_empty() {
+            object["command"] = self.command.clone().into();
+        }
+        object
+    }
+
+    /// None: it says of no process.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        let kind_of = |name: &str| Namespace::ALL.into_iter().find(|kind| kind.proc_name() == name);
+        let numbers = |key: &str| -> Vec<(Namespace, u64)> {
+            let object = value.get(key).and_then(Value::as_object);
+            object.into_iter().flatten().filter_map(|(name, number)| Some((kind_of(name)?, number.as_u64()?))).collect()
+        };
+        let texts = |key: &str| value.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        Some(Self {
+            holder: ProcessId::from_json(value)?,
+            inodes: numbers("namespaces"),
+            ids: numbers("ids"),
+            made: texts("made").filter_map(kind_of).fold(0, |flags, kind| flags | kind.clone_flag()),
+            hostname: value.get("hostname").and_then(Value::as_str).map(str::to_owned),
+            command: texts("command").map(str::to_owned).collect(),
+        })
+    }
+
+    /// The recorded inode of `kind`.
+    pub(crate) fn inode(&self, kind: Namespace) -> Option<u64> {
+        self.inodes.iter().find(|(found, _)| *found == kind).map(|(_, inode)| *inode)
+    }
+
+    /// The recorded unique number of `kind`.
+    pub(crate) fn id(&self, kind: Namespace) -> Option<u64> {
+        self.ids.iter().find(|(found, _)| *found == kind).map(|(_, id)| *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let made = libc::CLONE_NEWNET | libc::CLONE_NEWUTS;
+        let state = State::of(pid, made, Some("h"), vec!["sleep".into()]).unwrap();
+        assert_eq!(state.inodes.len(), 8);
+        assert_eq!(State::from_json(&state.to_json()), Some(state.clone()));
+        assert_eq!(state.to_json()["made"], json!(["net", "uts"]));
+        assert_eq!(state.inode(Namespace::Mount), procfs::identity("/proc/self/ns/mnt").map(|(_, inode)| inode));
+    }
+
+    #[test]
+    fn a_state_without_start_time_is_none() {
+        assert_eq!(State::from_json(&json!({"pid": 7, "made": ["net"]})), None);
+    }
+}

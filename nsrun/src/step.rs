@@ -1,0 +1,272 @@
+//! One thing to be done, as data: planned, printed, done, and named when it fails.
+
+use std::fmt;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount};
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+use record::Namespace;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use sys::{Call, SysError};
+
+use crate::cli::Propagation;
+
+/// One system call, or two that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Whoever is in the namespaces to be joined cannot look into this process before it has exec'd.
+    NotDumpable,
+    /// `handle` is the place in [`Resources::handles`].
+    Setns { handle: usize, flags: i32, name: String },
+    /// The root of the user namespace that was joined, if it has one: whoever comes from outside is nobody there.
+    BecomeRoot,
+    /// Namespaces of our own, for this process.
+    Unshare { flags: i32 },
+    /// `group` is the place in [`Resources::groups`]; this thread writes itself in.
+    Group { group: usize, dir: PathBuf },
+    /// The kernel sends it when the parent ends.
+    DieWithParent(Signal),
+    /// One user and one group are root in the new user namespace.
+    MapRoot { uid: u32, gid: u32 },
+    /// Of every mount of a new mount namespace.
+    Propagate(Propagation),
+    /// sethostname(2)
+    Hostname(String),
+    /// Every port may be bound by every user of the new network namespace, as in the containers of docker and containerd.
+    UnprivilegedPorts,
+    /// chroot(2)
+    Chroot(PathBuf),
+    /// chdir(2)
+    Chdir(PathBuf),
+    /// A proc of the present pid namespace.
+    MountProc(PathBuf),
+    /// A session without a terminal.
+    Setsid,
+}
+
+/// What was opened before the first step: afterwards paths may mean something else.
+#[derive(Debug, Default)]
+pub(crate) struct Resources {
+    /// Namespaces, or processes whose namespaces they are.
+    pub(crate) handles: Vec<OwnedFd>,
+    /// `tasks` of v1 groups, the directory of a v2 group.
+    pub(crate) groups: Vec<OwnedFd>,
+    /// /proc
+    pub(crate) proc: Option<OwnedFd>,
+}
+
+impl Step {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The call, spelt as [`Step`] is displayed.
+    pub(crate) fn run(&self, resources: &Resources) -> Result<(), SysError> {
+        self.call(resources).map_err(|errno| {
+            let mut error = SysError::new(self.to_string(), errno);
+            error.hint = self.hint(errno);
+            error
+        })
+    }
+
+    fn call(&self, resources: &Resources) -> Result<(), Errno> {
+        match self {
+            Self::NotDumpable => nix::sys::prctl::set_dumpable(false),
+            Self::Setns { handle, flags, .. } => nix::sched::setns(&resources.handles[*handle], bits(*flags)),
+            Self::BecomeRoot => become_root(),
+            Self::Unshare { flags } => nix::sched::unshare(bits(*flags)),
+            Self::Group { group, .. } => nix::unistd::write(&resources.groups[*group], b"0").map(drop),
+            Self::DieWithParent(signal) => nix::sys::prctl::set_pdeathsig(*signal),
+            Self::MapRoot { uid, gid } => map_root(resources, *uid, *gid),
+            Self::Propagate(how) => mount(None::<&str>, "/", None::<&str>, how.flags(), None::<&str>),
+            Self::Hostname(name) => nix::unistd::sethostname(name),
+            Self::UnprivilegedPorts => {
+                match write_proc(resources, "sys/net/ipv4/ip_unprivileged_port_start", "0") {
+                    // A kernel without IPv4 has no ports to free; a user that is not mapped may not.
+                    Err(Errno::ENOENT | Errno::EACCES) => Ok(()),
+                    answer => answer,
+                }
+            }
+            Self::Chroot(dir) => nix::unistd::chroot(dir),
+            Self::Chdir(dir) => nix::unistd::chdir(dir),
+            Self::MountProc(dir) => {
+                let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+                mount(Some("proc"), dir, Some("proc"), flags, None::<&str>)
+            }
+            Self::Setsid => nix::unistd::setsid().map(drop),
+        }
+    }
+
+    fn hint(&self, errno: Errno) -> Option<&'static str> {
+        match (self, errno) {
+            (Self::Unshare { flags }, _) => new_hint(*flags, errno),
+            (Self::Setns { flags, .. }, Errno::EINVAL) if flags & Namespace::User.clone_flag() != 0 => {
+                Some("it is the user namespace we are in already")
+            }
+            (Self::Setns { .. }, Errno::EPERM) => Some("needs CAP_SYS_ADMIN in the user namespace that owns it"),
+            (Self::Propagate(_), Errno::EINVAL) => {
+                Some("/ is no mount point, as in a plain chroot: --propagation unchanged leaves it alone")
+            }
+            (Self::MountProc(_), Errno::EPERM) => {
+                Some("in a user namespace /proc must be visible as a whole, and something is mounted over parts of it")
+            }
+            (Self::Group { .. }, Errno::ENOSPC) => Some("cpuset.cpus or cpuset.mems of the group is empty"),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDumpable => f.write_str("prctl(PR_SET_DUMPABLE, 0)"),
+            Self::Setns { flags, name, .. } => write!(f, "setns({name}, {})", names(*flags)),
+            Self::BecomeRoot => f.write_str("setgroups(), setgid(0), setuid(0)"),
+            Self::Unshare { flags } => write!(f, "unshare({})", names(*flags)),
+            Self::Group { dir, .. } => write!(f, "write({}/tasks, 0)", dir.display()),
+            Self::DieWithParent(signal) => write!(f, "prctl(PR_SET_PDEATHSIG, {signal})"),
+            Self::MapRoot { uid, gid } => {
+                write!(f, "write(/proc/self/uid_map, 0 {uid} 1), write(/proc/self/gid_map, 0 {gid} 1)")
+            }
+            Self::Propagate(how) => write!(f, "mount(/, {})", how.name()),
+            Self::Hostname(name) => write!(f, "sethostname({name})"),
+            Self::UnprivilegedPorts => f.write_str("write(/proc/sys/net/ipv4/ip_unprivileged_port_start, 0)"),
+            Self::Chroot(dir) => write!(f, "chroot({})", dir.display()),
+            Self::Chdir(dir) => write!(f, "chdir({})", dir.display()),
+            Self::MountProc(dir) => write!(f, "mount(proc, {}, proc)", dir.display()),
+            Self::Setsid => f.write_str("setsid()"),
+        }
+    }
+}
+
+/// As nsenter(1). A namespace may forbid setgroups(2), and may have no root (`EINVAL`); user_namespaces(7).
+fn become_root() -> Result<(), Errno> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let unless = |answer: Result<(), Errno>, allowed: &[Errno]| match answer {
+        Err(errno) if allowed.contains(&errno) => Ok(()),
+        answer => answer,
+    };
+    unless(nix::unistd::setgroups(&[]), &[Errno::EPERM])?;
+    unless(nix::unistd::setgid(0.into()), &[Errno::EINVAL])?;
+    unless(nix::unistd::setuid(0.into()), &[Errno::EINVAL])
+}
+
+/// setgroups(2) has to be denied before an unprivileged process may write the map of groups; user_namespaces(7).
+fn map_root(resources: &Resources, uid: u32, gid: u32) -> Result<(), Errno> {
+    write_proc(resources, "self/setgroups", "deny")?;
+    write_proc(resources, "self/uid_map", &format!("0 {uid} 1"))?;
+    write_proc(resources, "self/gid_map", &format!("0 {gid} 1"))
+}
+
+/// Writes a file of the /proc that was opened before any mount namespace was entered.
+fn write_proc(resources: &Resources, path: &str, text: &str) -> Result<(), Errno> {
+    let proc = resources.proc.as_ref().map_or(CWD, AsFd::as_fd);
+    let file = openat(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let file = file.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+    nix::unistd::write(file, text.as_bytes()).map(drop)
+}
+
+/// Opens /proc itself.
+pub(crate) fn open_proc() -> Result<OwnedFd, SysError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, "/proc", flags, Mode::empty()).call(|| "open(/proc)".into())
+}
+
+/// Says on stderr that a step was done.
+pub(crate) fn say(step: &impl fmt::Display) {
+    let _ = std::io::stderr().write_all(format!("nsrun: {step}\n").as_bytes());
+}
+
+impl Propagation {
+    fn flags(self) -> MsFlags {
+        MsFlags::MS_REC
+            | match self {
+                Self::Slave => MsFlags::MS_SLAVE,
+                Self::Private => MsFlags::MS_PRIVATE,
+                Self::Shared => MsFlags::MS_SHARED,
+                Self::Unchanged => MsFlags::empty(),
+            }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Slave => "MS_REC|MS_SLAVE",
+            Self::Private => "MS_REC|MS_PRIVATE",
+            Self::Shared => "MS_REC|MS_SHARED",
+            Self::Unchanged => "0",
+        }
+    }
+}
+
+/// Why namespaces cannot be made, where there is one likely cause.
+pub(crate) fn new_hint(flags: i32, errno: Errno) -> Option<&'static str> {
+    let sysctl = |name: &str| std::fs::read_to_string(format!("/proc/sys/{name}")).map(|text| text.trim().to_owned());
+    let is = |name: &str, value: &str| sysctl(name).is_ok_and(|found| found == value);
+    let user = flags & Namespace::User.clone_flag() != 0;
+    match errno {
+        Errno::ENOSPC | Errno::EPERM | Errno::EUSERS if user && is("user/max_user_namespaces", "0") => {
+            Some("user namespaces are switched off: sysctl user.max_user_namespaces")
+        }
+        Errno::ENOSPC | Errno::EUSERS => Some("a limit in /proc/sys/user/max_*_namespaces, or 32 levels deep"),
+        Errno::EPERM | Errno::EACCES if user && is("kernel/unprivileged_userns_clone", "0") => {
+            Some("only root may, while sysctl kernel.unprivileged_userns_clone is 0")
+        }
+        Errno::EPERM | Errno::EACCES if user && is("kernel/apparmor_restrict_unprivileged_userns", "1") => {
+            Some("AppArmor stops it: a profile for nsrun, or sysctl kernel.apparmor_restrict_unprivileged_userns=0")
+        }
+        Errno::EPERM if user => Some("not from inside a chroot, and not for a user that is not mapped"),
+        Errno::EPERM => Some("needs root, or a user namespace: --user --map-root-user"),
+        _ => None,
+    }
+}
+
+/// clone(2)'s names of `flags`, as in the man page.
+pub(crate) fn names(flags: i32) -> String {
+    let name = |kind: &Namespace| match kind {
+        Namespace::Mount => "CLONE_NEWNS",
+        Namespace::Network => "CLONE_NEWNET",
+        Namespace::Pid => "CLONE_NEWPID",
+        Namespace::Uts => "CLONE_NEWUTS",
+        Namespace::Ipc => "CLONE_NEWIPC",
+        Namespace::User => "CLONE_NEWUSER",
+        Namespace::Cgroup => "CLONE_NEWCGROUP",
+        Namespace::Time => "CLONE_NEWTIME",
+    };
+    let set: Vec<&str> = kinds(flags).iter().map(name).collect();
+    if set.is_empty() { "0".into() } else { set.join("|") }
+}
+
+/// The kinds of `flags`.
+pub(crate) fn kinds(flags: i32) -> Vec<Namespace> {
+    Namespace::ALL.into_iter().filter(|kind| flags & kind.clone_flag() != 0).collect()
+}
+
+fn bits(flags: i32) -> CloneFlags {
+    CloneFlags::from_bits_retain(flags)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_spelt_as_their_system_calls() {
+        let flags = Namespace::Network.clone_flag() | Namespace::Time.clone_flag();
+        assert_eq!(Step::Unshare { flags }.to_string(), "unshare(CLONE_NEWNET|CLONE_NEWTIME)");
+        let join = Step::Setns { handle: 0, flags: libc::CLONE_NEWNET, name: "/run/netns/a".into() };
+        assert_eq!(join.to_string(), "setns(/run/netns/a, CLONE_NEWNET)");
+        assert_eq!(Step::MountProc("/box/proc".into()).to_string(), "mount(proc, /box/proc, proc)");
+        assert_eq!(Step::DieWithParent(Signal::SIGKILL).to_string(), "prctl(PR_SET_PDEATHSIG, SIGKILL)");
+    }
+
+    #[test]
+    fn a_step_that_fails_names_its_call() {
+        let error = Step::Chdir("/no/such".into()).run(&Resources::default()).unwrap_err();
+        assert_eq!(error.to_string(), "chdir(/no/such): No such file or directory");
+    }
+}

@@ -1,0 +1,155 @@
+//! The system calls that nsrun alone needs and nix lacks.
+#![expect(unsafe_code, reason = "clone3, sigwaitinfo, a nsfs ioctl and reading a disposition have no safe wrapper")]
+
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::signal::SigSet;
+
+/// Was SIGPIPE ignored when this process began? Rust's runtime ignores it before `main`, so this is asked earlier.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Run by the C library before Rust's runtime begins.
+// SAFETY: an entry of .init_array is a pointer to a function that takes nothing we read; the C library's own
+// initialisation is done by then, and the function makes one system call and one atomic store.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+
+extern "C" fn remember_sigpipe() {
+    SIGPIPE_WAS_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// What the caller had SIGPIPE do: nothing, rather than its default.
+pub(crate) fn sigpipe_was_ignored() -> bool {
+    SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed)
+}
+
+/// Whether `signal` is ignored now; sigaction(2).
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with a null new action the kernel only writes the present one into `old`, which is one struct sigaction.
+    // Zeroed is a valid value of it, so it may be read whatever the answer was.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr());
+        old.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Gives `signal` its default disposition, or has it ignored; signal(2).
+pub(crate) fn set_disposition(signal: i32, ignored: bool) {
+    let handler = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: neither of the two runs code of ours. Numbers that are no signals or cannot be changed answer EINVAL.
+    unsafe { libc::signal(signal, handler) };
+}
+
+/// A signal that was taken, and who sent it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signal {
+    /// `si_signo`
+    pub(crate) number: i32,
+    /// `si_code`: above 0 the kernel sent it, else a process.
+    pub(crate) code: i32,
+}
+
+/// Waits for one of the (blocked) signals of `set`; sigwaitinfo(2).
+pub(crate) fn sigwaitinfo(set: &SigSet) -> Result<Signal, Errno> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: both pointers are to live values of their types; zeroed is a valid siginfo_t.
+    unsafe {
+        Errno::result(libc::sigwaitinfo(set.as_ref(), info.as_mut_ptr()))?;
+        let info = info.assume_init();
+        Ok(Signal { number: info.si_signo, code: info.si_code })
+    }
+}
+
+/// Sends `signal`, a real-time one too, to our child `pid`; kill(2).
+pub(crate) fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill takes two integers. A child that has ended and was not waited for takes signals and ignores them.
+    unsafe { libc::kill(pid, signal) };
+}
+
+/// Whether the process behind `pidfd` is there, be it as one that has ended and was not waited for.
+pub(crate) fn pidfd_exists(pidfd: BorrowedFd<'_>) -> bool {
+    // SAFETY: signal 0 is sent to nobody, and without a siginfo the kernel reads no memory of ours.
+    let answer = unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, std::ptr::null::<libc::siginfo_t>(), 0)
+    };
+    Errno::result(answer) != Err(Errno::ESRCH)
+}
+
+/// `CLONE_INTO_CGROUP` of linux/sched.h, Linux 5.7.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// fork(2) into the new namespaces of `flags` and into the cgroup v2 directory `group`: None in the child, its pid in the parent.
+///
+/// clone3(2), Linux 5.3.
+///
+/// # Errors
+/// As clone(2).
+pub(crate) fn clone3(flags: i32, group: Option<BorrowedFd<'_>>) -> Result<Option<i32>, Errno> {
+    // SAFETY: all-zero is what clone3 documents as "not given" for every field.
+    let mut arguments: libc::clone_args = unsafe { MaybeUninit::zeroed().assume_init() };
+    arguments.flags = u64::from(flags.cast_unsigned());
+    if flags & libc::CLONE_PARENT == 0 {
+        // A sibling tells our parent in the way we do, and may not choose.
+        arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    }
+    if let Some(group) = group {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
+    }
+    // SAFETY: the flags never hold CLONE_VM, so the child has its own copy of the memory and returns on its own copy of
+    // the stack, as after fork(2). nsrun has one thread, so no lock is held by a thread that the child lacks. The
+    // structure lives through the call and its size is passed.
+    let answer = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
+    let pid = Errno::result(answer)?;
+    // A pid fits an int by the kernel's own limit (PID_MAX_LIMIT, 2^22).
+    Ok((pid != 0).then_some(pid as i32))
+}
+
+/// `NS_GET_ID` of linux/nsfs.h: `_IOR(0xb7, 13, __u64)`.
+const NS_GET_ID: libc::c_ulong = 0x8008_b70d;
+
+/// The number of a namespace that no other has had or will have in this boot. None: the kernel is older than 6.18.
+///
+/// The inode is no such number: the kernel gives it to the next namespace at once.
+pub(crate) fn ns_id(namespace: BorrowedFd<'_>) -> Option<u64> {
+    let mut id = 0_u64;
+    // SAFETY: the request writes eight bytes, and `id` has eight. Older kernels answer ENOTTY and write none.
+    let answer = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_ID as _, &raw mut id) };
+    (answer == 0).then_some(id)
+}
+
+/// Ends this process at once: no destructor, no buffer of the parent is written twice.
+pub(crate) fn exit_now(status: u8) -> ! {
+    // SAFETY: _exit(2) takes an integer and does not return; nothing of Rust's runs after it.
+    unsafe { libc::_exit(i32::from(status)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_namespace_has_one_id_and_a_file_none() {
+        let open = |path: &str| File::open(path).unwrap();
+        let net = ns_id(open("/proc/self/ns/net").as_fd());
+        assert_eq!(net, ns_id(open("/proc/self/ns/net").as_fd()));
+        assert!(net.is_none() || net != ns_id(open("/proc/self/ns/uts").as_fd()));
+        assert_eq!(ns_id(open("/proc/self/status").as_fd()), None);
+    }
+
+    #[test]
+    fn dispositions_are_set_and_read() {
+        assert!(!is_ignored(libc::SIGUSR2));
+        set_disposition(libc::SIGUSR2, true);
+        assert!(is_ignored(libc::SIGUSR2));
+        set_disposition(libc::SIGUSR2, false);
+        assert!(!is_ignored(libc::SIGUSR2));
+    }
+}

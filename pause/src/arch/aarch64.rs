@@ -1,0 +1,97 @@
+//! aarch64: syscall(2).
+#![expect(unsafe_code, reason = "entry and system calls without a libc")]
+
+use core::arch::{asm, naked_asm};
+
+use super::nr;
+use crate::sys::Signals;
+
+/// Bytes; memory is mapped and unmapped by as much. Kernels are built for 4, 16 or 64 KiB: the largest fits all.
+pub(crate) const PAGE: usize = 65536;
+
+/// Where the kernel starts: hands the stack as it came to `run`.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+extern "C" fn pause_start() -> ! {
+    naked_asm!("mov x0, sp", "bl {run}", run = sym crate::run)
+}
+
+macro_rules! syscall {
+    ($name:ident, $first:ident $(, $argument:ident in $register:tt)*) => {
+        /// # Safety
+        /// What the system call of this number asks for.
+        #[inline(always)]
+        pub(crate) unsafe fn $name(number: usize, $first: usize $(, $argument: usize)*) -> isize {
+            let result;
+            // SAFETY: the caller's; the kernel changes x0 only, and no stack.
+            unsafe {
+                asm!(
+                    "svc 0",
+                    in("x8") number,
+                    inlateout("x0") $first => result,
+                    $(in($register) $argument,)*
+                    options(nostack),
+                );
+            }
+            result
+        }
+    };
+}
+syscall!(syscall1, a);
+syscall!(syscall2, a, b in "x1");
+syscall!(syscall3, a, b in "x1", c in "x2");
+syscall!(syscall4, a, b in "x1", c in "x2", d in "x3");
+syscall!(syscall5, a, b in "x1", c in "x2", d in "x3", e in "x4");
+syscall!(syscall6, a, b in "x1", c in "x2", d in "x3", e in "x4", f in "x5");
+
+/// # Safety
+/// What the system call of this number asks for.
+#[inline(always)]
+pub(crate) unsafe fn syscall0(number: usize) -> isize {
+    // SAFETY: the caller's; an argument too many is not read.
+    unsafe { syscall1(number, 0) }
+}
+
+/// Gives back all memory between `from` and `keep` and from `end` upwards, the stack it runs on as well, then waits for a signal
+/// of `set` and exits with status 0.
+///
+/// # Safety
+/// `set` and the text must not be in that memory.
+#[inline(always)]
+pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'static Signals) -> ! {
+    // SAFETY: no memory but `set` and the text is touched after the first munmap(2). An empty range is EINVAL, and nothing.
+    unsafe {
+        asm!(
+            "svc 0",
+            // Addresses have 36 to 52 bits, as the kernel was built: too many are EINVAL, the first that fit take all.
+            "mov x5, 1 << 52",
+            "2:",
+            "mov x0, x21",
+            "sub x1, x5, x21",
+            "svc 0",
+            "lsr x5, x5, 1",
+            "tbz x5, 35, 2b",
+            // EINTR after SIGSTOP and SIGCONT
+            "3:",
+            "mov x0, x22",
+            "mov x1, 0",
+            "mov x8, {rt_sigtimedwait}",
+            "svc 0",
+            "cmp w0, 0",
+            "b.le 3b",
+            "mov x0, 0",
+            "mov x8, {exit_group}",
+            "svc 0",
+            rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
+            exit_group = const nr::EXIT_GROUP,
+            in("x8") nr::MUNMAP,
+            in("x0") from,
+            in("x1") keep - from,
+            in("x2") 0,
+            in("x3") size_of::<Signals>(),
+            in("x21") end,
+            in("x22") set,
+            options(noreturn),
+        );
+    }
+}

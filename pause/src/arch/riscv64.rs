@@ -1,0 +1,97 @@
+//! riscv64: syscall(2).
+#![expect(unsafe_code, reason = "entry and system calls without a libc")]
+
+use core::arch::{asm, naked_asm};
+
+use super::nr;
+use crate::sys::Signals;
+
+/// Bytes; memory is mapped and unmapped by as much.
+pub(crate) const PAGE: usize = 4096;
+
+/// Where the kernel starts: hands the stack as it came to `run`.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+extern "C" fn pause_start() -> ! {
+    naked_asm!("mv a0, sp", "tail {run}", run = sym crate::run)
+}
+
+macro_rules! syscall {
+    ($name:ident, $first:ident $(, $argument:ident in $register:tt)*) => {
+        /// # Safety
+        /// What the system call of this number asks for.
+        #[inline(always)]
+        pub(crate) unsafe fn $name(number: usize, $first: usize $(, $argument: usize)*) -> isize {
+            let result;
+            // SAFETY: the caller's; the kernel changes a0 only, and no stack.
+            unsafe {
+                asm!(
+                    "ecall",
+                    in("a7") number,
+                    inlateout("a0") $first => result,
+                    $(in($register) $argument,)*
+                    options(nostack),
+                );
+            }
+            result
+        }
+    };
+}
+syscall!(syscall1, a);
+syscall!(syscall2, a, b in "a1");
+syscall!(syscall3, a, b in "a1", c in "a2");
+syscall!(syscall4, a, b in "a1", c in "a2", d in "a3");
+syscall!(syscall5, a, b in "a1", c in "a2", d in "a3", e in "a4");
+syscall!(syscall6, a, b in "a1", c in "a2", d in "a3", e in "a4", f in "a5");
+
+/// # Safety
+/// What the system call of this number asks for.
+#[inline(always)]
+pub(crate) unsafe fn syscall0(number: usize) -> isize {
+    // SAFETY: the caller's; an argument too many is not read.
+    unsafe { syscall1(number, 0) }
+}
+
+/// Gives back all memory between `from` and `keep` and from `end` upwards, the stack it runs on as well, then waits for a signal
+/// of `set` and exits with status 0.
+///
+/// # Safety
+/// `set` and the text must not be in that memory.
+#[inline(always)]
+pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'static Signals) -> ! {
+    // SAFETY: no memory but `set` and the text is touched after the first munmap(2). An empty range is EINVAL, and nothing.
+    unsafe {
+        asm!(
+            "ecall",
+            // Addresses have 38, 47 or 56 bits, as the processor has it: too many are EINVAL, the first that fit take all.
+            "li a5, 1 << 56",
+            "li a6, 1 << 37",
+            "2:",
+            "mv a0, s2",
+            "sub a1, a5, s2",
+            "ecall",
+            "srli a5, a5, 1",
+            "bne a5, a6, 2b",
+            // EINTR after SIGSTOP and SIGCONT
+            "3:",
+            "mv a0, s3",
+            "li a1, 0",
+            "li a7, {rt_sigtimedwait}",
+            "ecall",
+            "blez a0, 3b",
+            "li a0, 0",
+            "li a7, {exit_group}",
+            "ecall",
+            rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
+            exit_group = const nr::EXIT_GROUP,
+            in("a7") nr::MUNMAP,
+            in("a0") from,
+            in("a1") keep - from,
+            in("a2") 0,
+            in("a3") size_of::<Signals>(),
+            in("s2") end,
+            in("s3") set,
+            options(noreturn),
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! x86_64: syscall(2), linux/arch/x86/entry/syscalls/syscall_64.tbl.
+#![expect(unsafe_code, reason = "entry and system calls without a libc")]
+
+use core::arch::{asm, naked_asm};
+
+use crate::sys::Signals;
+
+/// Numbers of the system calls.
+pub(crate) mod nr {
+    pub(crate) const WRITE: usize = 1;
+    pub(crate) const MMAP: usize = 9;
+    pub(crate) const MUNMAP: usize = 11;
+    pub(crate) const RT_SIGACTION: usize = 13;
+    pub(crate) const RT_SIGPROCMASK: usize = 14;
+    pub(crate) const WRITEV: usize = 20;
+    pub(crate) const GETPID: usize = 39;
+    pub(crate) const CLONE: usize = 56;
+    pub(crate) const EXECVE: usize = 59;
+    pub(crate) const WAIT4: usize = 61;
+    pub(crate) const KILL: usize = 62;
+    pub(crate) const CHDIR: usize = 80;
+    pub(crate) const GETPPID: usize = 110;
+    pub(crate) const GETSID: usize = 124;
+    pub(crate) const RT_SIGTIMEDWAIT: usize = 128;
+    pub(crate) const PRCTL: usize = 157;
+    pub(crate) const EXIT_GROUP: usize = 231;
+    pub(crate) const OPENAT: usize = 257;
+    pub(crate) const CLOSE_RANGE: usize = 436;
+}
+
+/// Bytes; memory is mapped and unmapped by as much.
+pub(crate) const PAGE: usize = 4096;
+
+/// The end of what a process can map: 47 bits, with five levels of page tables too unless it asks for more.
+const TOP: usize = (1 << 47) - PAGE;
+
+/// Where the kernel starts: hands the stack as it came to `run`.
+#[unsafe(naked)]
+#[unsafe(no_mangle)]
+extern "C" fn pause_start() -> ! {
+    naked_asm!("mov rdi, rsp", "call {run}", run = sym crate::run)
+}
+
+macro_rules! syscall {
+    ($name:ident $(, $argument:ident in $register:tt)*) => {
+        /// # Safety
+        /// What the system call of this number asks for.
+        #[inline(always)]
+        pub(crate) unsafe fn $name(number: usize $(, $argument: usize)*) -> isize {
+            let result;
+            // SAFETY: the caller's; the kernel changes rax, rcx and r11 only, and no stack.
+            unsafe {
+                asm!(
+                    "syscall",
+                    inlateout("rax") number => result,
+                    $(in($register) $argument,)*
+                    out("rcx") _,
+                    out("r11") _,
+                    options(nostack),
+                );
+            }
+            result
+        }
+    };
+}
+syscall!(syscall0);
+syscall!(syscall1, a in "rdi");
+syscall!(syscall2, a in "rdi", b in "rsi");
+syscall!(syscall3, a in "rdi", b in "rsi", c in "rdx");
+syscall!(syscall4, a in "rdi", b in "rsi", c in "rdx", d in "r10");
+syscall!(syscall5, a in "rdi", b in "rsi", c in "rdx", d in "r10", e in "r8");
+syscall!(syscall6, a in "rdi", b in "rsi", c in "rdx", d in "r10", e in "r8", f in "r9");
+
+/// Gives back all memory between `from` and `keep` and from `end` upwards, the stack it runs on as well, then waits for a signal
+/// of `set` and exits with status 0.
+///
+/// # Safety
+/// `set` and the text must not be in that memory.
+#[inline(always)]
+pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'static Signals) -> ! {
+    // SAFETY: no memory but `set` and the text is touched after the first munmap(2). An empty range is EINVAL, and nothing.
+    unsafe {
+        asm!(
+            "syscall",
+            "mov rdi, r12",
+            "mov rsi, r13",
+            "mov eax, {munmap}",
+            "syscall",
+            "mov rdi, r14",
+            "xor esi, esi",
+            // EINTR after SIGSTOP and SIGCONT
+            "2:",
+            "mov eax, {rt_sigtimedwait}",
+            "syscall",
+            "test eax, eax",
+            "jle 2b",
+            "xor edi, edi",
+            "mov eax, {exit_group}",
+            "syscall",
+            munmap = const nr::MUNMAP,
+            rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
+            exit_group = const nr::EXIT_GROUP,
+            in("rax") nr::MUNMAP,
+            in("rdi") from,
+            in("rsi") keep - from,
+            in("rdx") 0,
+            in("r10") size_of::<Signals>(),
+            in("r12") end,
+            in("r13") TOP - end,
+            in("r14") set,
+            options(noreturn),
+        );
+    }
+}

@@ -1,0 +1,376 @@
+//! A pause that is a command's init, against the kernel.
+
+mod common;
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use common::{
+    ORPHANS, Running, as_pid_1, children, descriptors, ended, output, pause, perl, scratch, wait_until,
+};
+
+/// `pause -- perl -e SCRIPT`, with pipes.
+fn init(script: &str) -> Command {
+    let mut command = Command::new(pause());
+    command.args(["--", "perl", "-e", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Status of `pause -- sh -c SCRIPT`.
+fn status_of(script: &str) -> i32 {
+    output(Command::new(pause()).args(["--", "sh", "-c", script])).0
+}
+
+#[test]
+fn it_exits_as_the_command_did() {
+    for status in [0, 1, 2, 125, 127, 255] {
+        assert_eq!(status_of(&format!("exit {status}")), status);
+    }
+}
+
+#[test]
+fn a_command_that_a_signal_ended_is_128_and_the_signal() {
+    // CHLD, CONT, URG and WINCH end nobody, and STOP, TSTP, TTIN and TTOU stop.
+    let harmless = [17, 18, 19, 20, 21, 22, 23, 28];
+    // 32 and 33 are the C library's.
+    for signal in (1..=31).chain([34, 64]).filter(|signal| !harmless.contains(signal)) {
+        assert_eq!(status_of(&format!("ulimit -c 0; kill -{signal} $$")), 128 + signal);
+    }
+}
+
+#[test]
+fn as_pid_1_it_exits_as_the_command_did() {
+    for (script, status) in [("exit 7", 7), ("kill -KILL $$", 137), ("kill -HUP $$", 129)] {
+        assert_eq!(output(&mut as_pid_1(&[&pause(), "--", "sh", "-c", script])).0, status);
+    }
+}
+
+#[test]
+fn what_does_not_run_is_127_or_126_and_one_line() {
+    let dir = scratch("run");
+    let path = |name: &str| dir.join(name).into_os_string().into_string().unwrap();
+    fs::write(path("unmarked"), "#!/bin/sh\n").unwrap();
+    fs::write(path("format"), "exit 3\n").unwrap();
+    fs::set_permissions(path("format"), fs::Permissions::from_mode(0o755)).unwrap();
+    for (command, status, reason) in [
+        ("no-such-program".into(), 127, "No such file or directory"),
+        ("".into(), 127, "No such file or directory"),
+        (path("missing"), 127, "No such file or directory"),
+        (path("unmarked"), 126, "Permission denied"),
+        (path("format"), 126, "Exec format error"),
+        (path("format/x"), 126, "Not a directory"),
+        ("/".into(), 126, "Permission denied"),
+        ("x".repeat(256), 126, "File name too long"),
+        (format!("/{}", "x/".repeat(3000)), 126, "File name too long"),
+    ] {
+        let said = output(Command::new(pause()).args(["--", &command]));
+        assert_eq!(said, (status, String::new(), format!("pause: exec({command}): {reason}\n")));
+    }
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn the_command_is_looked_up_in_path() {
+    let dir = scratch("path");
+    for (place, mode) in [("first", 0o644), ("second", 0o755), ("third", 0o755)] {
+        fs::create_dir(dir.join(place)).unwrap();
+        let program = dir.join(place).join("program");
+        fs::write(&program, format!("#!/bin/sh\necho {place} \"$@\"\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let run = |path: &str| {
+        let mut command = Command::new(pause());
+        output(command.args(["--", "program", "a b"]).env("PATH", path).current_dir(dir.join("third")))
+    };
+    let at = |place: &str| dir.join(place).into_os_string().into_string().unwrap();
+    let done = |place: &str| (0, format!("{place} a b\n"), String::new());
+    let failed = |status, reason: &str| (status, String::new(), format!("pause: exec(program): {reason}\n"));
+    assert_eq!(run(&format!("/nowhere:{}:{}", at("second"), at("third"))), done("second"));
+    assert_eq!(run(&format!("{}:/etc/passwd:{}", at("first"), at("third"))), done("third"));
+    assert_eq!(run(&format!("{}/{}:{}", at("second"), "x/".repeat(3000), at("second"))), done("second"));
+    // Nothing is the working directory.
+    assert_eq!(run(&format!("/nowhere::{}", at("second"))), done("third"));
+    assert_eq!(run(""), done("third"));
+    assert_eq!(run(&format!("/nowhere:{}", at("first"))), failed(126, "Permission denied"));
+    assert_eq!(run("/nowhere:/etc"), failed(127, "No such file or directory"));
+    let unset = output(Command::new(pause()).args(["--", "sh", "-c", "exit 3"]).env_remove("PATH"));
+    assert_eq!(unset.0, 3);
+    fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn no_process_to_be_had_is_125() {
+    let injected = ["-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN"];
+    let said = output(Command::new("strace").args(injected).args([&pause(), "--", "true"]));
+    assert_eq!(said, (125, String::new(), "pause: fork(): Resource temporarily unavailable\n".into()));
+}
+
+/// Says the name of every signal it gets, and ends on the last.
+const EARS: &str = r#"
+    use Config;
+    $| = 1;
+    my @names = split ' ', $Config{sig_name};
+    for my $name (@names[1 .. 31, 34 .. 64]) {
+        next if $name =~ /^(KILL|STOP|CHLD|TSTP|TTIN|TTOU)$/;
+        $SIG{$name} = sub { print "$name\n"; exit 9 if $name eq $names[64] };
+    }
+    print "ready\n";
+    sleep 1000 while 1;
+"#;
+
+#[track_caller]
+fn every_signal_is_passed_on_once(pause: i32, mut started: Running) {
+    let mut lines = started.lines();
+    assert_eq!(lines.line(), "ready");
+    // CHLD is pause's own, KILL and STOP cannot be seen, TSTP, TTIN and TTOU stop pause as they stop anybody.
+    for signal in (1..=64).filter(|signal| ![9, 17, 19, 20, 21, 22, 32, 33].contains(signal)) {
+        let sent = output(Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", &signal.to_string(), &pause.to_string()]));
+        assert_eq!(sent, (0, String::new(), String::new()));
+        // One after the other: the kernel keeps one of each only.
+        let heard = lines.line();
+        if let Ok(name) = Signal::try_from(signal) {
+            let name = if signal == 6 { "ABRT" } else { name.as_str().trim_start_matches("SIG") };
+            assert_eq!(heard, name);
+        } else {
+            assert!(heard.starts_with("NUM") || heard.starts_with("RT"), "{signal} came as {heard:?}");
+        }
+    }
+    assert_eq!(lines.rest(), [""; 0]);
+    assert_eq!(started.status(), 9);
+}
+
+#[test]
+fn every_signal_is_passed_on_once_that_can_be() {
+    let started = Running::start(&mut init(EARS));
+    every_signal_is_passed_on_once(started.pid(), started);
+}
+
+#[test]
+fn pid_1_passes_signals_on_too() {
+    let mut command = as_pid_1(&[&pause(), "--", "perl", "-e", EARS]);
+    let started = Running::start(command.stdout(Stdio::piped()));
+    let mut below = vec![];
+    wait_until("a child of unshare", || {
+        below = children(started.pid());
+        !below.is_empty()
+    });
+    every_signal_is_passed_on_once(below[0], started);
+}
+
+#[test]
+fn an_alarm_set_before_it_began_is_the_commands() {
+    let script = "alarm 1; exec $ENV{PAUSE}, '--', 'perl', '-e', 'sleep 1000 while 1'";
+    assert_eq!(output(&mut perl(script)).0, 142);
+}
+
+#[test]
+fn a_command_that_is_stopped_can_be_continued_through_it() {
+    let mut started = Running::start(&mut init("$| = 1; $SIG{CONT} = sub { print qq(on\\n); exit 4 }; kill STOP => $$; sleep 9 while 1"));
+    wait_until("a stopped command", || {
+        children(started.pid()).first().is_some_and(|pid| matches!(common::stat(*pid), Some((_, 'T', _))))
+    });
+    started.signal(Signal::SIGCONT);
+    assert_eq!(started.lines().rest(), ["on"]);
+    assert_eq!(started.status(), 4);
+}
+
+/// The mask, what is ignored, and what a privileged pause lowers for itself.
+#[test]
+fn the_command_gets_signals_and_score_as_pause_got_them() {
+    let script = "use POSIX; $SIG{$_} = 'IGNORE' for qw(USR1 HUP CHLD PIPE);
+        sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM, SIGINT, SIGUSR2, SIGCHLD, 40)); exec @ARGV";
+    let shown = ["sh", "-c", "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; cat /proc/self/oom_score_adj"];
+    let directly = output(perl(script).args(shown));
+    let through = output(perl(script).args([&pause(), "--"]).args(shown));
+    assert_eq!(directly.0, 0);
+    assert!(!directly.1.contains("SigIgn:\t0000000000000000"), "{}", directly.1);
+    assert_eq!(through, directly);
+}
+
+#[test]
+fn a_starter_that_ignores_its_children_does_not_cost_the_status() {
+    assert_eq!(output(&mut perl("$SIG{CHLD} = 'IGNORE'; exec $ENV{PAUSE}, qw(-- sh -c), 'exit 6'")).0, 6);
+}
+
+#[test]
+fn the_command_keeps_descriptors_and_directory_and_pause_does_not() {
+    let dir = scratch("kept").canonicalize().unwrap();
+    let mut started = Running::start(
+        Command::new("sh")
+            .args(["-c", "exec \"$0\" -- sh -c 'pwd; cat <&7; exec >&-; read -r end' 7<<end\nhere\nend\n", &pause()])
+            .current_dir(&dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped()),
+    );
+    // The end of the file comes while both go on.
+    assert_eq!(started.lines().rest(), [dir.to_str().unwrap(), "here"]);
+    let command = children(started.pid());
+    assert_eq!(command.len(), 1);
+    assert_eq!(descriptors(started.pid()), 0);
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", started.pid())).unwrap(), Path::new("/"));
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", command[0])).unwrap(), dir);
+    drop(started.stdin.take());
+    assert_eq!(started.status(), 1);
+    fs::remove_dir(dir).unwrap();
+}
+
+#[test]
+fn its_id_is_in_argv() {
+    let mut started = Running::start(Command::new(pause()).args(["--id", "foo", "--", "cat"]).stdin(Stdio::piped()));
+    wait_until("a command", || !children(started.pid()).is_empty());
+    assert_eq!(
+        fs::read_to_string(format!("/proc/{}/cmdline", started.pid())).unwrap(),
+        format!("{}\0--id\0foo\0--\0cat\0", pause())
+    );
+    drop(started.stdin.take());
+    assert_eq!(started.status(), 0);
+}
+
+#[track_caller]
+fn only_the_command_is_left(mut command: Command, pid_1: bool) {
+    let mut started = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let mut lines = started.lines();
+    assert_eq!(lines.line(), "done");
+    let command: i32 = lines.line().parse().unwrap();
+    let pause = if pid_1 { children(started.pid())[0] } else { started.pid() };
+    wait_until("no child but the command", || children(pause).len() == 1);
+    if !pid_1 {
+        assert_eq!(children(pause), [command]);
+    }
+    drop(started.stdin.take());
+    assert_eq!(started.status(), 5);
+}
+
+fn orphans_of_a_command(count: usize) -> String {
+    format!(
+        "{ORPHANS} if (!fork) {{ orphans({count}); POSIX::_exit(0) }} wait; $| = 1; print \"$$\\n\"; sysread STDIN, $_, 1; exit 5"
+    )
+}
+
+#[test]
+fn orphans_are_reaped_by_pid_1() {
+    only_the_command_is_left(as_pid_1(&[&pause(), "--", "perl", "-e", &orphans_of_a_command(3000)]), true);
+}
+
+#[test]
+fn orphans_are_reaped_when_it_is_not_pid_1() {
+    only_the_command_is_left(init(&orphans_of_a_command(300)), false);
+}
+
+#[test]
+fn children_of_the_process_it_was_are_not_taken_for_the_command() {
+    let script = "if (!fork) { exit 3 } exec $ENV{PAUSE}, '--', 'perl', '-e', 'sysread STDIN, $_, 1; exit 4'";
+    let mut started = Running::start(perl(script).stdin(Stdio::piped()));
+    wait_until("the command alone", || {
+        let left = children(started.pid());
+        left.len() == 1 && fs::read_to_string(format!("/proc/{}/cmdline", left[0])).is_ok_and(|line| line.contains("exit 4"))
+    });
+    drop(started.stdin.take());
+    assert_eq!(started.status(), 4);
+}
+
+#[test]
+fn killed_it_takes_the_command_with_it() {
+    let mut started = Running::start(&mut init("$| = 1; print \"$$\\n\"; sleep 1000 while 1"));
+    let command = started.lines().line().parse().unwrap();
+    assert!(!ended(command));
+    started.signal(Signal::SIGKILL);
+    assert_eq!(started.status(), 137);
+    wait_until("the end of the command", || ended(command));
+}
+
+/// A terminal, and `command` as the leader of its session.
+fn on_a_terminal(command: &[&str]) -> (File, Running) {
+    // Not openpty(3): other tests' children would inherit it, and it would never hang up.
+    let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let side = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(ptsname_r(&terminal).unwrap());
+    let side = side.unwrap();
+    let mut setsid = Command::new("setsid");
+    setsid.arg("--ctty").args(command).env("PAUSE", pause()).stdin(side.try_clone().unwrap()).stderr(side);
+    let started = Running::start(setsid.stdout(Stdio::piped()));
+    (File::from(OwnedFd::from(terminal)), started)
+}
+
+#[test]
+fn what_the_terminal_sent_to_the_group_is_not_sent_again() {
+    // The command has left the group, so that whatever comes to it comes from pause: first of all USR1.
+    let ears = "$| = 1; for my $name (qw(INT QUIT WINCH USR1)) { $SIG{$name} = sub { print \"$name\\n\"; exit 8 } }
+        print \"ready\\n\"; sleep 1000 while 1";
+    let (mut terminal, mut started) = on_a_terminal(&[&pause(), "--", "setsid", "perl", "-e", ears]);
+    let mut lines = started.lines();
+    assert_eq!(lines.line(), "ready");
+    // ^C and ^\ go to the foreground group, in which pause is: each has been sent when its echo is there.
+    terminal.write_all(b"\x03\x1c").unwrap();
+    let mut echo = String::new();
+    while !echo.contains("^\\") {
+        let mut byte = [0];
+        terminal.read_exact(&mut byte).unwrap();
+        echo.push(byte[0].into());
+    }
+    started.signal(Signal::SIGUSR1);
+    assert_eq!(lines.rest(), ["USR1"]);
+    assert_eq!(started.status(), 8);
+}
+
+#[test]
+fn the_command_keeps_the_terminal_and_its_keys() {
+    let ears = "$| = 1; $SIG{INT} = sub { exit 42 }; print -t STDIN && POSIX::tcgetpgrp(0) == getpgrp ? \"mine\\n\" : \"lost\\n\";
+        sleep 1000 while 1";
+    let (mut terminal, mut started) = on_a_terminal(&[&pause(), "--", "perl", "-MPOSIX", "-e", ears]);
+    assert_eq!(started.lines().line(), "mine");
+    terminal.write_all(b"\x03").unwrap();
+    assert_eq!(started.status(), 42);
+}
+
+#[test]
+fn a_terminal_that_goes_tells_its_leader_and_so_the_command() {
+    let ears = "$| = 1; $SIG{HUP} = sub { exit 43 }; print \"ready\\n\"; sleep 1000 while 1";
+    let (terminal, mut started) = on_a_terminal(&[&pause(), "--", "perl", "-e", ears]);
+    assert_eq!(started.lines().line(), "ready");
+    drop(terminal);
+    assert_eq!(started.status(), 43);
+}
+
+#[test]
+fn job_control_stops_both_and_goes_on_with_both() {
+    let ears = "$| = 1; $SIG{CONT} = sub { print \"on\\n\" }; $SIG{INT} = sub { exit 7 }; print \"ready\\n\"; sleep 1000 while 1";
+    // A shell with job control is the leader; pause and the command are one job of it.
+    let script = "\"$PAUSE\" -- perl -e \"$0\"; echo stopped $?; fg >/dev/null; echo ended $?";
+    let (mut terminal, mut started) = on_a_terminal(&["sh", "-mc", script, ears]);
+    let mut lines = started.lines();
+    assert_eq!(lines.line(), "ready");
+    terminal.write_all(b"\x1a").unwrap();
+    assert_eq!(lines.line(), format!("stopped {}", 128 + Signal::SIGTSTP as i32));
+    assert_eq!(lines.line(), "on");
+    terminal.write_all(b"\x03").unwrap();
+    // The shell's CONT went to both, so pause's may come on top.
+    let rest: Vec<_> = lines.rest().into_iter().filter(|line| line != "on").collect();
+    assert_eq!(rest, ["ended 7"]);
+    started.status();
+}
+
+#[test]
+fn its_parent_can_kill_it_and_nothing_is_left() {
+    let mut unshare = Running::start(
+        as_pid_1(&[&pause(), "--", "sh", "-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped()).stderr(Stdio::null()),
+    );
+    assert_ne!(unshare.lines().line(), "");
+    let pid_1 = children(unshare.pid())[0];
+    let command = children(pid_1);
+    let below: Vec<_> = command.iter().flat_map(|pid| children(*pid)).chain(command.clone()).collect();
+    assert_eq!(below.len(), 2);
+    kill(Pid::from_raw(pid_1), Signal::SIGKILL).unwrap();
+    unshare.status();
+    assert!(below.into_iter().all(ended));
+}
