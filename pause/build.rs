@@ -31,9 +31,15 @@ fn main() {
 
 /// The directory of the `ld.lld` that comes with rustc; a distribution's Rust may have none.
 fn rust_lld() -> Option<PathBuf> {
-    let printed = Command::new(variable("RUSTC")).args(["--print", "sysroot"]).output().ok()?;
+    let printed = Command::new(variable("RUSTC"))
+        .args(["--print", "sysroot"])
+        .output()
+        .ok()?;
     let sysroot = PathBuf::from(String::from_utf8(printed.stdout).ok()?.trim_end());
-    let directory = sysroot.join("lib/rustlib").join(variable("HOST")).join("bin/gcc-ld");
+    let directory = sysroot
+        .join("lib/rustlib")
+        .join(variable("HOST"))
+        .join("bin/gcc-ld");
     directory.join("ld.lld").exists().then_some(directory)
 }
 

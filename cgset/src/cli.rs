@@ -55,10 +55,18 @@ pub(crate) struct UpArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(override_usage = "cgset exec -P FILE [NAME] [KEY=VALUE]... -- CMD...\n       cgset exec --id ID [NAME] [KEY=VALUE]... -- CMD...")]
+#[command(
+    override_usage = "cgset exec -P FILE [NAME] [KEY=VALUE]... -- CMD...\n       cgset exec --id ID [NAME] [KEY=VALUE]... -- CMD..."
+)]
 pub(crate) struct ExecArgs {
     /// The pod's record, in a file or /dev/fd/N; stdin belongs to the command
-    #[arg(short = 'P', long = "pod", value_name = "FILE", required_unless_present = "id", conflicts_with = "id")]
+    #[arg(
+        short = 'P',
+        long = "pod",
+        value_name = "FILE",
+        required_unless_present = "id",
+        conflicts_with = "id"
+    )]
     pub(crate) pod: Option<PathBuf>,
     /// The pod by its name; without NAME it is made, with these limits, if there is none
     #[arg(long, value_name = "ID")]

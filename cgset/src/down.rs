@@ -31,15 +31,37 @@ fn work(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
     let hierarchies = Hierarchies::detect()?;
     let members = members(&down.id, down.indexed.as_ref(), down.state.as_ref())?;
     // An `up` that was killed may have moved processes that had no limit before.
-    for moved in down.indexed.as_ref().map(State::from_json).transpose()?.into_iter().flat_map(|state| state.moved) {
+    for moved in down
+        .indexed
+        .as_ref()
+        .map(State::from_json)
+        .transpose()?
+        .into_iter()
+        .flat_map(|state| state.moved)
+    {
         place::bring_back(&moved, &hierarchies, &down.id)?;
     }
-    remove::remove(&remove::open(&members, &hierarchies, &down.id)?, &down.id, live, Talk::from(args.talk))?;
+    remove::remove(
+        &remove::open(&members, &hierarchies, &down.id)?,
+        &down.id,
+        live,
+        Talk::from(args.talk),
+    )?;
     let ours = format!("/{}", names::group(&down.id));
-    if down.record.pointer("/linux/cgroupsPath").and_then(Json::as_str) == Some(&ours) {
+    if down
+        .record
+        .pointer("/linux/cgroupsPath")
+        .and_then(Json::as_str)
+        == Some(&ours)
+    {
         down.record.remove_at(&["linux", "cgroupsPath"]);
     }
-    if down.record.get("linux").and_then(Json::as_object).is_some_and(serde_json::Map::is_empty) {
+    if down
+        .record
+        .get("linux")
+        .and_then(Json::as_object)
+        .is_some_and(serde_json::Map::is_empty)
+    {
         down.record.remove("linux"); // it was made for the path
     }
     Ok(())
@@ -63,7 +85,10 @@ fn members(id: &Id, indexed: Option<&Json>, state: Option<&Json>) -> Result<Vec<
                     found.push(member);
                 }
             } else if !known {
-                return Err(Error::Usage(format!("cgset.inodes: none for {} of {id}, and the index knows none", member.key)));
+                return Err(Error::Usage(format!(
+                    "cgset.inodes: none for {} of {id}, and the index knows none",
+                    member.key
+                )));
             }
         }
     }
@@ -71,7 +96,11 @@ fn members(id: &Id, indexed: Option<&Json>, state: Option<&Json>) -> Result<Vec<
 }
 
 fn dry_run(record: &Record) -> Result<String, Error> {
-    let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+    let id: Id = record
+        .id()
+        .unwrap_or_default()
+        .parse()
+        .map_err(Error::Usage)?;
     record.groups()?;
     let hierarchies = Hierarchies::detect()?;
     let members = members(&id, None, record.get(TOOL))?;

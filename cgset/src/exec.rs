@@ -43,17 +43,27 @@ fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
     let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::detect())?;
     let record = match (&args.pod, &args.id) {
         (Some(_), _) if name.is_none() && !limits.is_empty() => {
-            return Err(Error::Usage("limits are of a named group (cgset exec -P FILE NAME KEY=VALUE -- CMD)".into()));
+            return Err(Error::Usage(
+                "limits are of a named group (cgset exec -P FILE NAME KEY=VALUE -- CMD)".into(),
+            ));
         }
         (Some(pod), _) => record::for_exec(pod)?,
         (None, Some(id)) => named_pod(id, name.is_none(), words, args)?,
         (None, None) => return Err(Error::Usage("no pod is named (-P FILE or --id ID)".into())),
     };
-    let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+    let id: Id = record
+        .id()
+        .unwrap_or_default()
+        .parse()
+        .map_err(Error::Usage)?;
     let hierarchies = Hierarchies::detect()?;
     let pod = Pod::open(&record, &id, &hierarchies)?;
     // The limits of a pod that was named are on the pod itself, and set by now.
-    let own = if name.is_some() { limits } else { crate::limits::Limits::default() };
+    let own = if name.is_some() {
+        limits
+    } else {
+        crate::limits::Limits::default()
+    };
     let child = name.as_deref().unwrap_or(EXEC);
     let plan = Plan::of_child(format!("{}/{child}", names::group(&id)), &pod.keys(), &own)?;
     if args.dry_run {
@@ -76,7 +86,9 @@ fn name_and_limits(words: &[String]) -> Result<(Option<Id>, &[String]), Error> {
         Some((name, limits)) if !name.contains('=') => {
             let id: Id = name.parse().map_err(Error::Usage)?;
             if [PAUSE, EXEC].contains(&name.as_str()) {
-                return Err(Error::Usage(format!("{name}: is reserved (for the pod's first process, and for commands without NAME)")));
+                return Err(Error::Usage(format!(
+                    "{name}: is reserved (for the pod's first process, and for commands without NAME)"
+                )));
             }
             Ok((Some(id), limits))
         }
@@ -93,31 +105,55 @@ struct Pod<'a> {
 impl<'a> Pod<'a> {
     fn open(record: &Record, id: &Id, hierarchies: &'a Hierarchies) -> Result<Self, Error> {
         record.groups()?; // refuses another pod's
-        let none = || Error::Usage(format!("{id}: the record has no groups (cgset up makes them)"));
+        let none = || {
+            Error::Usage(format!(
+                "{id}: the record has no groups (cgset up makes them)"
+            ))
+        };
         let state = State::from_json(record.get(TOOL).ok_or_else(none)?)?;
-        let gone = |key: &str| Error::Failed(format!("{id}: its {key} group is gone (cgset down, then cgset up)"));
+        let gone = |key: &str| {
+            Error::Failed(format!(
+                "{id}: its {key} group is gone (cgset down, then cgset up)"
+            ))
+        };
         if !state.is_of_this_boot()? {
-            return Err(Error::Failed(format!("{id}: its groups are of an earlier boot (cgset down, then cgset up)")));
+            return Err(Error::Failed(format!(
+                "{id}: its groups are of an earlier boot (cgset down, then cgset up)"
+            )));
         }
         let mut groups = Vec::new();
         for member in &state.members {
             if member.inode.is_none() {
-                return Err(Error::Usage(format!("cgset.inodes: none for {} of {id}", member.key)));
+                return Err(Error::Usage(format!(
+                    "cgset.inodes: none for {} of {id}",
+                    member.key
+                )));
             }
             let hierarchy = member.hierarchy(hierarchies).ok_or_else(|| {
-                Error::Failed(format!("{id}: the {} hierarchy is not mounted here", member.key))
+                Error::Failed(format!(
+                    "{id}: the {} hierarchy is not mounted here",
+                    member.key
+                ))
             })?;
-            let group = member.open(hierarchies, id)?.ok_or_else(|| gone(&member.key))?;
+            let group = member
+                .open(hierarchies, id)?
+                .ok_or_else(|| gone(&member.key))?;
             groups.push((member.key.clone(), hierarchy, group));
         }
         if groups.is_empty() {
             return Err(none());
         }
-        Ok(Self { groups, name: names::group(id) })
+        Ok(Self {
+            groups,
+            name: names::group(id),
+        })
     }
 
     fn keys(&self) -> Vec<(String, &'a Hierarchy)> {
-        self.groups.iter().map(|(key, hierarchy, _)| (key.clone(), *hierarchy)).collect()
+        self.groups
+            .iter()
+            .map(|(key, hierarchy, _)| (key.clone(), *hierarchy))
+            .collect()
     }
 
     /// Makes the child where it is missing, sets its limits, enters it. `made` gets the pod's groups in which it was made.
@@ -135,7 +171,11 @@ impl<'a> Pod<'a> {
             if missing {
                 talk.step(|| format!("mkdir({}/{child})", pod.path().display()));
             }
-            let group = if is_named { pod.child_or_new(child)? } else { pod.leaf(child)? };
+            let group = if is_named {
+                pod.child_or_new(child)?
+            } else {
+                pod.leaf(child)?
+            };
             if missing {
                 made.push(pod);
             }
@@ -143,7 +183,11 @@ impl<'a> Pod<'a> {
             children.push(group);
         }
         make::write(plan, &children, talk)?;
-        make::note_differences(plan.limits(), &make::read_back(plan, &children, plan.limits())?, talk);
+        make::note_differences(
+            plan.limits(),
+            &make::read_back(plan, &children, plan.limits())?,
+            talk,
+        );
         // Without NAME any place in the pod is as good; with one, the group or one below it.
         let stays_in = if is_named { &plan.name } else { &self.name };
         let now = Membership::of("self")?;
@@ -162,7 +206,9 @@ impl<'a> Pod<'a> {
 fn named_pod(id: &Id, may_make: bool, words: &[String], args: &ExecArgs) -> Result<Record, Error> {
     let path = names::run_dir().join(id.as_ref()).join("record.json");
     let known = read_index(&path)?;
-    let is_up = known.as_ref().is_some_and(|record| record.get(TOOL).is_some() && record.get("pending").is_none());
+    let is_up = known
+        .as_ref()
+        .is_some_and(|record| record.get(TOOL).is_some() && record.get("pending").is_none());
     if let Some(record) = known.filter(|_| is_up && (words.is_empty() || !may_make)) {
         return Ok(record);
     }
@@ -175,8 +221,12 @@ fn named_pod(id: &Id, may_make: bool, words: &[String], args: &ExecArgs) -> Resu
     if is_up {
         up.arg("-P").arg(&path);
     }
-    up.args((0..args.talk.verbose).map(|_| "-v")).args(args.talk.quiet.then_some("-q"));
-    up.arg("--").args(words).stdin(Stdio::null()).stdout(Stdio::null());
+    up.args((0..args.talk.verbose).map(|_| "-v"))
+        .args(args.talk.quiet.then_some("-q"));
+    up.arg("--")
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let status = up.status().call(|| format!("exec({TOOL} up --id {id})"))?;
     if !status.success() {
         return Err(Error::Said);
@@ -188,6 +238,10 @@ fn read_index(path: &Path) -> Result<Option<Record>, Error> {
     match std::fs::read(path) {
         Ok(bytes) => Ok(Some(Record::parse(&bytes)?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(sys::SysError::new(format!("open({})", PathBuf::from(path).display()), error).into()),
+        Err(error) => Err(sys::SysError::new(
+            format!("open({})", PathBuf::from(path).display()),
+            error,
+        )
+        .into()),
     }
 }

@@ -19,7 +19,10 @@ use crate::version::File;
 const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NOFOLLOW);
 
 /// A group that is there.
 #[derive(Debug)]
@@ -33,7 +36,8 @@ impl Group {
     /// The group at which `hierarchy` is mounted.
     pub(crate) fn mounted(hierarchy: &Hierarchy) -> Result<Self, Error> {
         let path = &hierarchy.mount;
-        let dir = rustix::fs::open(path, DIRECTORY, Mode::empty()).call(|| format!("open({})", path.display()))?;
+        let dir = rustix::fs::open(path, DIRECTORY, Mode::empty())
+            .call(|| format!("open({})", path.display()))?;
         let found = rustix::fs::fstatfs(&dir).call(|| format!("statfs({})", path.display()))?;
         let expected = match hierarchy.version {
             Version::V1 => CGROUP_SUPER_MAGIC,
@@ -41,9 +45,16 @@ impl Group {
         };
         // f_type is signed on some machines
         if u64::try_from(found.f_type).unwrap_or_default() != expected {
-            return Err(Error::Failed(format!("{}: no cgroup filesystem is there", path.display())));
+            return Err(Error::Failed(format!(
+                "{}: no cgroup filesystem is there",
+                path.display()
+            )));
         }
-        Ok(Self { dir, path: path.clone(), version: hierarchy.version })
+        Ok(Self {
+            dir,
+            path: path.clone(),
+            version: hierarchy.version,
+        })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -54,7 +65,11 @@ impl Group {
     pub(crate) fn child(&self, name: &str) -> Result<Option<Self>, Error> {
         let path = self.path.join(name);
         match rustix::fs::openat(&self.dir, name, DIRECTORY, Mode::empty()) {
-            Ok(dir) => Ok(Some(Self { dir, path, version: self.version })),
+            Ok(dir) => Ok(Some(Self {
+                dir,
+                path,
+                version: self.version,
+            })),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(errno) => Err(SysError::new(format!("open({})", path.display()), errno).into()),
         }
@@ -62,8 +77,15 @@ impl Group {
 
     /// The group at `path` below this one: `a/b`, or `` for this one.
     pub(crate) fn descendant(&self, path: &str) -> Result<Option<Self>, Error> {
-        let dir = self.dir.try_clone().call(|| format!("dup({})", self.path.display()))?;
-        let mut group = Self { dir, path: self.path.clone(), version: self.version };
+        let dir = self
+            .dir
+            .try_clone()
+            .call(|| format!("dup({})", self.path.display()))?;
+        let mut group = Self {
+            dir,
+            path: self.path.clone(),
+            version: self.version,
+        };
         for name in path.split('/').filter(|name| !name.is_empty()) {
             match group.child(name)? {
                 Some(child) => group = child,
@@ -79,13 +101,20 @@ impl Group {
         rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(0o755))
             .call(|| format!("mkdir({})", path.display()))
             .map_err(|error| match error.errno {
-                Errno::EACCES | Errno::EPERM => error.hint("needs root, or a group that was delegated to you"),
+                Errno::EACCES | Errno::EPERM => {
+                    error.hint("needs root, or a group that was delegated to you")
+                }
                 Errno::EROFS => error.hint("the cgroup filesystem is mounted read-only here"),
-                Errno::ENOMEM => error.hint("the memory limit of the group above leaves no room for another group"),
+                Errno::ENOMEM => error
+                    .hint("the memory limit of the group above leaves no room for another group"),
                 _ => error,
             })?;
         let dir = rustix::fs::openat(&self.dir, name, DIRECTORY, Mode::empty());
-        Ok(Self { dir: dir.call(|| format!("open({})", path.display()))?, path, version: self.version })
+        Ok(Self {
+            dir: dir.call(|| format!("open({})", path.display()))?,
+            path,
+            version: self.version,
+        })
     }
 
     /// The child `name`, made where it is missing.
@@ -95,7 +124,9 @@ impl Group {
         }
         match self.make_child(name) {
             // another was faster
-            Err(error) if error.errno == Errno::EEXIST => self.child(name)?.ok_or_else(|| error.into()),
+            Err(error) if error.errno == Errno::EEXIST => {
+                self.child(name)?.ok_or_else(|| error.into())
+            }
             answer => Ok(answer?),
         }
     }
@@ -105,7 +136,9 @@ impl Group {
     /// A v1 group whose memory is too little even for another group (10 bytes) is used itself.
     pub(crate) fn leaf(&self, name: &str) -> Result<Self, Error> {
         match self.child_or_new(name) {
-            Err(Error::Sys(error)) if error.errno == Errno::ENOMEM && self.version == Version::V1 => {
+            Err(Error::Sys(error))
+                if error.errno == Errno::ENOMEM && self.version == Version::V1 =>
+            {
                 self.descendant("")?.ok_or_else(|| error.into())
             }
             answer => answer,
@@ -114,16 +147,22 @@ impl Group {
 
     /// What tells this group from a later one of the same name; the kernel gives no inode twice.
     pub(crate) fn inode(&self) -> Result<u64, Error> {
-        let stat = rustix::fs::fstat(&self.dir).call(|| format!("stat({})", self.path.display()))?;
+        let stat =
+            rustix::fs::fstat(&self.dir).call(|| format!("stat({})", self.path.display()))?;
         Ok(stat.st_ino)
     }
 
     /// Writes `text` into the file `name` in one write(2), as these files want it.
     pub(crate) fn write(&self, file: &File) -> Result<(), SysError> {
         let path = self.path.join(&file.name);
-        let fd = rustix::fs::openat(&self.dir, file.name.as_str(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-            .call(|| format!("open({})", path.display()))
-            .map_err(|error| self.explain_missing(error, &file.name))?;
+        let fd = rustix::fs::openat(
+            &self.dir,
+            file.name.as_str(),
+            OFlags::WRONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .call(|| format!("open({})", path.display()))
+        .map_err(|error| self.explain_missing(error, &file.name))?;
         fs::File::from(fd)
             .write_all(file.text.as_bytes())
             .call(|| format!("write({}, {})", path.display(), file.text))
@@ -133,11 +172,18 @@ impl Group {
     /// The whole of the file `name`.
     pub(crate) fn read(&self, name: &str) -> Result<String, SysError> {
         let path = self.path.join(name);
-        let fd = rustix::fs::openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .call(|| format!("open({})", path.display()))
-            .map_err(|error| self.explain_missing(error, name))?;
+        let fd = rustix::fs::openat(
+            &self.dir,
+            name,
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .call(|| format!("open({})", path.display()))
+        .map_err(|error| self.explain_missing(error, name))?;
         let mut text = String::new();
-        fs::File::from(fd).read_to_string(&mut text).call(|| format!("read({})", path.display()))?;
+        fs::File::from(fd)
+            .read_to_string(&mut text)
+            .call(|| format!("read({})", path.display()))?;
         Ok(text)
     }
 
@@ -192,7 +238,9 @@ impl Group {
         let text = match self.read("cgroup.procs") {
             Ok(text) => text,
             // it was removed meanwhile
-            Err(error) if matches!(error.errno, Errno::ENODEV | Errno::ENOENT) => return Ok(Vec::new()),
+            Err(error) if matches!(error.errno, Errno::ENODEV | Errno::ENOENT) => {
+                return Ok(Vec::new());
+            }
             // a threaded v2 group lists no processes; its threads are listed by its domain
             Err(error) if error.errno == Errno::EOPNOTSUPP => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
@@ -211,7 +259,8 @@ impl Group {
     /// On v1 `0` into `tasks`: the kernel takes no lock for a thread that moves itself, so it is 100 times faster than
     /// `cgroup.procs`, which is what v2 has.
     pub(crate) fn enter(&self) -> Result<(), SysError> {
-        self.write(&File::new(self.door(), "0".to_owned())).map_err(explain_attach)
+        self.write(&File::new(self.door(), "0".to_owned()))
+            .map_err(explain_attach)
     }
 
     /// The file by which [`Group::enter`] enters.
@@ -241,13 +290,20 @@ impl Group {
         }
         let has = self.read("cgroup.subtree_control")?;
         let has: Vec<&str> = has.split_ascii_whitespace().collect();
-        for controller in key.split(',').filter(|name| !name.is_empty() && !has.contains(name)) {
-            self.write(&File::new("cgroup.subtree_control", format!("+{controller}"))).map_err(|error| {
-                match error.errno {
-                    Errno::EBUSY => error.hint("a v2 group with processes of its own gives controllers to no group below it"),
-                    Errno::ENOENT => error.hint("the group above has not been given it"),
-                    _ => error,
-                }
+        for controller in key
+            .split(',')
+            .filter(|name| !name.is_empty() && !has.contains(name))
+        {
+            self.write(&File::new(
+                "cgroup.subtree_control",
+                format!("+{controller}"),
+            ))
+            .map_err(|error| match error.errno {
+                Errno::EBUSY => error.hint(
+                    "a v2 group with processes of its own gives controllers to no group below it",
+                ),
+                Errno::ENOENT => error.hint("the group above has not been given it"),
+                _ => error,
             })?;
         }
         Ok(())
@@ -285,7 +341,9 @@ fn explain_refused(error: SysError, file: &str) -> SysError {
         (Errno::EBUSY, "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes") => {
             error.hint("the group uses more than that")
         }
-        (Errno::EINVAL, "cpu.cfs_quota_us" | "cpu.max") => error.hint("more than the group above may use"),
+        (Errno::EINVAL, "cpu.cfs_quota_us" | "cpu.max") => {
+            error.hint("more than the group above may use")
+        }
         (Errno::EINVAL | Errno::ERANGE | Errno::EACCES, "cpuset.cpus" | "cpuset.mems") => {
             error.hint("not among those of the group above")
         }
@@ -299,8 +357,11 @@ fn explain_refused(error: SysError, file: &str) -> SysError {
 fn explain_attach(error: SysError) -> SysError {
     match error.errno {
         Errno::ENOSPC => error.hint("the group has no cpuset.cpus or cpuset.mems"),
-        Errno::EINVAL => error.hint("a real-time process needs cpu.rt_runtime_us, a kernel thread cannot be moved"),
-        Errno::EBUSY => error.hint("a v2 group that gives controllers to groups below it takes no process"),
+        Errno::EINVAL => error
+            .hint("a real-time process needs cpu.rt_runtime_us, a kernel thread cannot be moved"),
+        Errno::EBUSY => {
+            error.hint("a v2 group that gives controllers to groups below it takes no process")
+        }
         _ => error,
     }
 }

@@ -56,17 +56,26 @@ impl Hierarchies {
         let read = |path: &str| std::fs::read(path).call(|| format!("open({path})"));
         let mountinfo = read("/proc/self/mountinfo")?;
         let own = read("/proc/self/cgroup")?;
-        Ok(Self::parse(&String::from_utf8_lossy(&mountinfo), &String::from_utf8_lossy(&own), |mount| {
-            std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
-        }))
+        Ok(Self::parse(
+            &String::from_utf8_lossy(&mountinfo),
+            &String::from_utf8_lossy(&own),
+            |mount| std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default(),
+        ))
     }
 
     /// From the two files' text; `v2_controllers` reads `cgroup.controllers` of a v2 mount.
-    pub(crate) fn parse(mountinfo: &str, own: &str, v2_controllers: impl Fn(&Path) -> String) -> Self {
+    pub(crate) fn parse(
+        mountinfo: &str,
+        own: &str,
+        v2_controllers: impl Fn(&Path) -> String,
+    ) -> Self {
         let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
         let v1_controllers: Vec<&str> = own.lines().flat_map(v1_controllers_of).collect();
         let mut found: Vec<Hierarchy> = Vec::new();
-        for mount in mounts.iter().filter(|mount| mount.is_cgroup() && mount.is_visible(&mounts)) {
+        for mount in mounts
+            .iter()
+            .filter(|mount| mount.is_cgroup() && mount.is_visible(&mounts))
+        {
             let (version, controllers) = match mount.fstype {
                 "cgroup" => (Version::V1, mount.options_among(&v1_controllers)),
                 _ => (Version::V2, words(&v2_controllers(&mount.point))),
@@ -82,7 +91,10 @@ impl Hierarchies {
                 read_only: mount.read_only,
                 device: mount.device.to_owned(),
             };
-            match found.iter_mut().find(|other| other.device == hierarchy.device) {
+            match found
+                .iter_mut()
+                .find(|other| other.device == hierarchy.device)
+            {
                 Some(other) if better(&hierarchy, other) => *other = hierarchy,
                 Some(_) => {}
                 None => found.push(hierarchy),
@@ -93,12 +105,16 @@ impl Hierarchies {
 
     /// The hierarchy that has `controller` (as this kernel calls it there: `blkio` on v1, `io` on v2).
     pub(crate) fn of(&self, controller: &str) -> Option<&Hierarchy> {
-        self.list.iter().find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
+        self.list
+            .iter()
+            .find(|hierarchy| hierarchy.controllers.iter().any(|name| name == controller))
     }
 
     /// The unified hierarchy, if it has controllers here.
     pub(crate) fn unified(&self) -> Option<&Hierarchy> {
-        self.list.iter().find(|hierarchy| hierarchy.version == Version::V2)
+        self.list
+            .iter()
+            .find(|hierarchy| hierarchy.version == Version::V2)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
@@ -108,7 +124,14 @@ impl Hierarchies {
 
 /// Of two mounts of one hierarchy: writable before read-only, the whole before a part, the shorter path.
 fn better(new: &Hierarchy, old: &Hierarchy) -> bool {
-    let rank = |h: &Hierarchy| (h.read_only, h.root != "/", h.root.len(), h.mount.as_os_str().len());
+    let rank = |h: &Hierarchy| {
+        (
+            h.read_only,
+            h.root != "/",
+            h.root.len(),
+            h.mount.as_os_str().len(),
+        )
+    };
     rank(new) < rank(old)
 }
 
@@ -134,7 +157,9 @@ impl Membership {
             let (number, rest) = line.split_once(':')?;
             let (controllers, path) = rest.split_once(':')?;
             let matches = match hierarchy.version {
-                Version::V1 => controllers.split(',').any(|name| name == hierarchy.controllers[0]),
+                Version::V1 => controllers
+                    .split(',')
+                    .any(|name| name == hierarchy.controllers[0]),
                 Version::V2 => number == "0" && controllers.is_empty(),
             };
             matches.then_some(path)
@@ -144,7 +169,10 @@ impl Membership {
     /// Whether the process is in `group` (a path below the mount) or below it.
     pub(crate) fn is_within(&self, hierarchy: &Hierarchy, group: &str) -> bool {
         let wanted = hierarchy.proc_path(group);
-        let inside = |path: &str| path.strip_prefix(&wanted).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let inside = |path: &str| {
+            path.strip_prefix(&wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
         self.group_in(hierarchy).is_some_and(inside)
     }
 }
@@ -169,9 +197,21 @@ impl<'a> Mount<'a> {
         let (id, parent, device) = (mount.next()?, mount.next()?, mount.next()?);
         let (root, point) = (unescape(mount.next()?), unescape(mount.next()?));
         let options = mount.next()?;
-        let (fstype, _source, super_options) = (filesystem.next()?, filesystem.next()?, filesystem.next()?);
-        let read_only = [options, super_options].iter().any(|list| list.split(',').any(|option| option == "ro"));
-        Some(Self { id, parent, device, root, point: point.into(), read_only, fstype, super_options })
+        let (fstype, _source, super_options) =
+            (filesystem.next()?, filesystem.next()?, filesystem.next()?);
+        let read_only = [options, super_options]
+            .iter()
+            .any(|list| list.split(',').any(|option| option == "ro"));
+        Some(Self {
+            id,
+            parent,
+            device,
+            root,
+            point: point.into(),
+            read_only,
+            fstype,
+            super_options,
+        })
     }
 
     fn is_cgroup(&self) -> bool {
@@ -179,7 +219,10 @@ impl<'a> Mount<'a> {
     }
 
     fn options_among(&self, known: &[&str]) -> Vec<String> {
-        let options = self.super_options.split(',').filter(|option| known.contains(option));
+        let options = self
+            .super_options
+            .split(',')
+            .filter(|option| known.contains(option));
         options.map(str::to_owned).collect()
     }
 
@@ -187,14 +230,17 @@ impl<'a> Mount<'a> {
     fn is_visible(&self, all: &[Mount<'_>]) -> bool {
         let chain: Vec<&str> = self.chain(all).map(|link| link.id).collect();
         !all.iter().any(|other| {
-            chain.contains(&other.parent) && !chain.contains(&other.id) && self.point.starts_with(&other.point)
+            chain.contains(&other.parent)
+                && !chain.contains(&other.id)
+                && self.point.starts_with(&other.point)
         })
     }
 
     /// This mount and those it is mounted on.
     fn chain<'b>(&'b self, all: &'b [Mount<'a>]) -> impl Iterator<Item = &'b Mount<'a>> {
         std::iter::successors(Some(self), |link| {
-            all.iter().find(|other| other.id == link.parent && other.id != link.id)
+            all.iter()
+                .find(|other| other.id == link.parent && other.id != link.id)
         })
         .take(all.len())
     }
@@ -203,7 +249,9 @@ impl<'a> Mount<'a> {
 /// The controllers of one line of /proc/self/cgroup that are on v1; a named hierarchy has none.
 fn v1_controllers_of(line: &str) -> impl Iterator<Item = &str> {
     let controllers = line.split(':').nth(1).unwrap_or_default();
-    controllers.split(',').filter(|name| !name.is_empty() && !name.starts_with("name="))
+    controllers
+        .split(',')
+        .filter(|name| !name.is_empty() && !name.starts_with("name="))
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -241,14 +289,17 @@ mod tests {
 40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
 41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
 ";
-    const HYBRID_OWN: &str = "4:memory:/user.slice\n3:cpu,cpuacct:/\n2:pids:/\n1:name=systemd:/\n0::/\n";
+    const HYBRID_OWN: &str =
+        "4:memory:/user.slice\n3:cpu,cpuacct:/\n2:pids:/\n1:name=systemd:/\n0::/\n";
 
     fn parse(mountinfo: &str, own: &str, v2: &str) -> Hierarchies {
         Hierarchies::parse(mountinfo, own, |_| v2.to_owned())
     }
 
     fn mount_of<'a>(found: &'a Hierarchies, controller: &str) -> Option<&'a str> {
-        found.of(controller).and_then(|hierarchy| hierarchy.mount.to_str())
+        found
+            .of(controller)
+            .and_then(|hierarchy| hierarchy.mount.to_str())
     }
 
     #[test]
@@ -267,7 +318,11 @@ mod tests {
     #[test]
     fn a_pure_v2_machine_has_one_hierarchy() {
         let text = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot\n";
-        let found = parse(text, "0::/user.slice/x.scope\n", "cpuset cpu io memory pids\n");
+        let found = parse(
+            text,
+            "0::/user.slice/x.scope\n",
+            "cpuset cpu io memory pids\n",
+        );
         assert_eq!(mount_of(&found, "memory"), Some("/sys/fs/cgroup"));
         assert_eq!(found.unified().unwrap().key(), "cpuset,cpu,io,memory,pids");
         assert_eq!(found.of("cpuacct"), None);
@@ -290,7 +345,9 @@ mod tests {
         let hidden = format!("{HYBRID}50 31 0:50 / /sys/fs/cgroup rw - tmpfs none rw\n");
         assert_eq!(parse(&hidden, HYBRID_OWN, "hugetlb\n").iter().count(), 0);
         // and one further up
-        let hidden = format!("23 1 0:22 / /sys rw - sysfs sysfs rw\n{HYBRID}50 23 0:50 / /sys/fs rw - tmpfs none rw\n");
+        let hidden = format!(
+            "23 1 0:22 / /sys rw - sysfs sysfs rw\n{HYBRID}50 23 0:50 / /sys/fs rw - tmpfs none rw\n"
+        );
         assert_eq!(parse(&hidden, HYBRID_OWN, "hugetlb\n").iter().count(), 0);
         // a mount somewhere else covers nothing
         let beside = format!("{HYBRID}50 31 0:50 / /sys/fs/cgroup/unified2 rw - tmpfs none rw\n");
@@ -305,7 +362,10 @@ mod tests {
 3 0 0:32 / /a/longer/whole rw - cgroup cgroup rw,memory
 4 0 0:32 / /whole rw - cgroup cgroup rw,memory
 ";
-        assert_eq!(mount_of(&parse(text, "4:memory:/\n", ""), "memory"), Some("/whole"));
+        assert_eq!(
+            mount_of(&parse(text, "4:memory:/\n", ""), "memory"),
+            Some("/whole")
+        );
     }
 
     #[test]
@@ -331,7 +391,11 @@ mod tests {
 
     #[test]
     fn lines_that_are_none_are_passed_over() {
-        let found = parse("\nnonsense\n1 2 3\n1 2 0:1 / /x rw - cgroup\n", "x\n:\n::\n", "memory");
+        let found = parse(
+            "\nnonsense\n1 2 3\n1 2 0:1 / /x rw - cgroup\n",
+            "x\n:\n::\n",
+            "memory",
+        );
         assert_eq!(found.iter().count(), 0);
         assert_eq!(unescape("a\\04"), "a\\04");
         assert_eq!(unescape("a\\"), "a\\");

@@ -23,7 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn kill(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     if processes(standing)?.contains(&own) {
-        return Err(Error::Failed("--kill: cgset itself is in the group (call it from outside)".into()));
+        return Err(Error::Failed(
+            "--kill: cgset itself is in the group (call it from outside)".into(),
+        ));
     }
     let stops = stop_forks(standing, talk)?;
     let answer = kill_all(standing, talk);
@@ -46,7 +48,9 @@ fn kill_all(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
             }
         }
         let left = processes(standing)?;
-        let Some(first) = left.first() else { return Ok(()) };
+        let Some(first) = left.first() else {
+            return Ok(());
+        };
         for &pid in &left {
             end(pid, standing, talk)?;
         }
@@ -88,9 +92,16 @@ fn end(pid: i32, standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
 }
 
 /// `pids.max` 0 in the pod's groups that have one: fork(2) fails. Returns what it was.
-fn stop_forks<'a>(standing: &'a [Standing<'_>], talk: Talk) -> Result<Vec<(&'a Group, String)>, Error> {
+fn stop_forks<'a>(
+    standing: &'a [Standing<'_>],
+    talk: Talk,
+) -> Result<Vec<(&'a Group, String)>, Error> {
     let mut stopped = Vec::new();
-    for group in standing.iter().map(|standing| &standing.pod).filter(|group| group.has("pids.max")) {
+    for group in standing
+        .iter()
+        .map(|standing| &standing.pod)
+        .filter(|group| group.has("pids.max"))
+    {
         let limit = match scalar(&group.read("pids.max")?) {
             Json::String(text) => text,
             number => number.to_string(),
@@ -104,8 +115,13 @@ fn stop_forks<'a>(standing: &'a [Standing<'_>], talk: Talk) -> Result<Vec<(&'a G
 
 /// A frozen process does not die on v1; one in a frozen group of its own below neither.
 fn thaw(standing: &[Standing<'_>]) -> Result<(), Error> {
-    for standing in standing.iter().filter(|standing| standing.pod.has("freezer.state")) {
-        let Some(pod) = standing.pod.descendant("")? else { continue };
+    for standing in standing
+        .iter()
+        .filter(|standing| standing.pod.has("freezer.state"))
+    {
+        let Some(pod) = standing.pod.descendant("")? else {
+            continue;
+        };
         for group in pod.tree()? {
             match group.write(&File::new("freezer.state", "THAWED".into())) {
                 Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENODEV) => {}

@@ -10,7 +10,10 @@ pub(crate) enum Value {
     /// `memory.swap.max` and `memory.memsw.limit_in_bytes`
     Swap(Swap),
     /// `cpu.max`; None: as it is.
-    CpuMax { quota: Option<Amount>, period: Option<u64> },
+    CpuMax {
+        quota: Option<Amount>,
+        period: Option<u64>,
+    },
     /// `cpu.weight` and `cpu.shares`
     Weight(Weight),
     /// `io.weight` and `blkio.weight`
@@ -87,7 +90,10 @@ impl Limits {
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.list.iter().find(|(other, _)| other == name).map(|(_, value)| value)
+        self.list
+            .iter()
+            .find(|(other, _)| other == name)
+            .map(|(_, value)| value)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
@@ -109,14 +115,22 @@ impl Limits {
     /// As keys and values that read back as these limits.
     #[cfg(test)]
     pub(crate) fn spelt(&self) -> Vec<(String, String)> {
-        self.iter().flat_map(|(name, value)| value.spelt(name)).collect()
+        self.iter()
+            .flat_map(|(name, value)| value.spelt(name))
+            .collect()
     }
 }
 
 impl Value {
     fn merge(&mut self, new: Self) {
         match (self, new) {
-            (Self::CpuMax { quota, period }, Self::CpuMax { quota: new_quota, period: new_period }) => {
+            (
+                Self::CpuMax { quota, period },
+                Self::CpuMax {
+                    quota: new_quota,
+                    period: new_period,
+                },
+            ) => {
                 *quota = new_quota.or(*quota);
                 *period = new_period.or(*period);
             }
@@ -138,16 +152,24 @@ impl Value {
         match self {
             Self::Amount(amount) => one(name, amount.to_string()),
             Self::Swap(Swap::Beside(amount)) => one(name, amount.to_string()),
-            Self::Swap(Swap::Total(amount)) => one("memory.memsw.limit_in_bytes", amount.to_string()),
-            Self::CpuMax { quota: Some(quota), period: Some(period) } => one(name, format!("{quota} {period}")),
+            Self::Swap(Swap::Total(amount)) => {
+                one("memory.memsw.limit_in_bytes", amount.to_string())
+            }
+            Self::CpuMax {
+                quota: Some(quota),
+                period: Some(period),
+            } => one(name, format!("{quota} {period}")),
             Self::CpuMax { quota, period } => {
                 let quota = quota.map(|quota| ("cpu.cfs_quota_us".to_owned(), quota.v1()));
-                let period = period.map(|period| ("cpu.cfs_period_us".to_owned(), period.to_string()));
+                let period =
+                    period.map(|period| ("cpu.cfs_period_us".to_owned(), period.to_string()));
                 quota.into_iter().chain(period).collect()
             }
             Self::Weight(Weight::V1(shares)) => one("cpu.shares", shares.to_string()),
             Self::IoWeight(Weight::V1(weight)) => one("blkio.weight", weight.to_string()),
-            Self::Weight(Weight::V2(weight)) | Self::IoWeight(Weight::V2(weight)) => one(name, weight.to_string()),
+            Self::Weight(Weight::V2(weight)) | Self::IoWeight(Weight::V2(weight)) => {
+                one(name, weight.to_string())
+            }
             Self::Io(devices) => {
                 let lines: Vec<String> = devices.iter().map(ToString::to_string).collect();
                 one(name, lines.join("\n"))
@@ -179,7 +201,11 @@ pub(crate) fn shares_to_weight(shares: u64) -> u64 {
     let log = (shares as f64).log2();
     let weight = 10_f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0);
     // 1024 must be 100 and not, by a rounding error of the last bit, 101.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 10000")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between 1 and 10000"
+    )]
     let weight = (weight - 1e-9).ceil() as u64;
     weight
 }
@@ -189,7 +215,11 @@ pub(crate) fn weight_to_shares(weight: u64) -> u64 {
     let (mut low, mut high) = (2_u64, 262_144);
     while low < high {
         let middle = (low + high).div_ceil(2);
-        if shares_to_weight(middle) <= weight { low = middle } else { high = middle - 1 }
+        if shares_to_weight(middle) <= weight {
+            low = middle
+        } else {
+            high = middle - 1
+        }
     }
     low
 }
@@ -213,8 +243,14 @@ mod tests {
     fn the_default_share_is_the_default_weight() {
         assert_eq!(shares_to_weight(1024), 100);
         assert_eq!(weight_to_shares(100), 1024);
-        assert_eq!((shares_to_weight(2), shares_to_weight(262_144)), (1, 10_000));
-        assert_eq!((weight_to_shares(1), weight_to_shares(10_000)), (2, 262_144));
+        assert_eq!(
+            (shares_to_weight(2), shares_to_weight(262_144)),
+            (1, 10_000)
+        );
+        assert_eq!(
+            (weight_to_shares(1), weight_to_shares(10_000)),
+            (2, 262_144)
+        );
         // what runc and crun make of docker's --cpu-shares 512 and 2048
         assert_eq!((shares_to_weight(512), shares_to_weight(2048)), (59, 174));
     }
@@ -228,7 +264,10 @@ mod tests {
 
     #[test]
     fn every_blkio_weight_survives_the_way_to_v2_and_back() {
-        assert_eq!((blkio_to_io_weight(10), blkio_to_io_weight(1000)), (1, 10_000));
+        assert_eq!(
+            (blkio_to_io_weight(10), blkio_to_io_weight(1000)),
+            (1, 10_000)
+        );
         for weight in 10..=1000 {
             assert_eq!(io_to_blkio_weight(blkio_to_io_weight(weight)), weight);
         }
@@ -237,13 +276,39 @@ mod tests {
     #[test]
     fn parts_of_a_limit_are_laid_over_each_other() {
         let mut limits = Limits::default();
-        limits.set("cpu.max", Value::CpuMax { quota: Some(Exactly(5000)), period: Some(10_000) });
-        limits.set("cpu.max", Value::CpuMax { quota: Some(Max), period: None });
-        assert_eq!(limits.spelt(), [("cpu.max".to_owned(), "max 10000".to_owned())]);
-        let device = |number: &str, rates| Value::Io(vec![Device { number: number.into(), rates }]);
-        limits.set("io.max", device("8:0", [Some(Exactly(1)), None, None, None]));
+        limits.set(
+            "cpu.max",
+            Value::CpuMax {
+                quota: Some(Exactly(5000)),
+                period: Some(10_000),
+            },
+        );
+        limits.set(
+            "cpu.max",
+            Value::CpuMax {
+                quota: Some(Max),
+                period: None,
+            },
+        );
+        assert_eq!(
+            limits.spelt(),
+            [("cpu.max".to_owned(), "max 10000".to_owned())]
+        );
+        let device = |number: &str, rates| {
+            Value::Io(vec![Device {
+                number: number.into(),
+                rates,
+            }])
+        };
+        limits.set(
+            "io.max",
+            device("8:0", [Some(Exactly(1)), None, None, None]),
+        );
         limits.set("io.max", device("8:16", [None, Some(Max), None, None]));
-        limits.set("io.max", device("8:0", [None, None, None, Some(Exactly(9))]));
+        limits.set(
+            "io.max",
+            device("8:0", [None, None, None, Some(Exactly(9))]),
+        );
         assert_eq!(limits.spelt()[1].1, "8:0 rbps=1 wiops=9\n8:16 wbps=max");
         limits.set("pids.max", Value::Amount(Exactly(7)));
         limits.set("pids.max", Value::Amount(Exactly(8)));
@@ -256,8 +321,21 @@ mod tests {
         let mut limits = Limits::default();
         limits.set("cpu.weight", Value::Weight(Weight::V1(512)));
         limits.set("memory.swap.max", Value::Swap(Swap::Total(Max)));
-        limits.set("cpu.max", Value::CpuMax { quota: None, period: Some(50_000) });
+        limits.set(
+            "cpu.max",
+            Value::CpuMax {
+                quota: None,
+                period: Some(50_000),
+            },
+        );
         let keys: Vec<String> = limits.spelt().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["cpu.shares", "memory.memsw.limit_in_bytes", "cpu.cfs_period_us"]);
+        assert_eq!(
+            keys,
+            [
+                "cpu.shares",
+                "memory.memsw.limit_in_bytes",
+                "cpu.cfs_period_us"
+            ]
+        );
     }
 }

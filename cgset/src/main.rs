@@ -9,6 +9,7 @@ mod hierarchy;
 mod kill;
 mod limits;
 mod make;
+mod newcomers;
 mod oci;
 mod place;
 mod plan;

@@ -17,7 +17,12 @@ use crate::version::File;
 ///
 /// That all of them are there is known before the first is written.
 pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(), Error> {
-    let all = || plan.groups.iter().zip(groups).flat_map(|(planned, group)| planned.files.iter().map(move |file| (group, file)));
+    let all = || {
+        plan.groups
+            .iter()
+            .zip(groups)
+            .flat_map(|(planned, group)| planned.files.iter().map(move |file| (group, file)))
+    };
     for (group, file) in all() {
         if !group.has(&file.name) {
             group.write(file)?; // says which and why
@@ -28,7 +33,9 @@ pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(),
         while let Some(file) = files.next() {
             let answer = write_one(group, file, talk);
             match (answer, files.peek()) {
-                (Err(Error::Sys(error)), Some(next)) if error.errno == Errno::EINVAL && are_bound(file, next) => {
+                (Err(Error::Sys(error)), Some(next))
+                    if error.errno == Errno::EINVAL && are_bound(file, next) =>
+                {
                     // Each of the two must fit the other at every moment, so one of the two orders goes.
                     write_one(group, next, talk)?;
                     write_one(group, file, talk)?;
@@ -42,13 +49,27 @@ pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(),
 }
 
 fn write_one(group: &Group, file: &File, talk: Talk) -> Result<(), Error> {
-    talk.step(|| format!("write({}/{}, {})", group.path().display(), file.name, file.text));
+    talk.step(|| {
+        format!(
+            "write({}/{}, {})",
+            group.path().display(),
+            file.name,
+            file.text
+        )
+    });
     // v1 refuses a limit below what is used; v2 would call the OOM killer, if there is anything to kill.
     if file.name == "memory.max" && group.read("cgroup.events")?.contains("populated 1") {
         let used = group.read("memory.current")?;
         if units::number(used.trim()).map(Amount::Exactly) > units::count(&file.text) {
-            let call = format!("write({}/{}, {})", group.path().display(), file.name, file.text);
-            return Err(SysError::new(call, Errno::EBUSY).hint("the group uses more than that").into());
+            let call = format!(
+                "write({}/{}, {})",
+                group.path().display(),
+                file.name,
+                file.text
+            );
+            return Err(SysError::new(call, Errno::EBUSY)
+                .hint("the group uses more than that")
+                .into());
         }
     }
     Ok(group.write(file)?)
@@ -58,17 +79,27 @@ fn write_one(group: &Group, file: &File, talk: Talk) -> Result<(), Error> {
 fn are_bound(first: &File, second: &File) -> bool {
     matches!(
         (first.name.as_str(), second.name.as_str()),
-        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes") | ("cpu.cfs_period_us", "cpu.cfs_quota_us")
+        ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes")
+            | ("cpu.cfs_period_us", "cpu.cfs_quota_us")
     )
 }
 
 /// What the kernel has now for each of `limits`.
-pub(crate) fn read_back(plan: &Plan<'_>, groups: &[Group], limits: &Limits) -> Result<Map<String, Json>, Error> {
+pub(crate) fn read_back(
+    plan: &Plan<'_>,
+    groups: &[Group],
+    limits: &Limits,
+) -> Result<Map<String, Json>, Error> {
     let mut effective = Map::new();
     for (name, value) in limits.iter() {
         let planned = plan.group_of(name)?;
-        let at = plan.groups.iter().position(|group| std::ptr::eq(group, planned));
-        let Some(group) = at.and_then(|at| groups.get(at)) else { continue };
+        let at = plan
+            .groups
+            .iter()
+            .position(|group| std::ptr::eq(group, planned));
+        let Some(group) = at.and_then(|at| groups.get(at)) else {
+            continue;
+        };
         if group.is_write_only(name) {
             continue; // devices.allow
         }
@@ -81,25 +112,42 @@ pub(crate) fn read_back(plan: &Plan<'_>, groups: &[Group], limits: &Limits) -> R
 /// Says where the kernel made something else of a number than the page it rounds down to.
 pub(crate) fn note_differences(limits: &Limits, effective: &Map<String, Json>, talk: Talk) {
     for (name, value) in limits.iter() {
-        let Value::Amount(Amount::Exactly(asked)) = value else { continue };
-        let Some(made) = effective.get(name) else { continue };
-        let is_close = made.as_u64().is_some_and(|made| (made > 0 || *asked == 0) && asked.abs_diff(made) < 4096);
+        let Value::Amount(Amount::Exactly(asked)) = value else {
+            continue;
+        };
+        let Some(made) = effective.get(name) else {
+            continue;
+        };
+        let is_close = made
+            .as_u64()
+            .is_some_and(|made| (made > 0 || *asked == 0) && asked.abs_diff(made) < 4096);
         // more than there can be is no limit
-        if !is_close && !(made == "max" && *asked >= 1 << 62) {
-            talk.note(format_args!("{name}={asked}: the kernel made it {}", plain(made)));
+        let is_no_limit = made == "max" && *asked >= 1 << 62;
+        if !is_close && !is_no_limit {
+            talk.note(format_args!(
+                "{name}={asked}: the kernel made it {}",
+                plain(made)
+            ));
         }
     }
 }
 
 /// A JSON value without quotes.
 pub(crate) fn plain(value: &Json) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// The v2 controllers that the group above has to give before a group can have them; nothing on v1.
 pub(crate) fn enable(parent: &Group, version: Version, key: &str, talk: Talk) -> Result<(), Error> {
     if version == Version::V2 {
-        talk.step(|| format!("write({}/cgroup.subtree_control, {key})", parent.path().display()));
+        talk.step(|| {
+            format!(
+                "write({}/cgroup.subtree_control, {key})",
+                parent.path().display()
+            )
+        });
     }
     parent.enable(key)
 }

@@ -23,14 +23,25 @@ pub(crate) struct Target<'a> {
 
 /// Moves a process. It is checked by a pidfd before, and again after: a number that came to mean another meanwhile is told.
 pub(crate) fn place(process: &ProcessId, target: &Target<'_>, talk: Talk) -> Result<(), Error> {
-    let gone = || Error::Sys(SysError::new(format!("pidfd_open({})", process.pid), Errno::ESRCH));
+    let gone = || {
+        Error::Sys(SysError::new(
+            format!("pidfd_open({})", process.pid),
+            Errno::ESRCH,
+        ))
+    };
     let pidfd = process.open()?.ok_or_else(gone)?;
     let membership = Membership::of(process.pid)?;
     for (_, hierarchy, group) in &target.groups {
         if membership.is_within(hierarchy, &target.pod) {
             continue;
         }
-        talk.step(|| format!("write({}/cgroup.procs, {})", group.path().display(), process.pid));
+        talk.step(|| {
+            format!(
+                "write({}/cgroup.procs, {})",
+                group.path().display(),
+                process.pid
+            )
+        });
         group.take(process.pid)?;
     }
     if sys::pidfd_wait(pidfd.as_fd(), Duration::ZERO)? {
@@ -45,11 +56,20 @@ pub(crate) fn origin(process: &ProcessId, groups: &[(String, &Hierarchy)]) -> Re
     let from = groups.iter().filter_map(|(key, hierarchy)| {
         let path = membership.group_in(hierarchy)?;
         // outside of what is mounted here (a container's part): its root is the nearest there is
-        let below = path.strip_prefix(hierarchy.root.trim_end_matches('/')).unwrap_or("");
-        let below = if below.split('/').any(|part| part == "..") { "" } else { below };
+        let below = path
+            .strip_prefix(hierarchy.root.trim_end_matches('/'))
+            .unwrap_or("");
+        let below = if below.split('/').any(|part| part == "..") {
+            ""
+        } else {
+            below
+        };
         Some((key.clone(), below.trim_start_matches('/').to_owned()))
     });
-    Ok(Moved { process: process.clone(), from: from.collect() })
+    Ok(Moved {
+        process: process.clone(),
+        from: from.collect(),
+    })
 }
 
 /// Brings a process back to where it was, as far as it is still in the pod and that group still there.
@@ -59,7 +79,9 @@ pub(crate) fn bring_back(moved: &Moved, hierarchies: &Hierarchies, id: &Id) -> R
     }
     let pod = names::group(id);
     for (key, path) in &moved.from {
-        let hierarchy = key.split(',').find_map(|controller| hierarchies.of(controller));
+        let hierarchy = key
+            .split(',')
+            .find_map(|controller| hierarchies.of(controller));
         let Some(hierarchy) = hierarchy else { continue };
         if !Membership::of(moved.process.pid)?.is_within(hierarchy, &pod) {
             continue;
@@ -89,7 +111,17 @@ pub(crate) fn with_descendants(process: &ProcessId) -> Vec<ProcessId> {
 
 /// Children of all threads of `pid`; proc_pid_task_children: exact only for what stands still, hence asked again.
 fn children(pid: i32) -> Vec<i32> {
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    lists.flat_map(|list| list.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<i32>>()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let lists =
+        threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    lists
+        .flat_map(|list| {
+            list.split_ascii_whitespace()
+                .filter_map(|pid| pid.parse().ok())
+                .collect::<Vec<i32>>()
+        })
+        .collect()
 }

@@ -34,13 +34,18 @@ pub(crate) struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     /// Of a pod: the hierarchies it always has, and those that its limits need.
-    pub(crate) fn of_pod(name: String, hierarchies: &'a Hierarchies, limits: &'a Limits) -> Result<Self, Error> {
+    pub(crate) fn of_pod(
+        name: String,
+        hierarchies: &'a Hierarchies,
+        limits: &'a Limits,
+    ) -> Result<Self, Error> {
         let mut needed: Vec<(&Hierarchy, Vec<&str>)> = Vec::new();
-        let mut need = |hierarchy: &'a Hierarchy, controller: &'a str| {
-            match needed.iter_mut().find(|(other, _)| *other == hierarchy) {
-                Some((_, controllers)) => controllers.push(controller),
-                None => needed.push((hierarchy, vec![controller])),
-            }
+        let mut need = |hierarchy: &'a Hierarchy, controller: &'a str| match needed
+            .iter_mut()
+            .find(|(other, _)| *other == hierarchy)
+        {
+            Some((_, controllers)) => controllers.push(controller),
+            None => needed.push((hierarchy, vec![controller])),
         };
         for controller in ALWAYS {
             if let Some(hierarchy) = hierarchies.of(controller) {
@@ -59,15 +64,37 @@ impl<'a> Plan<'a> {
                 Version::V1 => hierarchy.key(),
                 Version::V2 => enabled(hierarchy, &controllers),
             };
-            GroupPlan { hierarchy, key, files: Vec::new() }
+            GroupPlan {
+                hierarchy,
+                key,
+                files: Vec::new(),
+            }
         });
-        Self { name, groups: groups.collect(), limits }.with_files()
+        Self {
+            name,
+            groups: groups.collect(),
+            limits,
+        }
+        .with_files()
     }
 
     /// Of a child of a pod that has `groups`, by key: it has the same, and only limits that go there.
-    pub(crate) fn of_child(name: String, groups: &[(String, &'a Hierarchy)], limits: &'a Limits) -> Result<Self, Error> {
-        let groups = groups.iter().map(|(key, hierarchy)| GroupPlan { hierarchy, key: key.clone(), files: Vec::new() });
-        Self { name, groups: groups.collect(), limits }.with_files()
+    pub(crate) fn of_child(
+        name: String,
+        groups: &[(String, &'a Hierarchy)],
+        limits: &'a Limits,
+    ) -> Result<Self, Error> {
+        let groups = groups.iter().map(|(key, hierarchy)| GroupPlan {
+            hierarchy,
+            key: key.clone(),
+            files: Vec::new(),
+        });
+        Self {
+            name,
+            groups: groups.collect(),
+            limits,
+        }
+        .with_files()
     }
 
     /// Translates the limits into files of their groups.
@@ -133,7 +160,12 @@ impl<'a> Plan<'a> {
             // a String takes everything
             let _ = writeln!(lines, "mkdir({})", dir.display());
             for file in &group.files {
-                let _ = writeln!(lines, "write({}, {})", dir.join(&file.name).display(), file.text);
+                let _ = writeln!(
+                    lines,
+                    "write({}, {})",
+                    dir.join(&file.name).display(),
+                    file.text
+                );
             }
         }
         lines
@@ -142,7 +174,14 @@ impl<'a> Plan<'a> {
 
 /// Names that a v2 group has whatever its controllers are, or whose v1 controller v2 has no need of.
 fn is_core(name: &str) -> bool {
-    const V1_ONLY: [&str; 6] = ["freezer.", "devices.", "net_cls.", "net_prio.", "cpuacct.", "blkio."];
+    const V1_ONLY: [&str; 6] = [
+        "freezer.",
+        "devices.",
+        "net_cls.",
+        "net_prio.",
+        "cpuacct.",
+        "blkio.",
+    ];
     name.starts_with("cgroup.") || V1_ONLY.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -158,7 +197,11 @@ fn in_order(limits: &Limits) -> impl Iterator<Item = (&str, &Value)> {
 
 /// The controllers that are needed, each once, as the kernel orders them.
 fn enabled(hierarchy: &Hierarchy, needed: &[&str]) -> String {
-    let names = hierarchy.controllers.iter().map(String::as_str).filter(|name| needed.contains(name));
+    let names = hierarchy
+        .controllers
+        .iter()
+        .map(String::as_str)
+        .filter(|name| needed.contains(name));
     names.collect::<Vec<_>>().join(",")
 }
 
@@ -188,11 +231,19 @@ mod tests {
     }
 
     fn unified() -> Hierarchies {
-        Hierarchies::parse("1 0 0:1 / /cg rw - cgroup2 c rw\n", "0::/\n", |_| "cpuset cpu io memory pids".into())
+        Hierarchies::parse("1 0 0:1 / /cg rw - cgroup2 c rw\n", "0::/\n", |_| {
+            "cpuset cpu io memory pids".into()
+        })
     }
 
     fn limits(words: &[&str]) -> Limits {
-        parse_all(words.iter().copied(), &Machine { memory_total: 1 << 30 }).unwrap()
+        parse_all(
+            words.iter().copied(),
+            &Machine {
+                memory_total: 1 << 30,
+            },
+        )
+        .unwrap()
     }
 
     fn lines(hierarchies: &Hierarchies, words: &[&str]) -> String {
@@ -217,7 +268,10 @@ mod tests {
     #[test]
     fn each_limit_goes_to_its_own_hierarchy() {
         assert_eq!(
-            lines(&hybrid(), &["hugetlb.2MB.max=2M", "cpuset.cpus=0", "cpu.weight=100"]),
+            lines(
+                &hybrid(),
+                &["hugetlb.2MB.max=2M", "cpuset.cpus=0", "cpu.weight=100"]
+            ),
             "mkdir(/c/memory/pod-foo)\n\
              mkdir(/c/cpu/pod-foo)\n\
              write(/c/cpu/pod-foo/cpu.shares, 1024)\n\
@@ -232,20 +286,41 @@ mod tests {
     #[test]
     fn the_same_limits_in_other_words_are_the_same_plan() {
         for hierarchies in [hybrid(), unified()] {
-            let written = |words: &[&str]| Plan::of_pod("p".into(), &hierarchies, &limits(words)).unwrap().written();
-            let first = written(&["memory.max=1M", "memory.swap.max=1M", "cpu.weight=100", "cpu.max=0.5"]);
-            let other = ["memory.limit_in_bytes=1024K", "memory.memsw.limit_in_bytes=2M", "cpu.shares=1024", "cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"];
+            let written = |words: &[&str]| {
+                Plan::of_pod("p".into(), &hierarchies, &limits(words))
+                    .unwrap()
+                    .written()
+            };
+            let first = written(&[
+                "memory.max=1M",
+                "memory.swap.max=1M",
+                "cpu.weight=100",
+                "cpu.max=0.5",
+            ]);
+            let other = [
+                "memory.limit_in_bytes=1024K",
+                "memory.memsw.limit_in_bytes=2M",
+                "cpu.shares=1024",
+                "cpu.cfs_period_us=100000",
+                "cpu.cfs_quota_us=50000",
+            ];
             assert_eq!(first, written(&other));
             assert_ne!(first, written(&["memory.max=1M"]));
         }
         let two = limits(&["io.max=8:0 rbps=1", "io.max=8:16 rbps=2"]);
         let unified = unified();
-        assert_eq!(Plan::of_pod("p".into(), &unified, &two).unwrap().written()["io.max"], "8:0 rbps=1\n8:16 rbps=2");
+        assert_eq!(
+            Plan::of_pod("p".into(), &unified, &two).unwrap().written()["io.max"],
+            "8:0 rbps=1\n8:16 rbps=2"
+        );
     }
 
     #[test]
     fn on_v2_all_of_it_is_one_group() {
-        let (hierarchies, limits) = (unified(), limits(&["memory.limit_in_bytes=1M", "pids.max=5", "cgroup.freeze=0"]));
+        let (hierarchies, limits) = (
+            unified(),
+            limits(&["memory.limit_in_bytes=1M", "pids.max=5", "cgroup.freeze=0"]),
+        );
         let plan = Plan::of_pod("pod-foo".into(), &hierarchies, &limits).unwrap();
         assert_eq!(plan.groups[0].key, "cpu,memory,pids");
         assert_eq!(
@@ -285,6 +360,11 @@ mod tests {
             "cpuset.cpus: the pod has no cpuset group (give the pod a limit of it in cgset up)"
         );
         let none = Limits::default();
-        assert_eq!(Plan::of_child("pod-foo/app".into(), &groups, &none).unwrap().lines(), "mkdir(/c/memory/pod-foo/app)\n");
+        assert_eq!(
+            Plan::of_child("pod-foo/app".into(), &groups, &none)
+                .unwrap()
+                .lines(),
+            "mkdir(/c/memory/pod-foo/app)\n"
+        );
     }
 }

@@ -8,9 +8,9 @@ use record::{Id, names};
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::kill;
 use crate::state::Member;
 use crate::talk::Talk;
-use crate::kill;
 
 /// How long a process that is ending, or a group that lost its last, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,19 +35,34 @@ pub(crate) enum Live<'a> {
 }
 
 /// The groups of `members` that are still there.
-pub(crate) fn open<'a>(members: &[Member], hierarchies: &'a Hierarchies, id: &Id) -> Result<Vec<Standing<'a>>, Error> {
+pub(crate) fn open<'a>(
+    members: &[Member],
+    hierarchies: &'a Hierarchies,
+    id: &Id,
+) -> Result<Vec<Standing<'a>>, Error> {
     let mut found = Vec::new();
     for member in members {
-        let Some(hierarchy) = member.hierarchy(hierarchies) else { continue };
+        let Some(hierarchy) = member.hierarchy(hierarchies) else {
+            continue;
+        };
         if let Some(pod) = member.open(hierarchies, id)? {
-            found.push(Standing { hierarchy, mount: Group::mounted(hierarchy)?, pod });
+            found.push(Standing {
+                hierarchy,
+                mount: Group::mounted(hierarchy)?,
+                pod,
+            });
         }
     }
     Ok(found)
 }
 
 /// Removes them, and all below them.
-pub(crate) fn remove(standing: &[Standing<'_>], id: &Id, live: Live<'_>, talk: Talk) -> Result<(), Error> {
+pub(crate) fn remove(
+    standing: &[Standing<'_>],
+    id: &Id,
+    live: Live<'_>,
+    talk: Talk,
+) -> Result<(), Error> {
     match live {
         Live::Refuse => {}
         Live::Kill => kill::kill(standing, talk)?,
@@ -65,7 +80,9 @@ pub(crate) fn remove(standing: &[Standing<'_>], id: &Id, live: Live<'_>, talk: T
 pub(crate) fn processes(standing: &[Standing<'_>]) -> Result<Vec<i32>, Error> {
     let mut found = Vec::new();
     for group in standing {
-        let Some(pod) = group.pod.descendant("")? else { continue };
+        let Some(pod) = group.pod.descendant("")? else {
+            continue;
+        };
         for group in pod.tree()? {
             found.extend(group.processes()?);
         }
@@ -80,8 +97,14 @@ fn wait_until_empty(standing: &[Standing<'_>], id: &Id) -> Result<(), Error> {
     let begin = Instant::now();
     loop {
         let processes = processes(standing)?;
-        let Some(first) = processes.first() else { return Ok(()) };
-        let alive: Vec<i32> = processes.iter().copied().filter(|&pid| !is_ending(pid)).collect();
+        let Some(first) = processes.first() else {
+            return Ok(());
+        };
+        let alive: Vec<i32> = processes
+            .iter()
+            .copied()
+            .filter(|&pid| !is_ending(pid))
+            .collect();
         if !alive.is_empty() && begin.elapsed() > GRACE {
             return Err(Error::Failed(in_it(id, &alive)));
         }
@@ -108,20 +131,33 @@ pub(crate) fn wait_for(pid: i32) {
 
 /// Dead, dying, or with a SIGKILL on its way.
 fn is_ending(pid: i32) -> bool {
-    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return pid > 0 };
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let killed = |set: &str| u64::from_str_radix(set, 16).is_ok_and(|set| set & (1 << (libc::SIGKILL - 1)) != 0);
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return pid > 0;
+    };
+    let field = |name: &str| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
+    let killed = |set: &str| {
+        u64::from_str_radix(set, 16).is_ok_and(|set| set & (1 << (libc::SIGKILL - 1)) != 0)
+    };
     field("State:").is_some_and(|state| state.starts_with(['Z', 'X']))
-        || ["SigPnd:", "ShdPnd:"].iter().any(|name| field(name).is_some_and(killed))
+        || ["SigPnd:", "ShdPnd:"]
+            .iter()
+            .any(|name| field(name).is_some_and(killed))
 }
 
 /// `pod-foo: 2 processes are in it: 7 bash, 8 sleep (…)`
 fn in_it(id: &Id, processes: &[i32]) -> String {
     const SHOWN: usize = 8;
-    let named = processes.iter().take(SHOWN).map(|&pid| match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        _ if pid == 0 => "one of another pid namespace".to_owned(),
-        Ok(name) => format!("{pid} {}", name.trim_end().escape_debug()),
-        Err(_) => pid.to_string(),
+    let named = processes.iter().take(SHOWN).map(|&pid| {
+        match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+            _ if pid == 0 => "one of another pid namespace".to_owned(),
+            Ok(name) => format!("{pid} {}", name.trim_end().escape_debug()),
+            Err(_) => pid.to_string(),
+        }
     });
     let mut list = named.collect::<Vec<_>>().join(", ");
     if processes.len() > SHOWN {
@@ -131,7 +167,10 @@ fn in_it(id: &Id, processes: &[i32]) -> String {
         1 => "1 process is".to_owned(),
         count => format!("{count} processes are"),
     };
-    format!("{}: {count} in it: {list} (--kill ends, --to GROUP moves)", names::group(id))
+    format!(
+        "{}: {count} in it: {list} (--kill ends, --to GROUP moves)",
+        names::group(id)
+    )
 }
 
 /// Moves every process to `target` in the same hierarchy. That it is there in each is known before the first is moved.
@@ -144,7 +183,10 @@ fn move_all(standing: &[Standing<'_>], id: &Id, target: &str, talk: Talk) -> Res
     let mut targets = Vec::new();
     for group in standing {
         let found = group.mount.descendant(path)?.ok_or_else(|| {
-            Error::Failed(format!("--to {target}: no such group in {}", group.mount.path().display()))
+            Error::Failed(format!(
+                "--to {target}: no such group in {}",
+                group.mount.path().display()
+            ))
         })?;
         targets.push(found);
     }
@@ -178,8 +220,14 @@ fn move_all(standing: &[Standing<'_>], id: &Id, target: &str, talk: Talk) -> Res
 fn below_mount(group: &str) -> Result<&str, Error> {
     let path = group.trim_matches('/');
     let is_plain = |part: &str| !matches!(part, "" | "." | "..");
-    if group.contains('\0') || !group.starts_with('/') || !(path.is_empty() || path.split('/').all(is_plain)) {
-        return Err(Error::Usage(format!("--to {}: not a group's path (/ or /other)", group.escape_debug())));
+    if group.contains('\0')
+        || !group.starts_with('/')
+        || !(path.is_empty() || path.split('/').all(is_plain))
+    {
+        return Err(Error::Usage(format!(
+            "--to {}: not a group's path (/ or /other)",
+            group.escape_debug()
+        )));
     }
     Ok(path)
 }
@@ -187,7 +235,9 @@ fn below_mount(group: &str) -> Result<&str, Error> {
 /// rmdir(2) of everything below and then of `name`, again and again while the kernel says that the last process is still leaving.
 fn remove_tree(parent: &Group, name: &str, until: Instant, talk: Talk) -> Result<(), Error> {
     loop {
-        let Some(group) = parent.child(name)? else { return Ok(()) };
+        let Some(group) = parent.child(name)? else {
+            return Ok(());
+        };
         for child in group.children()? {
             remove_tree(&group, &child, until, talk)?;
         }
@@ -198,7 +248,9 @@ fn remove_tree(parent: &Group, name: &str, until: Instant, talk: Talk) -> Result
             Err(error) if error.errno == Errno::EBUSY && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            Err(error) if error.errno == Errno::EBUSY => return Err(error.hint("something is still in it").into()),
+            Err(error) if error.errno == Errno::EBUSY => {
+                return Err(error.hint("something is still in it").into());
+            }
             Err(error) => return Err(error.into()),
         }
     }

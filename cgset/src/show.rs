@@ -20,9 +20,17 @@ use crate::version::scalar;
 /// Runs the verb.
 pub(crate) fn show(args: &ShowArgs) -> ExitCode {
     record::show(TOOL, &args.source, |record| -> Result<String, Error> {
-        let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+        let id: Id = record
+            .id()
+            .unwrap_or_default()
+            .parse()
+            .map_err(Error::Usage)?;
         let groups = collect(record, &id)?;
-        Ok(if args.json { format!("{}\n", to_json(&id, &groups)) } else { table(&groups) })
+        Ok(if args.json {
+            format!("{}\n", to_json(&id, &groups))
+        } else {
+            table(&groups)
+        })
     })
 }
 
@@ -39,7 +47,11 @@ type Groups = BTreeMap<String, Usage>;
 
 fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
     record.groups()?;
-    let none = || Error::Failed(format!("{id}: the record has no groups (cgset up makes them)"));
+    let none = || {
+        Error::Failed(format!(
+            "{id}: the record has no groups (cgset up makes them)"
+        ))
+    };
     let state = State::from_json(record.get(TOOL).ok_or_else(none)?)?;
     let hierarchies = Hierarchies::detect()?;
     let mut found = Groups::new();
@@ -47,11 +59,19 @@ fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
         if !state.is_of_this_boot()? {
             continue;
         }
-        let Some(hierarchy) = member.hierarchy(&hierarchies) else { continue };
-        let Some(pod) = member.open(&hierarchies, id)? else { continue };
+        let Some(hierarchy) = member.hierarchy(&hierarchies) else {
+            continue;
+        };
+        let Some(pod) = member.open(&hierarchies, id)? else {
+            continue;
+        };
         for group in pod.tree()? {
-            let Ok(path) = group.path().strip_prefix(&hierarchy.mount) else { continue };
-            let usage = found.entry(path.to_string_lossy().into_owned()).or_default();
+            let Ok(path) = group.path().strip_prefix(&hierarchy.mount) else {
+                continue;
+            };
+            let usage = found
+                .entry(path.to_string_lossy().into_owned())
+                .or_default();
             read(&group, hierarchy.version, &mut usage.values);
             usage.processes.extend(group.processes()?);
             usage.processes.sort_unstable();
@@ -59,7 +79,9 @@ fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
         }
     }
     if found.is_empty() {
-        return Err(Error::Failed(format!("{id}: its groups are gone (cgset down clears the record)")));
+        return Err(Error::Failed(format!(
+            "{id}: its groups are gone (cgset down clears the record)"
+        )));
     }
     Ok(found)
 }
@@ -84,25 +106,56 @@ fn read(group: &Group, version: Version, values: &mut Map<String, Json>) {
             set("memory.current", bytes("memory.usage_in_bytes"));
             set("memory.max", bytes("memory.limit_in_bytes"));
             set("memory.peak", bytes("memory.max_usage_in_bytes"));
-            set("memory.memsw.limit_in_bytes", bytes("memory.memsw.limit_in_bytes"));
-            set("memory.oom_kill", file("memory.oom_control").and_then(|text| field(&text, "oom_kill")));
-            set("cpu.usage_usec", file("cpuacct.usage").and_then(|text| divided(&text, 1000)));
+            set(
+                "memory.memsw.limit_in_bytes",
+                bytes("memory.memsw.limit_in_bytes"),
+            );
+            set(
+                "memory.oom_kill",
+                file("memory.oom_control").and_then(|text| field(&text, "oom_kill")),
+            );
+            set(
+                "cpu.usage_usec",
+                file("cpuacct.usage").and_then(|text| divided(&text, 1000)),
+            );
             set("cpu.shares", file("cpu.shares").map(|text| scalar(&text)));
-            set("cpu.max", file("cpu.cfs_quota_us").zip(file("cpu.cfs_period_us")).map(|(quota, period)| {
-                let quota = if quota.trim() == "-1" { "max" } else { quota.trim() };
-                format!("{quota} {}", period.trim()).into()
-            }));
+            set(
+                "cpu.max",
+                file("cpu.cfs_quota_us")
+                    .zip(file("cpu.cfs_period_us"))
+                    .map(|(quota, period)| {
+                        let quota = if quota.trim() == "-1" {
+                            "max"
+                        } else {
+                            quota.trim()
+                        };
+                        format!("{quota} {}", period.trim()).into()
+                    }),
+            );
             if let Some(stat) = file("cpu.stat") {
                 set("cpu.nr_throttled", field(&stat, "nr_throttled"));
                 let nanoseconds = field(&stat, "throttled_time").map(|time| time.to_string());
-                set("cpu.throttled_usec", nanoseconds.and_then(|time| divided(&time, 1000)));
+                set(
+                    "cpu.throttled_usec",
+                    nanoseconds.and_then(|time| divided(&time, 1000)),
+                );
             }
         }
         Version::V2 => {
-            for name in ["memory.current", "memory.max", "memory.peak", "memory.swap.max", "cpu.max", "cpu.weight"] {
+            for name in [
+                "memory.current",
+                "memory.max",
+                "memory.peak",
+                "memory.swap.max",
+                "cpu.max",
+                "cpu.weight",
+            ] {
                 set(name, file(name).map(|text| scalar(&text)));
             }
-            set("memory.oom_kill", file("memory.events").and_then(|text| field(&text, "oom_kill")));
+            set(
+                "memory.oom_kill",
+                file("memory.events").and_then(|text| field(&text, "oom_kill")),
+            );
             if let Some(stat) = file("cpu.stat") {
                 set("cpu.usage_usec", field(&stat, "usage_usec"));
                 set("cpu.nr_throttled", field(&stat, "nr_throttled"));
@@ -114,7 +167,9 @@ fn read(group: &Group, version: Version, values: &mut Map<String, Json>) {
 
 /// The number after `name` in a file of `NAME NUMBER` lines.
 fn field(text: &str, name: &str) -> Option<Json> {
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map(scalar)
 }
 
@@ -137,8 +192,10 @@ fn to_json(id: &Id, groups: &Groups) -> Json {
     json!({"id": id.as_ref(), "group": format!("/{}", names::group(id)), "groups": list})
 }
 
-/// Column titles, the value each shows, and how.
-const COLUMNS: [(&str, &str, fn(&Json) -> String); 8] = [
+/// Title of a column, the value it shows, and how.
+type Column = (&'static str, &'static str, fn(&Json) -> String);
+
+const COLUMNS: [Column; 8] = [
     ("MEMORY", "memory.current", size),
     ("MAX", "memory.max", size),
     ("PEAK", "memory.peak", size),
@@ -152,15 +209,39 @@ const COLUMNS: [(&str, &str, fn(&Json) -> String); 8] = [
 /// The tree, the pod first, and under each group its processes.
 fn table(groups: &Groups) -> String {
     let mut rows = vec![
-        std::iter::once("GROUP").chain(COLUMNS.iter().map(|(title, ..)| *title)).chain(["PIDS"]).map(str::to_owned).collect(),
+        std::iter::once("GROUP")
+            .chain(COLUMNS.iter().map(|(title, ..)| *title))
+            .chain(["PIDS"])
+            .map(str::to_owned)
+            .collect(),
     ];
     for (path, usage) in groups {
-        let cells = COLUMNS.iter().map(|(_, name, shown)| usage.values.get(*name).map_or_else(|| "-".to_owned(), shown));
-        let pids = usage.processes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-        rows.push(std::iter::once(in_tree(path, groups)).chain(cells).chain([pids]).collect::<Vec<String>>());
+        let cells = COLUMNS.iter().map(|(_, name, shown)| {
+            usage
+                .values
+                .get(*name)
+                .map_or_else(|| "-".to_owned(), shown)
+        });
+        let pids = usage
+            .processes
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" ");
+        rows.push(
+            std::iter::once(in_tree(path, groups))
+                .chain(cells)
+                .chain([pids])
+                .collect::<Vec<String>>(),
+        );
     }
     let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            rows.iter()
+                .map(|row| row[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     let mut text = String::new();
     for row in &rows {
@@ -189,7 +270,9 @@ fn in_tree(path: &str, groups: &Groups) -> String {
         let parent = parts[..depth].join("/");
         let own = parts[..=depth].join("/");
         let has_later_sibling = groups.keys().any(|other| {
-            let below = other.strip_prefix(&parent).and_then(|rest| rest.strip_prefix('/'));
+            let below = other
+                .strip_prefix(&parent)
+                .and_then(|rest| rest.strip_prefix('/'));
             below.is_some_and(|rest| !rest.contains('/')) && *other > own
         });
         let is_last_part = depth + 1 == parts.len();
@@ -205,7 +288,9 @@ fn in_tree(path: &str, groups: &Groups) -> String {
 
 /// Bytes in the greatest unit that leaves a number of at least 1.
 fn size(value: &Json) -> String {
-    let Some(bytes) = value.as_u64() else { return plain(value) };
+    let Some(bytes) = value.as_u64() else {
+        return plain(value);
+    };
     let units = ["", "K", "M", "G", "T", "P", "E"];
     let mut at = 0;
     while at + 1 < units.len() && bytes >> (10 * (at + 1)) > 0 {
@@ -232,15 +317,30 @@ mod tests {
     use super::*;
 
     fn usage(values: Json, processes: &[i32]) -> Usage {
-        Usage { values: values.as_object().unwrap().clone(), processes: processes.to_vec() }
+        Usage {
+            values: values.as_object().unwrap().clone(),
+            processes: processes.to_vec(),
+        }
     }
 
     fn groups() -> Groups {
         Groups::from([
-            ("pod-foo".into(), usage(json!({"memory.max": 536_870_912, "memory.current": 1536, "memory.oom_kill": 1}), &[])),
-            ("pod-foo/app".into(), usage(json!({"pids.max": "max", "cpu.usage_usec": 1_234_567}), &[])),
+            (
+                "pod-foo".into(),
+                usage(
+                    json!({"memory.max": 536_870_912, "memory.current": 1536, "memory.oom_kill": 1}),
+                    &[],
+                ),
+            ),
+            (
+                "pod-foo/app".into(),
+                usage(json!({"pids.max": "max", "cpu.usage_usec": 1_234_567}), &[]),
+            ),
             ("pod-foo/app/deep".into(), usage(json!({}), &[7, 42])),
-            ("pod-foo/pause".into(), usage(json!({"memory.max": "max"}), &[5])),
+            (
+                "pod-foo/pause".into(),
+                usage(json!({"memory.max": "max"}), &[5]),
+            ),
         ])
     }
 
@@ -269,7 +369,14 @@ pod-foo     1.5K  512M     -         1      -    -         -          -
 
     #[test]
     fn sizes_are_short_and_not_rounded_up() {
-        for (bytes, text) in [(0_u64, "0"), (1023, "1023"), (1024, "1K"), (1_048_575, "1023.9K"), (1 << 30, "1G"), (u64::MAX, "15.9E")] {
+        for (bytes, text) in [
+            (0_u64, "0"),
+            (1023, "1023"),
+            (1024, "1K"),
+            (1_048_575, "1023.9K"),
+            (1 << 30, "1G"),
+            (u64::MAX, "15.9E"),
+        ] {
             assert_eq!(size(&bytes.into()), text);
         }
         assert_eq!(size(&"max".into()), "max");

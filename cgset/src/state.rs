@@ -25,18 +25,28 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn new(key: &str, dir: &std::path::Path, inode: Option<u64>) -> Self {
-        Self { key: key.to_owned(), dir: dir.to_string_lossy().into_owned(), inode }
+        Self {
+            key: key.to_owned(),
+            dir: dir.to_string_lossy().into_owned(),
+            inode,
+        }
     }
 
     /// The hierarchy it is in, if that is mounted here.
     pub(crate) fn hierarchy<'a>(&self, hierarchies: &'a Hierarchies) -> Option<&'a Hierarchy> {
-        self.key.split(',').find_map(|controller| hierarchies.of(controller))
+        self.key
+            .split(',')
+            .find_map(|controller| hierarchies.of(controller))
     }
 
     /// The group itself, if it is there and no other that came to have its name.
     pub(crate) fn open(&self, hierarchies: &Hierarchies, id: &Id) -> Result<Option<Group>, Error> {
-        let Some(hierarchy) = self.hierarchy(hierarchies) else { return Ok(None) };
-        let Some(group) = Group::mounted(hierarchy)?.child(&names::group(id))? else { return Ok(None) };
+        let Some(hierarchy) = self.hierarchy(hierarchies) else {
+            return Ok(None);
+        };
+        let Some(group) = Group::mounted(hierarchy)?.child(&names::group(id))? else {
+            return Ok(None);
+        };
         match self.inode {
             Some(inode) if group.inode()? != inode => Ok(None),
             _ => Ok(Some(group)),
@@ -66,8 +76,11 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn to_json(&self) -> Json {
-        let groups: Map<String, Json> =
-            self.members.iter().map(|member| (member.key.clone(), member.dir.as_str().into())).collect();
+        let groups: Map<String, Json> = self
+            .members
+            .iter()
+            .map(|member| (member.key.clone(), member.dir.as_str().into()))
+            .collect();
         let inodes: Map<String, Json> = self
             .members
             .iter()
@@ -94,17 +107,36 @@ impl State {
         let inodes = map("inodes")?;
         let mut members = Vec::new();
         for (key, dir) in map("groups")? {
-            let dir = dir.as_str().ok_or_else(|| bad("cgset.groups", &dir))?.to_owned();
-            let inode = inodes.get(&key).map(|inode| inode.as_u64().ok_or_else(|| bad("cgset.inodes", inode)));
-            members.push(Member { key, dir, inode: inode.transpose()? });
+            let dir = dir
+                .as_str()
+                .ok_or_else(|| bad("cgset.groups", &dir))?
+                .to_owned();
+            let inode = inodes
+                .get(&key)
+                .map(|inode| inode.as_u64().ok_or_else(|| bad("cgset.inodes", inode)));
+            members.push(Member {
+                key,
+                dir,
+                inode: inode.transpose()?,
+            });
         }
         let moved = match object.get("moved") {
             None => Vec::new(),
             Some(Json::Array(list)) => list.iter().filter_map(Moved::from_json).collect(),
             Some(other) => return Err(bad("cgset.moved", other)),
         };
-        let boot_id = object.get("boot_id").and_then(Json::as_str).unwrap_or_default().to_owned();
-        Ok(Self { members, boot_id, written: map("written")?, effective: map("effective")?, moved })
+        let boot_id = object
+            .get("boot_id")
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        Ok(Self {
+            members,
+            boot_id,
+            written: map("written")?,
+            effective: map("effective")?,
+            moved,
+        })
     }
 
     /// Whether it was made since this machine was started; what was made before went with it.
@@ -116,15 +148,25 @@ impl State {
 impl Moved {
     fn to_json(&self) -> Json {
         let mut json = self.process.to_json();
-        json["from"] = Json::Object(self.from.iter().map(|(key, path)| (key.clone(), path.as_str().into())).collect());
+        json["from"] = Json::Object(
+            self.from
+                .iter()
+                .map(|(key, path)| (key.clone(), path.as_str().into()))
+                .collect(),
+        );
         json
     }
 
     fn from_json(json: &Json) -> Option<Self> {
         let process = ProcessId::from_json(json)?;
         let from = json.get("from")?.as_object()?;
-        let from = from.iter().filter_map(|(key, path)| Some((key.clone(), path.as_str()?.to_owned())));
-        Some(Self { process, from: from.collect() })
+        let from = from
+            .iter()
+            .filter_map(|(key, path)| Some((key.clone(), path.as_str()?.to_owned())));
+        Some(Self {
+            process,
+            from: from.collect(),
+        })
     }
 }
 
@@ -148,14 +190,30 @@ mod tests {
     fn state() -> State {
         State {
             members: vec![
-                Member::new("memory", Path::new("/sys/fs/cgroup/memory/pod-foo"), Some(7)),
-                Member::new("cpu,cpuacct", Path::new("/sys/fs/cgroup/cpu,cpuacct/pod-foo"), None),
+                Member::new(
+                    "memory",
+                    Path::new("/sys/fs/cgroup/memory/pod-foo"),
+                    Some(7),
+                ),
+                Member::new(
+                    "cpu,cpuacct",
+                    Path::new("/sys/fs/cgroup/cpu,cpuacct/pod-foo"),
+                    None,
+                ),
             ],
             boot_id: "b".into(),
-            written: [("memory.limit_in_bytes".to_owned(), Json::from("10"))].into_iter().collect(),
-            effective: [("memory.max".to_owned(), Json::from(0))].into_iter().collect(),
+            written: [("memory.limit_in_bytes".to_owned(), Json::from("10"))]
+                .into_iter()
+                .collect(),
+            effective: [("memory.max".to_owned(), Json::from(0))]
+                .into_iter()
+                .collect(),
             moved: vec![Moved {
-                process: ProcessId { pid: 7, starttime: 8, boot_id: "b".into() },
+                process: ProcessId {
+                    pid: 7,
+                    starttime: 8,
+                    boot_id: "b".into(),
+                },
                 from: vec![("memory".into(), "a/b".into())],
             }],
         }
@@ -179,10 +237,22 @@ mod tests {
     fn another_shape_is_a_bad_record() {
         for (text, problem) in [
             ("7", "cgset is a number, nothing that cgset writes"),
-            (r#"{"groups":[]}"#, "cgset.groups is an array, nothing that cgset writes"),
-            (r#"{"groups":{"memory":7}}"#, "cgset.groups is a number, nothing that cgset writes"),
-            (r#"{"groups":{"memory":"/x"},"inodes":{"memory":"x"}}"#, "cgset.inodes is a string, nothing that cgset writes"),
-            (r#"{"moved":7}"#, "cgset.moved is a number, nothing that cgset writes"),
+            (
+                r#"{"groups":[]}"#,
+                "cgset.groups is an array, nothing that cgset writes",
+            ),
+            (
+                r#"{"groups":{"memory":7}}"#,
+                "cgset.groups is a number, nothing that cgset writes",
+            ),
+            (
+                r#"{"groups":{"memory":"/x"},"inodes":{"memory":"x"}}"#,
+                "cgset.inodes is a string, nothing that cgset writes",
+            ),
+            (
+                r#"{"moved":7}"#,
+                "cgset.moved is a number, nothing that cgset writes",
+            ),
         ] {
             let refused = State::from_json(&serde_json::from_str(text).unwrap()).unwrap_err();
             assert_eq!(refused.to_string(), problem);

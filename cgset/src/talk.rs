@@ -14,7 +14,10 @@ pub(crate) struct Talk {
 
 impl From<cli::Talk> for Talk {
     fn from(asked: cli::Talk) -> Self {
-        Self { steps: asked.verbose > 0 && !asked.quiet, quiet: asked.quiet }
+        Self {
+            steps: asked.verbose > 0 && !asked.quiet,
+            quiet: asked.quiet,
+        }
     }
 }
 

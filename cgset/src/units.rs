@@ -45,7 +45,10 @@ pub(crate) fn bytes(text: &str) -> Option<Amount> {
     if text == "max" {
         return Some(Amount::Max);
     }
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let digits = text.len()
+        - text
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.')
+            .len();
     let (number, unit) = text.split_at(digits);
     let exponent = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 0,
@@ -74,12 +77,19 @@ pub(crate) fn memory(text: &str, total: u64) -> Option<Amount> {
 
 /// A plain number, or `max`.
 pub(crate) fn count(text: &str) -> Option<Amount> {
-    if text == "max" { Some(Amount::Max) } else { number(text).map(Amount::Exactly) }
+    if text == "max" {
+        Some(Amount::Max)
+    } else {
+        number(text).map(Amount::Exactly)
+    }
 }
 
 /// A plain number: digits and nothing else (`+7`, which std would take, is none).
 pub(crate) fn number(text: &str) -> Option<u64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }
 
 /// Thousandths of a cpu: `0.5`, `2`, or `500m`.
@@ -94,10 +104,19 @@ pub(crate) fn millicpus(text: &str) -> Option<u64> {
 fn decimal(number: &str, unit: u128) -> Option<u64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |text: &str| text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !digits(fraction) || !whole.bytes().all(|byte| byte.is_ascii_digit()) || whole.len() + fraction.len() == 0 {
+    if !digits(fraction)
+        || !whole.bytes().all(|byte| byte.is_ascii_digit())
+        || whole.len() + fraction.len() == 0
+    {
         return None;
     }
-    let value = |text: &str| if text.is_empty() { Some(0) } else { text.parse::<u128>().ok() };
+    let value = |text: &str| {
+        if text.is_empty() {
+            Some(0)
+        } else {
+            text.parse::<u128>().ok()
+        }
+    };
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let whole = value(whole)?.checked_mul(unit)?;
     let fraction = value(fraction)?.checked_mul(unit)? / scale;
@@ -113,11 +132,28 @@ mod tests {
     fn bytes_are_read_as_the_kernel_and_docker_read_them() {
         let mi = 1 << 20;
         for (text, bytes_) in [
-            ("10", 10), ("0", 0), ("10b", 10), ("10B", 10),
-            ("1K", 1024), ("1k", 1024), ("1KB", 1024), ("1kb", 1024), ("1Ki", 1024), ("1KiB", 1024),
-            ("512M", 512 * mi), ("512m", 512 * mi), ("512Mi", 512 * mi), ("512MB", 512 * mi),
-            ("1.5G", 1536 * mi), (".5Mi", mi / 2), ("1.Mi", mi), ("1T", mi * mi), ("1Pi", mi * mi << 10),
-            ("1.0000001K", 1024), ("18446744073709551615", u64::MAX), ("15E", 15 << 60),
+            ("10", 10),
+            ("0", 0),
+            ("10b", 10),
+            ("10B", 10),
+            ("1K", 1024),
+            ("1k", 1024),
+            ("1KB", 1024),
+            ("1kb", 1024),
+            ("1Ki", 1024),
+            ("1KiB", 1024),
+            ("512M", 512 * mi),
+            ("512m", 512 * mi),
+            ("512Mi", 512 * mi),
+            ("512MB", 512 * mi),
+            ("1.5G", 1536 * mi),
+            (".5Mi", mi / 2),
+            ("1.Mi", mi),
+            ("1T", mi * mi),
+            ("1Pi", mi * mi * 1024),
+            ("1.0000001K", 1024),
+            ("18446744073709551615", u64::MAX),
+            ("15E", 15 << 60),
         ] {
             assert_eq!(bytes(text), Some(Exactly(bytes_)), "{text}");
         }
@@ -127,8 +163,27 @@ mod tests {
     #[test]
     fn nonsense_is_no_amount() {
         for text in [
-            "", " ", "-1", "+1", "1 M", "M", ".", ".M", "1.2.3", "12Q", "0x10", "1e3", "1Mib/s", "Max", "infinity",
-            "18446744073709551616", "16E", "99999999999999999999999999999999999999999T", "1.0000000000000000000M", "٣", "1Mi\n",
+            "",
+            " ",
+            "-1",
+            "+1",
+            "1 M",
+            "M",
+            ".",
+            ".M",
+            "1.2.3",
+            "12Q",
+            "0x10",
+            "1e3",
+            "1Mib/s",
+            "Max",
+            "infinity",
+            "18446744073709551616",
+            "16E",
+            "99999999999999999999999999999999999999999T",
+            "1.0000000000000000000M",
+            "٣",
+            "1Mi\n",
         ] {
             assert_eq!(bytes(text), None, "{text:?}");
         }
@@ -138,7 +193,10 @@ mod tests {
     fn a_percentage_is_of_the_total() {
         assert_eq!(memory("50%", 1000), Some(Exactly(500)));
         assert_eq!(memory("0.5%", 1000), Some(Exactly(5)));
-        assert_eq!(memory("100%", u64::MAX / 100), Some(Exactly(u64::MAX / 100)));
+        assert_eq!(
+            memory("100%", u64::MAX / 100),
+            Some(Exactly(u64::MAX / 100))
+        );
         assert_eq!(memory("1Ki", 1000), Some(Exactly(1024)));
         for text in ["101%", "%", "-5%", "5 %", "max%", "5%%"] {
             assert_eq!(memory(text, 1000), None, "{text}");
@@ -147,7 +205,14 @@ mod tests {
 
     #[test]
     fn cpus_are_whole_decimal_or_in_thousandths() {
-        for (text, milli) in [("0.5", 500), ("2", 2000), ("500m", 500), ("1.25", 1250), (".1", 100), ("0.0009", 0)] {
+        for (text, milli) in [
+            ("0.5", 500),
+            ("2", 2000),
+            ("500m", 500),
+            ("1.25", 1250),
+            (".1", 100),
+            ("0.0009", 0),
+        ] {
             assert_eq!(millicpus(text), Some(milli), "{text}");
         }
         for text in ["", "m", "0.5m", "-1", "1c", "50%", "max"] {

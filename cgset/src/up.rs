@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use record::{Id, ProcessId, Record, Up, names};
+use record::{Id, Record, Up, names};
 use serde_json::Value as Json;
 
 use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::hierarchy::{Hierarchies, Version};
 use crate::limits::Limits;
-use crate::place::{self, Target};
+use crate::newcomers::Newcomers;
+use crate::place;
 use crate::plan::Plan;
 use crate::state::{EXEC, Member, Moved, PAUSE, State};
 use crate::talk::Talk;
@@ -28,12 +29,14 @@ pub(crate) fn up(args: &UpArgs) -> ExitCode {
 
 fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let talk = Talk::from(args.talk);
-    let hierarchies = Hierarchies::detect()?;
     let wanted = Wanted::new(up.record(), &args.limits)?;
+    let hierarchies = Hierarchies::detect()?;
     let plan = Plan::of_pod(names::group(up.id()), &hierarchies, &wanted.all)?;
     let newcomers = Newcomers::find(up.record(), &args.pid)?;
     for key in &wanted.ignored {
-        talk.note(format_args!("linux.resources.{key}: passed on, not applied"));
+        talk.note(format_args!(
+            "linux.resources.{key}: passed on, not applied"
+        ));
     }
     let made = match up.state().map(State::from_json).transpose()? {
         Some(state) if is_there(&state, &hierarchies, up.id())? => {
@@ -45,8 +48,13 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     newcomers.place(&plan, talk)?;
     oci::write(up.record_mut(), &wanted.typed, &wanted.all)?;
     let path = format!("/{}", plan.name);
-    up.record_mut().set_at(&["linux", "cgroupsPath"], path.into())?;
-    Ok(State { moved: Vec::new(), ..made }.to_json())
+    up.record_mut()
+        .set_at(&["linux", "cgroupsPath"], path.into())?;
+    Ok(State {
+        moved: Vec::new(),
+        ..made
+    }
+    .to_json())
 }
 
 /// The limits: those of the record, and over them those that were typed.
@@ -63,13 +71,21 @@ impl Wanted {
         let resources = oci::read(record, &machine)?;
         let mut all = resources.limits;
         all.extend(typed.clone());
-        Ok(Self { typed, all, ignored: resources.ignored })
+        Ok(Self {
+            typed,
+            all,
+            ignored: resources.ignored,
+        })
     }
 }
 
 /// Makes the groups, with their write-ahead.
 fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Result<State, Error> {
-    let mounts: Vec<Group> = plan.groups.iter().map(|group| Group::mounted(group.hierarchy)).collect::<Result<_, _>>()?;
+    let mounts: Vec<Group> = plan
+        .groups
+        .iter()
+        .map(|group| Group::mounted(group.hierarchy))
+        .collect::<Result<_, _>>()?;
     for mount in &mounts {
         if mount.child(&plan.name)?.is_some() {
             return Err(Error::Failed(format!(
@@ -80,7 +96,11 @@ fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Re
         }
     }
     let mut state = State {
-        members: plan.groups.iter().map(|group| Member::new(&group.key, &plan.dir(group), None)).collect(),
+        members: plan
+            .groups
+            .iter()
+            .map(|group| Member::new(&group.key, &plan.dir(group), None))
+            .collect(),
         boot_id: record::boot_id()?,
         moved: newcomers.origins(plan)?,
         ..State::default()
@@ -93,7 +113,11 @@ fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Re
         group.inherit_cpuset(mount, &planned.key)?;
         make::enable(group, planned.hierarchy.version, &planned.key, talk)?;
     }
-    let leaves = if newcomers.named.is_empty() { &[PAUSE][..] } else { &[PAUSE, EXEC] };
+    let leaves = if newcomers.named.is_empty() {
+        &[PAUSE][..]
+    } else {
+        &[PAUSE, EXEC]
+    };
     limit(plan, &groups, leaves, talk)?;
     state.written = plan.written();
     state.effective = make::read_back(plan, &groups, plan.limits())?;
@@ -107,7 +131,11 @@ fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Re
 /// groups in it take. On v2 they come last: there a group that is full already takes no more groups.
 fn limit(plan: &Plan<'_>, groups: &[Group], leaves: &[&str], talk: Talk) -> Result<(), Error> {
     let make = |version: Version| -> Result<(), Error> {
-        for (group, planned) in groups.iter().zip(&plan.groups).filter(|(_, planned)| planned.hierarchy.version == version) {
+        for (group, planned) in groups
+            .iter()
+            .zip(&plan.groups)
+            .filter(|(_, planned)| planned.hierarchy.version == version)
+        {
             for leaf in leaves {
                 talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
                 group.leaf(leaf)?.inherit_cpuset(group, &planned.key)?;
@@ -141,8 +169,11 @@ fn make_groups(
             }
             Err(error) => {
                 // "File exists" is another's; after any other failure it may be ours.
-                let is_anothers = matches!(&error, Error::Sys(error) if error.errno == Errno::EEXIST);
-                state.members.truncate(if is_anothers { at } else { at + 1 });
+                let is_anothers =
+                    matches!(&error, Error::Sys(error) if error.errno == Errno::EEXIST);
+                state
+                    .members
+                    .truncate(if is_anothers { at } else { at + 1 });
                 up.intend(&state.to_json())?;
                 return Err(error);
             }
@@ -169,129 +200,78 @@ fn verify(state: &State, plan: &Plan<'_>, id: &Id) -> Result<(), Error> {
     let again = format!("cgset down --id {id} first");
     let differs = |what: String| Err(Error::Failed(format!("{what} ({again})")));
     let keys = |keys: Vec<&str>| keys.join(" ");
-    let there = keys(state.members.iter().map(|member| member.key.as_str()).collect());
+    let there = keys(
+        state
+            .members
+            .iter()
+            .map(|member| member.key.as_str())
+            .collect(),
+    );
     let wanted = keys(plan.groups.iter().map(|group| group.key.as_str()).collect());
     let asked = plan.written();
     for (file, value) in &asked {
         match state.written.get(file) {
             Some(old) if old == value => {}
-            Some(old) => return differs(format!("{}: {file} is {}, not {}", plan.name, make::plain(old), make::plain(value))),
-            None => return differs(format!("{}: {file} is not set, {} is asked for", plan.name, make::plain(value))),
+            Some(old) => {
+                return differs(format!(
+                    "{}: {file} is {}, not {}",
+                    plan.name,
+                    make::plain(old),
+                    make::plain(value)
+                ));
+            }
+            None => {
+                return differs(format!(
+                    "{}: {file} is not set, {} is asked for",
+                    plan.name,
+                    make::plain(value)
+                ));
+            }
         }
     }
-    if let Some((file, old)) = state.written.iter().find(|(file, _)| asked.get(*file).is_none()) {
-        return differs(format!("{}: {file} is {}, none is asked for", plan.name, make::plain(old)));
+    if let Some((file, old)) = state
+        .written
+        .iter()
+        .find(|(file, _)| asked.get(*file).is_none())
+    {
+        return differs(format!(
+            "{}: {file} is {}, none is asked for",
+            plan.name,
+            make::plain(old)
+        ));
     }
     if there != wanted {
-        return differs(format!("{}: has groups in {there}, {wanted} are asked for", plan.name));
+        return differs(format!(
+            "{}: has groups in {there}, {wanted} are asked for",
+            plan.name
+        ));
     }
     let mut groups = Vec::new();
     for (planned, member) in plan.groups.iter().zip(&state.members) {
         let found = Group::mounted(planned.hierarchy)?.child(&plan.name)?;
         match found {
             Some(group) if Some(group.inode()?) == member.inode => groups.push(group),
-            _ => return differs(format!("{}: is gone or not the pod's own", plan.dir(planned).display())),
+            _ => {
+                return differs(format!(
+                    "{}: is gone or not the pod's own",
+                    plan.dir(planned).display()
+                ));
+            }
         }
     }
     let now = make::read_back(plan, &groups, plan.limits())?;
     for (key, made) in &state.effective {
         let found = now.get(key).unwrap_or(&Json::Null);
         if found != made {
-            return differs(format!("{}: {key} is {} by now, not {}", plan.name, make::plain(found), make::plain(made)));
+            return differs(format!(
+                "{}: {key} is {} by now, not {}",
+                plan.name,
+                make::plain(found),
+                make::plain(made)
+            ));
         }
     }
     Ok(())
-}
-
-/// Processes that are there before the groups are.
-struct Newcomers {
-    /// The process that holds the pod, and what it started: into `pause`.
-    holder: Option<ProcessId>,
-    /// Those of `--pid`: into `exec`.
-    named: Vec<ProcessId>,
-}
-
-impl Newcomers {
-    /// Looked up before anything is made: a wrong pid makes nothing.
-    fn find(record: &Record, pids: &[i32]) -> Result<Self, Error> {
-        let named = pids.iter().map(|&pid| ProcessId::of(pid)).collect::<Result<Vec<_>, _>>()?;
-        let holder = record.holder()?;
-        if let Some(holder) = &holder
-            && holder.open()?.is_none()
-        {
-            return Err(Error::Failed(format!(
-                "nsrun.pid: process {} is gone, or another by now (nsrun down, then nsrun up)",
-                holder.pid
-            )));
-        }
-        Ok(Self { holder, named })
-    }
-
-    fn all(&self) -> Vec<ProcessId> {
-        let held = self.holder.iter().flat_map(place::with_descendants);
-        held.chain(self.named.iter().cloned()).collect()
-    }
-
-    fn origins(&self, plan: &Plan<'_>) -> Result<Vec<Moved>, Error> {
-        let keys: Vec<(String, &Hierarchy)> =
-            plan.groups.iter().map(|group| (group.key.clone(), group.hierarchy)).collect();
-        self.all().iter().map(|process| place::origin(process, &keys)).collect()
-    }
-
-    /// Moves those that are not in the pod yet.
-    fn place(&self, plan: &Plan<'_>, talk: Talk) -> Result<(), Error> {
-        if let Some(holder) = &self.holder {
-            let target = target(plan, PAUSE)?;
-            // What was started while we moved its parent is found the next time; what its parent starts in the group is in it.
-            loop {
-                let outside: Vec<ProcessId> = place::with_descendants(holder)
-                    .into_iter()
-                    .filter(|process| is_outside(process, &target))
-                    .collect();
-                if outside.is_empty() {
-                    break;
-                }
-                for process in &outside {
-                    match place::place(process, &target, talk) {
-                        Err(error) if is_gone(&error) && process != holder => {}
-                        answer => answer?,
-                    }
-                }
-            }
-        }
-        if !self.named.is_empty() {
-            let target = target(plan, EXEC)?;
-            for process in &self.named {
-                place::place(process, &target, talk)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn is_gone(error: &Error) -> bool {
-    matches!(error, Error::Sys(error) if matches!(error.errno, Errno::ESRCH | Errno::ENOENT))
-}
-
-fn is_outside(process: &ProcessId, target: &Target<'_>) -> bool {
-    Membership::of(process.pid).is_ok_and(|membership| {
-        target.groups.iter().any(|(_, hierarchy, _)| !membership.is_within(hierarchy, &target.pod))
-    })
-}
-
-/// The group `name` of the pod in each of its hierarchies, made where it is missing.
-fn target<'a>(plan: &Plan<'a>, name: &str) -> Result<Target<'a>, Error> {
-    let mut groups = Vec::new();
-    for planned in &plan.groups {
-        let mount = Group::mounted(planned.hierarchy)?;
-        let pod = mount.child(&plan.name)?.ok_or_else(|| {
-            Error::Failed(format!("{}: the group is gone", plan.dir(planned).display()))
-        })?;
-        let group = pod.leaf(name)?;
-        group.inherit_cpuset(&pod, &planned.key)?;
-        groups.push((planned.key.clone(), planned.hierarchy, group));
-    }
-    Ok(Target { groups, pod: plan.name.clone() })
 }
 
 /// Undoes a state that was written ahead, whole or half made.
@@ -303,25 +283,51 @@ fn undo(id: &Id, state: &Json) -> Result<(), Error> {
     let hierarchies = Hierarchies::detect()?;
     for moved in &state.moved {
         for process in place::with_descendants(&moved.process) {
-            place::bring_back(&Moved { process, from: moved.from.clone() }, &hierarchies, id)?;
+            place::bring_back(
+                &Moved {
+                    process,
+                    from: moved.from.clone(),
+                },
+                &hierarchies,
+                id,
+            )?;
         }
     }
-    remove::remove(&remove::open(&state.members, &hierarchies, id)?, id, remove::Live::Refuse, Talk::default())
+    remove::remove(
+        &remove::open(&state.members, &hierarchies, id)?,
+        id,
+        remove::Live::Refuse,
+        Talk::default(),
+    )
 }
 
 /// The plan on stdout.
 fn dry_run(args: &UpArgs) -> ExitCode {
     let plan = |record: &Record| -> Result<String, Error> {
-        let id: Id = record.id().unwrap_or_default().parse().map_err(Error::Usage)?;
+        let id: Id = record
+            .id()
+            .unwrap_or_default()
+            .parse()
+            .map_err(Error::Usage)?;
         let wanted = Wanted::new(record, &args.limits)?;
         let hierarchies = Hierarchies::detect()?;
         let plan = Plan::of_pod(names::group(&id), &hierarchies, &wanted.all)?;
         let newcomers = Newcomers::find(record, &args.pid)?;
         let mut lines = plan.lines();
-        for (name, processes) in [(PAUSE, newcomers.holder.as_slice()), (EXEC, &newcomers.named)] {
-            for (process, group) in processes.iter().flat_map(|process| plan.groups.iter().map(move |group| (process, group))) {
+        for (name, processes) in [
+            (PAUSE, newcomers.holder.as_slice()),
+            (EXEC, &newcomers.named),
+        ] {
+            for (process, group) in processes
+                .iter()
+                .flat_map(|process| plan.groups.iter().map(move |group| (process, group)))
+            {
                 let dir = plan.dir(group).join(name);
-                lines.push_str(&format!("write({}/cgroup.procs, {})\n", dir.display(), process.pid));
+                lines.push_str(&format!(
+                    "write({}/cgroup.procs, {})\n",
+                    dir.display(),
+                    process.pid
+                ));
             }
         }
         Ok(lines)

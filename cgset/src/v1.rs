@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use crate::error::Error;
 use crate::limits::{
-    Device, Limits, RATES, Swap, Value, Weight, blkio_to_io_weight, io_to_blkio_weight, shares_to_weight,
-    weight_to_shares,
+    Device, Limits, RATES, Swap, Value, Weight, blkio_to_io_weight, io_to_blkio_weight,
+    shares_to_weight, weight_to_shares,
 };
 use crate::units::{self, Amount};
 use crate::version::{File, Read, scalar};
@@ -26,10 +26,14 @@ pub(crate) fn files(name: &str, value: &Value, all: &Limits) -> Result<Vec<File>
     match (name, value) {
         ("memory.max", Value::Amount(amount)) => one("memory.limit_in_bytes", amount.v1()),
         ("memory.low", Value::Amount(amount)) => one("memory.soft_limit_in_bytes", amount.v1()),
-        ("memory.kmem.limit_in_bytes" | "memory.kmem.tcp.limit_in_bytes", Value::Amount(amount)) => {
-            one(name, amount.v1())
-        }
-        (_, Value::Swap(swap)) => one("memory.memsw.limit_in_bytes", memsw(*swap, all.memory_max())?.v1()),
+        (
+            "memory.kmem.limit_in_bytes" | "memory.kmem.tcp.limit_in_bytes",
+            Value::Amount(amount),
+        ) => one(name, amount.v1()),
+        (_, Value::Swap(swap)) => one(
+            "memory.memsw.limit_in_bytes",
+            memsw(*swap, all.memory_max())?.v1(),
+        ),
         (_, Value::CpuMax { quota, period }) => {
             // The period first: a child's share may not exceed its parent's at any moment.
             let period = period.map(|us| File::new("cpu.cfs_period_us", us.to_string()));
@@ -38,14 +42,26 @@ pub(crate) fn files(name: &str, value: &Value, all: &Limits) -> Result<Vec<File>
         }
         ("cpu.max.burst", Value::Amount(amount)) => one("cpu.cfs_burst_us", amount.to_string()),
         (_, Value::Weight(Weight::V1(shares))) => one("cpu.shares", shares.to_string()),
-        (_, Value::Weight(Weight::V2(weight))) => one("cpu.shares", weight_to_shares(*weight).to_string()),
-        (_, Value::IoWeight(Weight::V1(weight))) => one("blkio.weight", weight.to_string()),
-        (_, Value::IoWeight(Weight::V2(weight))) => one("blkio.weight", io_to_blkio_weight(*weight).to_string()),
-        (_, Value::Io(devices)) => Ok(devices.iter().flat_map(throttles).collect()),
-        ("cgroup.freeze", Value::Amount(amount)) => {
-            one("freezer.state", if *amount == Amount::Exactly(0) { "THAWED" } else { "FROZEN" }.to_owned())
+        (_, Value::Weight(Weight::V2(weight))) => {
+            one("cpu.shares", weight_to_shares(*weight).to_string())
         }
-        (_, Value::Amount(amount)) if name.starts_with("hugetlb.") => one(&hugetlb(name), amount.v1()),
+        (_, Value::IoWeight(Weight::V1(weight))) => one("blkio.weight", weight.to_string()),
+        (_, Value::IoWeight(Weight::V2(weight))) => {
+            one("blkio.weight", io_to_blkio_weight(*weight).to_string())
+        }
+        (_, Value::Io(devices)) => Ok(devices.iter().flat_map(throttles).collect()),
+        ("cgroup.freeze", Value::Amount(amount)) => one(
+            "freezer.state",
+            if *amount == Amount::Exactly(0) {
+                "THAWED"
+            } else {
+                "FROZEN"
+            }
+            .to_owned(),
+        ),
+        (_, Value::Amount(amount)) if name.starts_with("hugetlb.") => {
+            one(&hugetlb(name), amount.v1())
+        }
         _ if has_no_counterpart(name) => Err(Error::Failed(no_counterpart(name))),
         (_, Value::Amount(amount)) => one(name, amount.to_string()),
         (_, Value::Text(text)) => one(name, text.clone()),
@@ -53,34 +69,59 @@ pub(crate) fn files(name: &str, value: &Value, all: &Limits) -> Result<Vec<File>
 }
 
 /// What the kernel has now for a limit that was asked for: names and values, in v2's words first.
-pub(crate) fn effective(name: &str, value: &Value, read: Read<'_>) -> Result<Vec<(String, Json)>, Error> {
+pub(crate) fn effective(
+    name: &str,
+    value: &Value,
+    read: Read<'_>,
+) -> Result<Vec<(String, Json)>, Error> {
     let one = |value: Json| Ok(vec![(name.to_owned(), value)]);
     match (name, value) {
         ("memory.max", _) => one(bytes(read("memory.limit_in_bytes")?.as_str()).to_json()),
         ("memory.low", _) => one(bytes(read("memory.soft_limit_in_bytes")?.as_str()).to_json()),
         (_, Value::Swap(_)) => {
-            let (memory, both) = (bytes(&read("memory.limit_in_bytes")?), bytes(&read("memory.memsw.limit_in_bytes")?));
+            let (memory, both) = (
+                bytes(&read("memory.limit_in_bytes")?),
+                bytes(&read("memory.memsw.limit_in_bytes")?),
+            );
             let swap = match (memory, both) {
-                (Amount::Exactly(memory), Amount::Exactly(both)) => Amount::Exactly(both.saturating_sub(memory)),
+                (Amount::Exactly(memory), Amount::Exactly(both)) => {
+                    Amount::Exactly(both.saturating_sub(memory))
+                }
                 _ => Amount::Max,
             };
-            Ok(vec![(name.to_owned(), swap.to_json()), ("memory.memsw.limit_in_bytes".to_owned(), both.to_json())])
+            Ok(vec![
+                (name.to_owned(), swap.to_json()),
+                ("memory.memsw.limit_in_bytes".to_owned(), both.to_json()),
+            ])
         }
         (_, Value::CpuMax { .. }) => {
             let quota = read("cpu.cfs_quota_us")?;
-            let quota = if quota.trim() == "-1" { "max" } else { quota.trim() }.to_owned();
+            let quota = if quota.trim() == "-1" {
+                "max"
+            } else {
+                quota.trim()
+            }
+            .to_owned();
             one(format!("{quota} {}", read("cpu.cfs_period_us")?.trim()).into())
         }
         ("cpu.max.burst", _) => one(scalar(&read("cpu.cfs_burst_us")?)),
         (_, Value::Weight(_)) => {
             let shares = read("cpu.shares")?;
-            let weight = units::number(shares.trim()).map_or(Json::Null, |shares| shares_to_weight(shares).into());
-            Ok(vec![(name.to_owned(), weight), ("cpu.shares".to_owned(), scalar(&shares))])
+            let weight = units::number(shares.trim())
+                .map_or(Json::Null, |shares| shares_to_weight(shares).into());
+            Ok(vec![
+                (name.to_owned(), weight),
+                ("cpu.shares".to_owned(), scalar(&shares)),
+            ])
         }
         (_, Value::IoWeight(_)) => {
             let weight = read("blkio.weight")?;
-            let io = units::number(weight.trim()).map_or(Json::Null, |weight| blkio_to_io_weight(weight).into());
-            Ok(vec![(name.to_owned(), io), ("blkio.weight".to_owned(), scalar(&weight))])
+            let io = units::number(weight.trim())
+                .map_or(Json::Null, |weight| blkio_to_io_weight(weight).into());
+            Ok(vec![
+                (name.to_owned(), io),
+                ("blkio.weight".to_owned(), scalar(&weight)),
+            ])
         }
         (_, Value::Io(devices)) => one(io_max(devices, read)?.into()),
         ("cgroup.freeze", _) => one(u64::from(read("freezer.state")?.trim() != "THAWED").into()),
@@ -95,11 +136,12 @@ pub(crate) fn effective(name: &str, value: &Value, read: Read<'_>) -> Result<Vec
 fn memsw(swap: Swap, memory: Option<Amount>) -> Result<Amount, Error> {
     match (swap, memory) {
         (Swap::Beside(Amount::Max), _) => Ok(Amount::Max),
-        (Swap::Beside(Amount::Exactly(swap)), Some(Amount::Exactly(memory))) => {
-            Ok(memory.checked_add(swap).map_or(Amount::Max, Amount::Exactly))
-        }
+        (Swap::Beside(Amount::Exactly(swap)), Some(Amount::Exactly(memory))) => Ok(memory
+            .checked_add(swap)
+            .map_or(Amount::Max, Amount::Exactly)),
         (Swap::Beside(_), _) => Err(Error::Failed(
-            "memory.swap.max: cgroup v1 limits memory and swap together (give memory.max as well)".into(),
+            "memory.swap.max: cgroup v1 limits memory and swap together (give memory.max as well)"
+                .into(),
         )),
         (Swap::Total(total), Some(memory)) if total < memory => Err(Error::Usage(format!(
             "memory.memsw.limit_in_bytes={total}: less than memory.max={memory} (it counts memory and swap)"
@@ -129,14 +171,17 @@ const THROTTLES: [&str; 4] = [
 ];
 
 fn throttles(device: &Device) -> impl Iterator<Item = File> {
-    THROTTLES.iter().zip(device.rates).filter_map(|(file, rate)| {
-        // 0 lifts the limit
-        let rate = match rate? {
-            Amount::Exactly(rate) => rate,
-            Amount::Max => 0,
-        };
-        Some(File::new(file, format!("{} {rate}", device.number)))
-    })
+    THROTTLES
+        .iter()
+        .zip(device.rates)
+        .filter_map(|(file, rate)| {
+            // 0 lifts the limit
+            let rate = match rate? {
+                Amount::Exactly(rate) => rate,
+                Amount::Max => 0,
+            };
+            Some(File::new(file, format!("{} {rate}", device.number)))
+        })
 }
 
 /// The four throttle files as lines of `io.max`, of the devices that were asked for.
@@ -147,10 +192,15 @@ fn io_max(devices: &[Device], read: Read<'_>) -> Result<String, Error> {
     }
     let lines = devices.iter().map(|device| {
         let rate_in = |text: &String| {
-            let line = text.lines().find_map(|line| line.strip_prefix(&device.number)?.strip_prefix(' '));
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&device.number)?.strip_prefix(' '));
             line.map_or("max", str::trim).to_owned()
         };
-        let rates = RATES.iter().zip(&files).map(|(name, text)| format!("{name}={}", rate_in(text)));
+        let rates = RATES
+            .iter()
+            .zip(&files)
+            .map(|(name, text)| format!("{name}={}", rate_in(text)));
         format!("{} {}", device.number, rates.collect::<Vec<_>>().join(" "))
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))
@@ -159,8 +209,15 @@ fn io_max(devices: &[Device], read: Read<'_>) -> Result<String, Error> {
 /// Names that only v2 has.
 fn has_no_counterpart(name: &str) -> bool {
     const V2_ONLY: &[&str] = &[
-        "memory.high", "memory.min", "memory.oom.group", "memory.swap.high", "memory.zswap.max",
-        "memory.zswap.writeback", "cpu.weight.nice", "cpuset.cpus.partition", "cpuset.cpus.exclusive",
+        "memory.high",
+        "memory.min",
+        "memory.oom.group",
+        "memory.swap.high",
+        "memory.zswap.max",
+        "memory.zswap.writeback",
+        "cpu.weight.nice",
+        "cpuset.cpus.partition",
+        "cpuset.cpus.exclusive",
     ];
     V2_ONLY.contains(&name) || name.starts_with("cgroup.") || name.starts_with("io.")
 }
@@ -195,16 +252,34 @@ mod tests {
     #[test]
     fn each_limit_has_its_file_on_v1() {
         for (words, lines) in [
-            (&["memory.max=1Ki"] as &[&str], &["memory.limit_in_bytes=1024"] as &[&str]),
+            (
+                &["memory.max=1Ki"] as &[&str],
+                &["memory.limit_in_bytes=1024"] as &[&str],
+            ),
             (&["memory.max=max"], &["memory.limit_in_bytes=-1"]),
             (&["memory.low=1Ki"], &["memory.soft_limit_in_bytes=1024"]),
             (&["memory.swappiness=0"], &["memory.swappiness=0"]),
-            (&["memory.max=1Ki", "memory.swap.max=1Ki"], &["memory.limit_in_bytes=1024", "memory.memsw.limit_in_bytes=2048"]),
-            (&["memory.swap.max=max"], &["memory.memsw.limit_in_bytes=-1"]),
-            (&["memory.memsw.limit_in_bytes=1Ki"], &["memory.memsw.limit_in_bytes=1024"]),
+            (
+                &["memory.max=1Ki", "memory.swap.max=1Ki"],
+                &[
+                    "memory.limit_in_bytes=1024",
+                    "memory.memsw.limit_in_bytes=2048",
+                ],
+            ),
+            (
+                &["memory.swap.max=max"],
+                &["memory.memsw.limit_in_bytes=-1"],
+            ),
+            (
+                &["memory.memsw.limit_in_bytes=1Ki"],
+                &["memory.memsw.limit_in_bytes=1024"],
+            ),
             (&["pids.max=max"], &["pids.max=max"]),
             (&["pids.max=7"], &["pids.max=7"]),
-            (&["cpu.max=0.5"], &["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"]),
+            (
+                &["cpu.max=0.5"],
+                &["cpu.cfs_period_us=100000", "cpu.cfs_quota_us=50000"],
+            ),
             (&["cpu.max=max"], &["cpu.cfs_quota_us=-1"]),
             (&["cpu.weight=100"], &["cpu.shares=1024"]),
             (&["cpu.shares=512"], &["cpu.shares=512"]),
@@ -212,9 +287,15 @@ mod tests {
             (&["io.weight=10000"], &["blkio.weight=1000"]),
             (
                 &["io.max=8:0 rbps=1 wiops=max"],
-                &["blkio.throttle.read_bps_device=8:0 1", "blkio.throttle.write_iops_device=8:0 0"],
+                &[
+                    "blkio.throttle.read_bps_device=8:0 1",
+                    "blkio.throttle.write_iops_device=8:0 0",
+                ],
             ),
-            (&["hugetlb.2MB.rsvd.max=2M"], &["hugetlb.2MB.rsvd.limit_in_bytes=2097152"]),
+            (
+                &["hugetlb.2MB.rsvd.max=2M"],
+                &["hugetlb.2MB.rsvd.limit_in_bytes=2097152"],
+            ),
             (&["cgroup.freeze=1"], &["freezer.state=FROZEN"]),
             (&["memory.use_hierarchy=1"], &["memory.use_hierarchy=1"]),
         ] {
@@ -225,10 +306,22 @@ mod tests {
     #[test]
     fn what_only_v2_has_is_refused() {
         for (word, text) in [
-            ("memory.high=1", "memory.high: cgroup v1 has no such limit (memory.max and memory.low have counterparts)"),
-            ("memory.oom.group=1", "memory.oom.group: cgroup v1 has no such limit"),
-            ("cgroup.max.depth=1", "cgroup.max.depth: cgroup v1 has no such limit"),
-            ("io.latency=8:0 target=1", "io.latency: cgroup v1 has no such limit (io.max and io.weight have counterparts)"),
+            (
+                "memory.high=1",
+                "memory.high: cgroup v1 has no such limit (memory.max and memory.low have counterparts)",
+            ),
+            (
+                "memory.oom.group=1",
+                "memory.oom.group: cgroup v1 has no such limit",
+            ),
+            (
+                "cgroup.max.depth=1",
+                "cgroup.max.depth: cgroup v1 has no such limit",
+            ),
+            (
+                "io.latency=8:0 target=1",
+                "io.latency: cgroup v1 has no such limit (io.max and io.weight have counterparts)",
+            ),
             (
                 "memory.swap.max=0",
                 "memory.swap.max: cgroup v1 limits memory and swap together (give memory.max as well)",
@@ -260,8 +353,14 @@ mod tests {
             .to_owned())
         };
         let words = [
-            "memory.max=10", "memory.low=max", "memory.swap.max=1", "cpu.max=max", "cpu.weight=100", "pids.max=max",
-            "io.max=8:0 rbps=1M", "cgroup.freeze=1",
+            "memory.max=10",
+            "memory.low=max",
+            "memory.swap.max=1",
+            "cpu.max=max",
+            "cpu.weight=100",
+            "pids.max=max",
+            "io.max=8:0 rbps=1M",
+            "cgroup.freeze=1",
         ];
         let limits = parse_all(words, &Machine { memory_total: 0 }).unwrap();
         let pairs: Vec<String> = limits
@@ -272,9 +371,16 @@ mod tests {
         assert_eq!(
             pairs,
             [
-                "memory.max=0", "memory.low=\"max\"", "memory.swap.max=4096", "memory.memsw.limit_in_bytes=4096",
-                "cpu.max=\"max 50000\"", "cpu.weight=100", "cpu.shares=1024", "pids.max=\"max\"",
-                "io.max=\"8:0 rbps=1048576 wbps=max riops=max wiops=max\"", "cgroup.freeze=1",
+                "memory.max=0",
+                "memory.low=\"max\"",
+                "memory.swap.max=4096",
+                "memory.memsw.limit_in_bytes=4096",
+                "cpu.max=\"max 50000\"",
+                "cpu.weight=100",
+                "cpu.shares=1024",
+                "pids.max=\"max\"",
+                "io.max=\"8:0 rbps=1048576 wbps=max riops=max wiops=max\"",
+                "cgroup.freeze=1",
             ]
         );
     }

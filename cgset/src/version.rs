@@ -17,7 +17,10 @@ pub(crate) struct File {
 
 impl File {
     pub(crate) fn new(name: &str, text: String) -> Self {
-        Self { name: name.to_owned(), text }
+        Self {
+            name: name.to_owned(),
+            text,
+        }
     }
 }
 
@@ -34,7 +37,12 @@ impl Version {
     }
 
     /// What the kernel made of `name`.
-    pub(crate) fn effective(self, name: &str, value: &Value, read: Read<'_>) -> Result<Vec<(String, Json)>, Error> {
+    pub(crate) fn effective(
+        self,
+        name: &str,
+        value: &Value,
+        read: Read<'_>,
+    ) -> Result<Vec<(String, Json)>, Error> {
         match self {
             Self::V1 => v1::effective(name, value, read),
             Self::V2 => v2::effective(name, value, read),
@@ -58,13 +66,28 @@ pub(crate) fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a H
     };
     let found = on(Version::V1).or_else(|| on(Version::V2)).or_else(|| {
         // What every v2 group has; and where all is v2, v1's controllers, to be told what to use instead.
-        let is_v1s = ["freezer.", "devices.", "net_cls.", "net_prio.", "cpuacct.", "blkio."].iter().any(|v1| name.starts_with(v1));
-        let all_v2 = hierarchies.iter().all(|hierarchy| hierarchy.version == Version::V2);
-        hierarchies.unified().filter(|_| name.starts_with("cgroup.") || (is_v1s && all_v2))
+        let is_v1s = [
+            "freezer.",
+            "devices.",
+            "net_cls.",
+            "net_prio.",
+            "cpuacct.",
+            "blkio.",
+        ]
+        .iter()
+        .any(|v1| name.starts_with(v1));
+        let all_v2 = hierarchies
+            .iter()
+            .all(|hierarchy| hierarchy.version == Version::V2);
+        hierarchies
+            .unified()
+            .filter(|_| name.starts_with("cgroup.") || (is_v1s && all_v2))
     });
     found.ok_or_else(|| {
         let controller = Version::V2.controller(name);
-        Error::Failed(format!("{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"))
+        Error::Failed(format!(
+            "{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"
+        ))
     })
 }
 

@@ -44,15 +44,31 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("memory.soft_limit_in_bytes", "memory.low", Kind::Memory),
     ("memory.min", "memory.min", Kind::Memory),
     ("memory.swap.max", "memory.swap.max", Kind::Swap),
-    ("memory.memsw.limit_in_bytes", "memory.swap.max", Kind::SwapTotal),
+    (
+        "memory.memsw.limit_in_bytes",
+        "memory.swap.max",
+        Kind::SwapTotal,
+    ),
     ("memory.swap.high", "memory.swap.high", Kind::Bytes),
     ("memory.zswap.max", "memory.zswap.max", Kind::Bytes),
-    ("memory.zswap.writeback", "memory.zswap.writeback", Kind::Number(1)),
+    (
+        "memory.zswap.writeback",
+        "memory.zswap.writeback",
+        Kind::Number(1),
+    ),
     ("memory.oom.group", "memory.oom.group", Kind::Number(1)),
     ("memory.oom_control", "memory.oom_control", Kind::Number(1)),
     ("memory.swappiness", "memory.swappiness", Kind::Number(200)),
-    ("memory.kmem.limit_in_bytes", "memory.kmem.limit_in_bytes", Kind::Bytes),
-    ("memory.kmem.tcp.limit_in_bytes", "memory.kmem.tcp.limit_in_bytes", Kind::Bytes),
+    (
+        "memory.kmem.limit_in_bytes",
+        "memory.kmem.limit_in_bytes",
+        Kind::Bytes,
+    ),
+    (
+        "memory.kmem.tcp.limit_in_bytes",
+        "memory.kmem.tcp.limit_in_bytes",
+        Kind::Bytes,
+    ),
     // PIDS_MAX of the kernel: more is EINVAL
     ("pids.max", "pids.max", Kind::Count(4 << 20)),
     ("cpu.max", "cpu.max", Kind::CpuMax),
@@ -67,29 +83,73 @@ const KEYS: &[(&str, &str, Kind)] = &[
     ("cpu.uclamp.min", "cpu.uclamp.min", Kind::Text),
     ("cpu.uclamp.max", "cpu.uclamp.max", Kind::Text),
     ("cpu.rt_runtime_us", "cpu.rt_runtime_us", Kind::Text),
-    ("cpu.rt_period_us", "cpu.rt_period_us", Kind::Number(u64::MAX)),
+    (
+        "cpu.rt_period_us",
+        "cpu.rt_period_us",
+        Kind::Number(u64::MAX),
+    ),
     ("cpuset.cpus", "cpuset.cpus", Kind::List),
     ("cpuset.mems", "cpuset.mems", Kind::List),
     ("cpuset.cpus.partition", "cpuset.cpus.partition", Kind::Text),
     ("cpuset.cpus.exclusive", "cpuset.cpus.exclusive", Kind::List),
-    ("cpuset.cpu_exclusive", "cpuset.cpu_exclusive", Kind::Number(1)),
-    ("cpuset.mem_exclusive", "cpuset.mem_exclusive", Kind::Number(1)),
-    ("cpuset.mem_hardwall", "cpuset.mem_hardwall", Kind::Number(1)),
-    ("cpuset.memory_migrate", "cpuset.memory_migrate", Kind::Number(1)),
+    (
+        "cpuset.cpu_exclusive",
+        "cpuset.cpu_exclusive",
+        Kind::Number(1),
+    ),
+    (
+        "cpuset.mem_exclusive",
+        "cpuset.mem_exclusive",
+        Kind::Number(1),
+    ),
+    (
+        "cpuset.mem_hardwall",
+        "cpuset.mem_hardwall",
+        Kind::Number(1),
+    ),
+    (
+        "cpuset.memory_migrate",
+        "cpuset.memory_migrate",
+        Kind::Number(1),
+    ),
     ("io.weight", "io.weight", Kind::IoWeight),
     ("blkio.weight", "io.weight", Kind::BlkioWeight),
     ("io.max", "io.max", Kind::IoMax),
-    ("blkio.throttle.read_bps_device", "io.max", Kind::Throttle(0)),
-    ("blkio.throttle.write_bps_device", "io.max", Kind::Throttle(1)),
-    ("blkio.throttle.read_iops_device", "io.max", Kind::Throttle(2)),
-    ("blkio.throttle.write_iops_device", "io.max", Kind::Throttle(3)),
+    (
+        "blkio.throttle.read_bps_device",
+        "io.max",
+        Kind::Throttle(0),
+    ),
+    (
+        "blkio.throttle.write_bps_device",
+        "io.max",
+        Kind::Throttle(1),
+    ),
+    (
+        "blkio.throttle.read_iops_device",
+        "io.max",
+        Kind::Throttle(2),
+    ),
+    (
+        "blkio.throttle.write_iops_device",
+        "io.max",
+        Kind::Throttle(3),
+    ),
     ("io.latency", "io.latency", Kind::Text),
     ("io.bfq.weight", "io.bfq.weight", Kind::Text),
     ("blkio.bfq.weight", "blkio.bfq.weight", Kind::Text),
     ("cgroup.freeze", "cgroup.freeze", Kind::Number(1)),
     ("freezer.state", "cgroup.freeze", Kind::FreezerState),
-    ("cgroup.max.depth", "cgroup.max.depth", Kind::Count(u64::MAX)),
-    ("cgroup.max.descendants", "cgroup.max.descendants", Kind::Count(u64::MAX)),
+    (
+        "cgroup.max.depth",
+        "cgroup.max.depth",
+        Kind::Count(u64::MAX),
+    ),
+    (
+        "cgroup.max.descendants",
+        "cgroup.max.descendants",
+        Kind::Count(u64::MAX),
+    ),
     ("devices.allow", "devices.allow", Kind::Text),
     ("devices.deny", "devices.deny", Kind::Text),
     ("rdma.max", "rdma.max", Kind::Text),
@@ -100,8 +160,23 @@ const KEYS: &[(&str, &str, Kind)] = &[
 
 /// The kernel's controllers, and `cgroup` for what every v2 group has.
 const CONTROLLERS: &[&str] = &[
-    "memory", "cpu", "cpuacct", "cpuset", "pids", "io", "blkio", "hugetlb", "devices", "freezer", "rdma", "misc",
-    "dmem", "net_cls", "net_prio", "perf_event", "cgroup",
+    "memory",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "pids",
+    "io",
+    "blkio",
+    "hugetlb",
+    "devices",
+    "freezer",
+    "rdma",
+    "misc",
+    "dmem",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "cgroup",
 ];
 
 /// Smallest quota and period, and the greatest period, the kernel takes; microseconds.
@@ -120,9 +195,16 @@ impl Machine {
     pub(crate) fn detect() -> Self {
         let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let total = text.lines().find_map(|line| {
-            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
+            line.strip_prefix("MemTotal:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse::<u64>()
+                .ok()
         });
-        Self { memory_total: total.unwrap_or(0) * 1024 }
+        Self {
+            memory_total: total.unwrap_or(0) * 1024,
+        }
     }
 }
 
@@ -133,17 +215,30 @@ pub(crate) fn parse_all<'a>(
 ) -> Result<Limits, Error> {
     let mut limits = Limits::default();
     for word in words {
-        let (key, value) = word.split_once('=').ok_or_else(|| Error::Usage(format!("{word}: not KEY=VALUE")))?;
+        let (key, value) = word
+            .split_once('=')
+            .ok_or_else(|| Error::Usage(format!("{word}: not KEY=VALUE")))?;
         parse(key, value, machine, &mut limits)?;
     }
     Ok(limits)
 }
 
 /// One key and its value, laid over `limits`.
-pub(crate) fn parse(key: &str, value: &str, machine: &Machine, limits: &mut Limits) -> Result<(), Error> {
+pub(crate) fn parse(
+    key: &str,
+    value: &str,
+    machine: &Machine,
+    limits: &mut Limits,
+) -> Result<(), Error> {
     let value = value.trim();
     let (name, kind) = lookup(key).ok_or_else(|| unknown(key))?;
-    let nonsense = |wanted: &str| Error::Usage(format!("{}={}: not {wanted}", printable(key), printable(value)));
+    let nonsense = |wanted: &str| {
+        Error::Usage(format!(
+            "{}={}: not {wanted}",
+            printable(key),
+            printable(value)
+        ))
+    };
     if value.is_empty() || value.chars().any(|c| c.is_control() && c != '\n') {
         return Err(nonsense("a value"));
     }
@@ -161,18 +256,26 @@ fn lookup(key: &str) -> Option<(String, Kind)> {
         return Some((name, Kind::Bytes));
     }
     let (controller, file) = key.split_once('.')?;
-    let part = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_');
+    let part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+    };
     // A misspelt key would be a file that is not there; a far-off one may be a newer kernel's.
-    let raw = CONTROLLERS.contains(&controller) && file.split('.').all(part) && nearest(key).is_none();
+    let raw =
+        CONTROLLERS.contains(&controller) && file.split('.').all(part) && nearest(key).is_none();
     raw.then(|| (key.to_owned(), Kind::Text))
 }
 
 /// `hugetlb.2MB.max` for itself and for v1's `hugetlb.2MB.limit_in_bytes`, the same with `.rsvd`.
 fn hugetlb(key: &str) -> Option<String> {
     let rest = key.strip_prefix("hugetlb.")?;
-    let stem = rest.strip_suffix(".max").or_else(|| rest.strip_suffix(".limit_in_bytes"))?;
+    let stem = rest
+        .strip_suffix(".max")
+        .or_else(|| rest.strip_suffix(".limit_in_bytes"))?;
     let size = stem.strip_suffix(".rsvd").unwrap_or(stem);
-    let digits = size.strip_suffix("KB").or_else(|| size.strip_suffix("MB")).or_else(|| size.strip_suffix("GB"))?;
+    let digits = size
+        .strip_suffix("KB")
+        .or_else(|| size.strip_suffix("MB"))
+        .or_else(|| size.strip_suffix("GB"))?;
     units::number(digits).map(|_| format!("hugetlb.{stem}.max"))
 }
 
@@ -180,7 +283,9 @@ fn unknown(key: &str) -> Error {
     let shown = printable(key);
     match nearest(key) {
         Some(word) => Error::Usage(format!("{shown}: no such limit (did you mean {word}?)")),
-        None => Error::Usage(format!("{shown}: no such limit (cgroup v2's names, v1's, or CONTROLLER.FILE)")),
+        None => Error::Usage(format!(
+            "{shown}: no such limit (cgroup v2's names, v1's, or CONTROLLER.FILE)"
+        )),
     }
 }
 
@@ -214,7 +319,11 @@ fn distance(a: &str, b: &str) -> usize {
 
 /// What stands in an error must not act on a terminal, nor fill it.
 fn printable(text: &str) -> String {
-    text.chars().take(60).collect::<String>().escape_debug().to_string()
+    text.chars()
+        .take(60)
+        .collect::<String>()
+        .escape_debug()
+        .to_string()
 }
 
 impl Kind {
@@ -227,7 +336,9 @@ impl Kind {
             Self::Number(1) => "0 or 1",
             Self::Number(200) => "a number from 0 to 200",
             Self::Number(_) => "a number",
-            Self::CpuMax => "cpus (0.5, 500m), max, or \"QUOTA PERIOD\" in microseconds, of at least 1 ms",
+            Self::CpuMax => {
+                "cpus (0.5, 500m), max, or \"QUOTA PERIOD\" in microseconds, of at least 1 ms"
+            }
             Self::Quota => "microseconds (1000 or more, or -1)",
             Self::Period => "microseconds (1000 to 1000000)",
             Self::Weight | Self::IoWeight => "a weight (1 to 10000)",
@@ -243,7 +354,8 @@ impl Kind {
 }
 
 fn read(kind: Kind, key: &str, text: &str, machine: &Machine) -> Option<Value> {
-    let within = |range: std::ops::RangeInclusive<u64>| units::number(text).filter(|n| range.contains(n));
+    let within =
+        |range: std::ops::RangeInclusive<u64>| units::number(text).filter(|n| range.contains(n));
     // v1's files write -1 for no limit
     let v1_max = |key: &str| text == "-1" && (key.ends_with("_in_bytes") || key.ends_with("_us"));
     if v1_max(key) && matches!(kind, Kind::Memory | Kind::Bytes) {
@@ -258,15 +370,26 @@ fn read(kind: Kind, key: &str, text: &str, machine: &Machine) -> Option<Value> {
         Kind::Swap => Value::Swap(Swap::Beside(units::bytes(text)?)),
         Kind::SwapTotal if v1_max(key) => Value::Swap(Swap::Total(Amount::Max)),
         Kind::SwapTotal => Value::Swap(Swap::Total(units::bytes(text)?)),
-        Kind::Count(greatest) => Value::Amount(units::count(text).filter(|&count| match count {
-            Amount::Exactly(number) => number <= greatest,
-            Amount::Max => true,
-        })?),
+        Kind::Count(greatest) => {
+            Value::Amount(units::count(text).filter(|&count| match count {
+                Amount::Exactly(number) => number <= greatest,
+                Amount::Max => true,
+            })?)
+        }
         Kind::Number(greatest) => Value::Amount(Amount::Exactly(within(0..=greatest)?)),
         Kind::CpuMax => cpu_max(text)?,
-        Kind::Quota if v1_max(key) => Value::CpuMax { quota: Some(Amount::Max), period: None },
-        Kind::Quota => Value::CpuMax { quota: Some(quota(text)?), period: None },
-        Kind::Period => Value::CpuMax { quota: None, period: Some(within(CPU_MIN_US..=CPU_MAX_PERIOD_US)?) },
+        Kind::Quota if v1_max(key) => Value::CpuMax {
+            quota: Some(Amount::Max),
+            period: None,
+        },
+        Kind::Quota => Value::CpuMax {
+            quota: Some(quota(text)?),
+            period: None,
+        },
+        Kind::Period => Value::CpuMax {
+            quota: None,
+            period: Some(within(CPU_MIN_US..=CPU_MAX_PERIOD_US)?),
+        },
         Kind::Weight => Value::Weight(Weight::V2(within(1..=10_000)?)),
         Kind::Shares => Value::Weight(Weight::V1(within(2..=262_144)?)),
         Kind::IoWeight => Value::IoWeight(Weight::V2(within(1..=10_000)?)),
@@ -299,26 +422,42 @@ fn quota(text: &str) -> Option<Amount> {
 /// `0.5`, `500m`, `max`, `50000 100000`; a whole number from 1000 on is a quota, as the kernel reads it.
 fn cpu_max(text: &str) -> Option<Value> {
     if let Some((left, right)) = text.split_once([' ', '\t']) {
-        let period = units::number(right.trim()).filter(|us| (CPU_MIN_US..=CPU_MAX_PERIOD_US).contains(us))?;
-        return Some(Value::CpuMax { quota: Some(quota(left)?), period: Some(period) });
+        let period = units::number(right.trim())
+            .filter(|us| (CPU_MIN_US..=CPU_MAX_PERIOD_US).contains(us))?;
+        return Some(Value::CpuMax {
+            quota: Some(quota(left)?),
+            period: Some(period),
+        });
     }
     if let Some(quota) = quota(text) {
-        return Some(Value::CpuMax { quota: Some(quota), period: None });
+        return Some(Value::CpuMax {
+            quota: Some(quota),
+            period: None,
+        });
     }
     let quota = units::millicpus(text)?.checked_mul(CPU_PERIOD_US / 1000)?;
-    (quota >= CPU_MIN_US)
-        .then_some(Value::CpuMax { quota: Some(Amount::Exactly(quota)), period: Some(CPU_PERIOD_US) })
+    (quota >= CPU_MIN_US).then_some(Value::CpuMax {
+        quota: Some(Amount::Exactly(quota)),
+        period: Some(CPU_PERIOD_US),
+    })
 }
 
 fn device_number(text: &str) -> Option<String> {
     let (major, minor) = text.split_once(':')?;
-    Some(format!("{}:{}", units::number(major)?, units::number(minor)?))
+    Some(format!(
+        "{}:{}",
+        units::number(major)?,
+        units::number(minor)?
+    ))
 }
 
 /// `8:0 rbps=1M wiops=100`
 fn device(line: &str) -> Option<Device> {
     let mut words = line.split_ascii_whitespace();
-    let mut device = Device { number: device_number(words.next()?)?, rates: [None; 4] };
+    let mut device = Device {
+        number: device_number(words.next()?)?,
+        rates: [None; 4],
+    };
     for word in words {
         let (name, rate) = word.split_once('=')?;
         let place = RATES.iter().position(|rate| *rate == name)?;
@@ -331,9 +470,16 @@ fn device(line: &str) -> Option<Device> {
 /// `8:0 1048576`; 0 is no limit on v1.
 fn throttle(text: &str, rate: usize) -> Option<Device> {
     let (number, value) = text.split_once([' ', '\t'])?;
-    let mut device = Device { number: device_number(number)?, rates: [None; 4] };
+    let mut device = Device {
+        number: device_number(number)?,
+        rates: [None; 4],
+    };
     let amount = units::bytes(value.trim())?;
-    device.rates[rate] = Some(if amount == Amount::Exactly(0) { Amount::Max } else { amount });
+    device.rates[rate] = Some(if amount == Amount::Exactly(0) {
+        Amount::Max
+    } else {
+        amount
+    });
     Some(device)
 }
 
@@ -351,11 +497,17 @@ fn is_list(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const MACHINE: Machine = Machine { memory_total: 1 << 30 };
+    const MACHINE: Machine = Machine {
+        memory_total: 1 << 30,
+    };
 
     fn spelt(words: &[&str]) -> Vec<String> {
         let limits = parse_all(words.iter().copied(), &MACHINE).unwrap();
-        limits.spelt().into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+        limits
+            .spelt()
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect()
     }
 
     fn problem(word: &str) -> String {
@@ -371,7 +523,10 @@ mod tests {
             ("memory.max=50%", "memory.max=536870912"),
             ("memory.soft_limit_in_bytes=1k", "memory.low=1024"),
             ("memory.swap.max=0", "memory.swap.max=0"),
-            ("memory.memsw.limit_in_bytes=1G", "memory.memsw.limit_in_bytes=1073741824"),
+            (
+                "memory.memsw.limit_in_bytes=1G",
+                "memory.memsw.limit_in_bytes=1073741824",
+            ),
             ("pids.max=100", "pids.max=100"),
             ("pids.max=max", "pids.max=max"),
             ("cpu.max=0.5", "cpu.max=50000 100000"),
@@ -385,8 +540,14 @@ mod tests {
             ("cpu.shares=1024", "cpu.shares=1024"),
             ("cpu.weight=100", "cpu.weight=100"),
             ("cpuset.cpus=0-3,7", "cpuset.cpus=0-3,7"),
-            ("io.max=8:0 rbps=1M  wiops=max", "io.max=8:0 rbps=1048576 wiops=max"),
-            ("blkio.throttle.write_bps_device=8:0 0", "io.max=8:0 wbps=max"),
+            (
+                "io.max=8:0 rbps=1M  wiops=max",
+                "io.max=8:0 rbps=1048576 wiops=max",
+            ),
+            (
+                "blkio.throttle.write_bps_device=8:0 0",
+                "io.max=8:0 wbps=max",
+            ),
             ("hugetlb.2MB.limit_in_bytes=4M", "hugetlb.2MB.max=4194304"),
             ("hugetlb.1GB.rsvd.max=max", "hugetlb.1GB.rsvd.max=max"),
             ("freezer.state=FROZEN", "cgroup.freeze=1"),
@@ -401,12 +562,25 @@ mod tests {
     #[test]
     fn what_is_spelt_reads_back_the_same() {
         let words = [
-            "memory.max=1G", "memory.memsw.limit_in_bytes=2G", "cpu.cfs_quota_us=-1", "cpu.shares=77", "blkio.weight=20",
-            "io.max=8:0 rbps=1\n9:0 wbps=2", "hugetlb.2MB.max=2M", "cgroup.freeze=0",
+            "memory.max=1G",
+            "memory.memsw.limit_in_bytes=2G",
+            "cpu.cfs_quota_us=-1",
+            "cpu.shares=77",
+            "blkio.weight=20",
+            "io.max=8:0 rbps=1\n9:0 wbps=2",
+            "hugetlb.2MB.max=2M",
+            "cgroup.freeze=0",
         ];
         let first = parse_all(words, &MACHINE).unwrap();
-        let again: Vec<String> = first.spelt().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
-        assert_eq!(parse_all(again.iter().map(String::as_str), &MACHINE).unwrap(), first);
+        let again: Vec<String> = first
+            .spelt()
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        assert_eq!(
+            parse_all(again.iter().map(String::as_str), &MACHINE).unwrap(),
+            first
+        );
     }
 
     #[test]
@@ -414,29 +588,78 @@ mod tests {
         for (word, text) in [
             ("memory.max", "memory.max: not KEY=VALUE"),
             ("memory.max=", "memory.max=: not a value"),
-            ("memory.max=12Q", "memory.max=12Q: not an amount of memory (512Mi, 1.5G, 50%, max)"),
-            ("memory.max=-1", "memory.max=-1: not an amount of memory (512Mi, 1.5G, 50%, max)"),
-            ("memory.max=101%", "memory.max=101%: not an amount of memory (512Mi, 1.5G, 50%, max)"),
-            ("memory.max=1\u{1b}[2J", "memory.max=1\\u{1b}[2J: not a value"),
-            ("pids.max=4194305", "pids.max=4194305: not a number in range, or max"),
+            (
+                "memory.max=12Q",
+                "memory.max=12Q: not an amount of memory (512Mi, 1.5G, 50%, max)",
+            ),
+            (
+                "memory.max=-1",
+                "memory.max=-1: not an amount of memory (512Mi, 1.5G, 50%, max)",
+            ),
+            (
+                "memory.max=101%",
+                "memory.max=101%: not an amount of memory (512Mi, 1.5G, 50%, max)",
+            ),
+            (
+                "memory.max=1\u{1b}[2J",
+                "memory.max=1\\u{1b}[2J: not a value",
+            ),
+            (
+                "pids.max=4194305",
+                "pids.max=4194305: not a number in range, or max",
+            ),
             ("pids.max=-1", "pids.max=-1: not a number in range, or max"),
-            ("memory.swappiness=201", "memory.swappiness=201: not a number from 0 to 200"),
+            (
+                "memory.swappiness=201",
+                "memory.swappiness=201: not a number from 0 to 200",
+            ),
             ("memory.oom.group=2", "memory.oom.group=2: not 0 or 1"),
             ("cpu.weight=0", "cpu.weight=0: not a weight (1 to 10000)"),
             ("cpu.shares=1", "cpu.shares=1: not shares (2 to 262144)"),
-            ("cpuset.cpus=3-1", "cpuset.cpus=3-1: not a list of numbers (0-3,7)"),
-            ("cpuset.cpus=a", "cpuset.cpus=a: not a list of numbers (0-3,7)"),
-            ("io.max=8:0", "io.max=8:0: not \"MAJOR:MINOR rbps=N wbps=N riops=N wiops=N\""),
-            ("io.max=sda rbps=1", "io.max=sda rbps=1: not \"MAJOR:MINOR rbps=N wbps=N riops=N wiops=N\""),
-            ("freezer.state=cold", "freezer.state=cold: not FROZEN or THAWED"),
+            (
+                "cpuset.cpus=3-1",
+                "cpuset.cpus=3-1: not a list of numbers (0-3,7)",
+            ),
+            (
+                "cpuset.cpus=a",
+                "cpuset.cpus=a: not a list of numbers (0-3,7)",
+            ),
+            (
+                "io.max=8:0",
+                "io.max=8:0: not \"MAJOR:MINOR rbps=N wbps=N riops=N wiops=N\"",
+            ),
+            (
+                "io.max=sda rbps=1",
+                "io.max=sda rbps=1: not \"MAJOR:MINOR rbps=N wbps=N riops=N wiops=N\"",
+            ),
+            (
+                "freezer.state=cold",
+                "freezer.state=cold: not FROZEN or THAWED",
+            ),
             ("devices.allow=a\nb", "devices.allow=a\\nb: not a value"),
-            ("cpu.cfs_period_us=999", "cpu.cfs_period_us=999: not microseconds (1000 to 1000000)"),
-            ("cpu.cfs_quota_us=999", "cpu.cfs_quota_us=999: not microseconds (1000 or more, or -1)"),
+            (
+                "cpu.cfs_period_us=999",
+                "cpu.cfs_period_us=999: not microseconds (1000 to 1000000)",
+            ),
+            (
+                "cpu.cfs_quota_us=999",
+                "cpu.cfs_quota_us=999: not microseconds (1000 or more, or -1)",
+            ),
         ] {
             assert_eq!(problem(word), text, "{word}");
         }
-        for word in ["cpu.max=50%", "cpu.max=0.001", "cpu.max=0", "cpu.max=5 5", "cpu.max=999 100000", "cpu.max=9m"] {
-            assert!(problem(word).starts_with(&format!("{word}: not cpus")), "{word}");
+        for word in [
+            "cpu.max=50%",
+            "cpu.max=0.001",
+            "cpu.max=0",
+            "cpu.max=5 5",
+            "cpu.max=999 100000",
+            "cpu.max=9m",
+        ] {
+            assert!(
+                problem(word).starts_with(&format!("{word}: not cpus")),
+                "{word}"
+            );
         }
     }
 
@@ -450,19 +673,41 @@ mod tests {
             ("memory.limit_in_byte=1", "memory.limit_in_bytes"),
         ] {
             let key = word.split('=').next().unwrap();
-            assert_eq!(problem(word), format!("{key}: no such limit (did you mean {meant}?)"));
+            assert_eq!(
+                problem(word),
+                format!("{key}: no such limit (did you mean {meant}?)")
+            );
         }
         let far = "no such limit (cgroup v2's names, v1's, or CONTROLLER.FILE)";
-        for key in ["ram", "foo.bar", "memory", "memory.", ".max", "memory./../x", "memory...", "memory.a/../b"] {
-            assert_eq!(problem(&format!("{key}=1")), format!("{key}: {far}"), "{key}");
+        for key in [
+            "ram",
+            "foo.bar",
+            "memory",
+            "memory.",
+            ".max",
+            "memory./../x",
+            "memory...",
+            "memory.a/../b",
+        ] {
+            assert_eq!(
+                problem(&format!("{key}=1")),
+                format!("{key}: {far}"),
+                "{key}"
+            );
         }
     }
 
     #[test]
     fn every_word_of_the_table_is_read() {
         for (word, name, _) in KEYS {
-            assert!(lookup(word).is_some_and(|(found, _)| found == *name), "{word}");
-            assert!(lookup(name).is_some_and(|(found, _)| found == *name), "{name}");
+            assert!(
+                lookup(word).is_some_and(|(found, _)| found == *name),
+                "{word}"
+            );
+            assert!(
+                lookup(name).is_some_and(|(found, _)| found == *name),
+                "{name}"
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use record::Record;
 use rustix::mount::{
-    MountPropagationFlags, OpenTreeFlags, UnmountFlags, mount_change, mount_move, open_tree,
-    unmount,
+    MountAttrFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags, mount_change, mount_move,
+    open_tree, unmount,
 };
 use rustix::process::{DumpableBehavior, chroot, fchdir, pivot_root, set_dumpable_behavior};
 use sys::{Call, ExecError, SysError};
@@ -26,7 +26,7 @@ use crate::mounts::{self, Planned};
 use crate::place::{Marker, Place};
 use crate::root::Root;
 use crate::state::State;
-use crate::sys::execveat;
+use crate::sys::{execveat, mount_setattr};
 use crate::{TOOL, print};
 
 /// Ours that CMD may be without being in the box: the rest of a chain.
@@ -90,6 +90,8 @@ struct Entry {
     /// Of the box that was made; None for a directory that mkbox did not make.
     state: Option<State>,
     mounts: Vec<Planned>,
+    /// `root.readonly`
+    read_only: bool,
     /// A program of the host that runs in the box.
     own: Option<PathBuf>,
     verbose: bool,
@@ -132,6 +134,10 @@ impl Entry {
             state: state.filter(|state| Path::new(&state.root) == path),
             path,
             mounts: mounts::plan(&mounts)?,
+            read_only: record
+                .as_ref()
+                .and_then(|record| record.pointer("/root/readonly")?.as_bool())
+                .unwrap_or(false),
             own: own.and_then(|name| find_own(name)),
             verbose: args.verbose > 0,
         })
@@ -153,6 +159,9 @@ impl Entry {
             format!("mount({path}, {path}, MS_BIND|MS_REC)"),
         ];
         lines.extend(self.mounts.iter().map(describe));
+        if self.read_only {
+            lines.push("mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
+        }
         lines.extend(
             [
                 "mount(/, MS_REC|MS_PRIVATE)",
@@ -201,6 +210,11 @@ impl Entry {
         for (mount, tree) in self.mounts.iter().zip(trees) {
             self.say(|| describe(mount));
             attach(&root, mount, tree)?;
+        }
+        if self.read_only {
+            // After the mount points were made.
+            self.say(|| "mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
+            mount_setattr(root.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
         }
         self.pivot(&root)?;
         drop(root);

@@ -143,22 +143,13 @@ pub(crate) fn describe(mount: &Mount) -> String {
     let kind = mount.kind.as_deref().unwrap_or("none");
     let source = mount.source.as_deref().filter(|source| *source != kind);
     let mut line = format!("{}  {kind}", mount.destination.display());
-    for part in source
-        .into_iter()
-        .chain((!mount.options.is_empty()).then_some(""))
-    {
-        line.push(' ');
-        line.push_str(part);
+    if let Some(source) = source {
+        line.push_str(&format!(" {source}"));
     }
-    format!(
-        "{}{}",
-        line.trim_end(),
-        if mount.options.is_empty() {
-            String::new()
-        } else {
-            format!(" ({})", mount.options.join(","))
-        }
-    )
+    if !mount.options.is_empty() {
+        line.push_str(&format!(" ({})", mount.options.join(",")));
+    }
+    line
 }
 
 /// `given` with `wanted` behind it.
@@ -262,32 +253,10 @@ impl Planned {
         let has = |name: &str| mount.options.iter().any(|option| option == name);
         let kind = mount.kind.as_deref().unwrap_or("none");
         let is_bind = kind == "bind" || has("bind") || has("rbind");
-        let (mut attributes, mut recursive) = (MountAttrFlags::empty(), MountAttrFlags::empty());
-        let mut options = Vec::new();
-        for option in &mount.options {
-            let attribute = |name: &str| {
-                ATTRIBUTES
-                    .iter()
-                    .find(|(known, _)| *known == name)
-                    .map(|(_, flag)| *flag)
-            };
-            if let Some(flag) = attribute(option) {
-                attributes |= flag;
-            } else if let Some(flag) = option.strip_prefix('r').and_then(attribute) {
-                recursive |= flag;
-            } else if PROPAGATION.contains(&option.as_str()) {
-                return Err(format!(
-                    "{place}: the option {option} is not supported: a box's mounts are private"
-                ));
-            } else if DEFAULTS.contains(&option.as_str()) || option == "bind" || option == "rbind" {
-            } else if is_bind {
-                return Err(format!("{place}: a bind mount has no option {option:?}"));
-            } else {
-                let (key, value) = option
-                    .split_once('=')
-                    .map_or((&option[..], None), |(key, value)| (key, Some(value)));
-                options.push((key.to_owned(), value.map(str::to_owned)));
-            }
+        let options =
+            Options::new(&mount.options).map_err(|problem| format!("{place}: {problem}"))?;
+        if let Some((option, _)) = options.own.first().filter(|_| is_bind) {
+            return Err(format!("{place}: a bind mount has no option {option:?}"));
         }
         let source = mount.source.as_deref();
         let what = if is_bind {
@@ -308,15 +277,54 @@ impl Planned {
             What::FileSystem {
                 kind: kind.into(),
                 source: source.unwrap_or(kind).into(),
-                options,
+                options: options.own,
             }
         };
         Ok(Self {
             destination: mount.destination.clone(),
             what,
-            attributes,
-            recursive,
+            attributes: options.attributes,
+            recursive: options.recursive,
         })
+    }
+}
+
+/// The options of an entry, sorted.
+struct Options {
+    attributes: MountAttrFlags,
+    recursive: MountAttrFlags,
+    /// Those of the file system.
+    own: Vec<(String, Option<String>)>,
+}
+
+impl Options {
+    fn new(options: &[String]) -> Result<Self, String> {
+        let none = MountAttrFlags::empty();
+        let mut sorted = Self {
+            attributes: none,
+            recursive: none,
+            own: Vec::new(),
+        };
+        let attribute = |name: &str| {
+            let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
+            known.map(|&(_, flag)| flag)
+        };
+        for option in options.iter().map(String::as_str) {
+            if let Some(flag) = attribute(option) {
+                sorted.attributes |= flag;
+            } else if let Some(flag) = option.strip_prefix('r').and_then(attribute) {
+                sorted.recursive |= flag;
+            } else if PROPAGATION.contains(&option) {
+                return Err(format!(
+                    "the option {option} is not supported: a box's mounts are private"
+                ));
+            } else if !DEFAULTS.contains(&option) && !matches!(option, "bind" | "rbind") {
+                let pair = option.split_once('=');
+                let (key, value) = pair.map_or((option, None), |(key, value)| (key, Some(value)));
+                sorted.own.push((key.to_owned(), value.map(str::to_owned)));
+            }
+        }
+        Ok(sorted)
     }
 }
 

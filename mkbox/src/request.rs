@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use record::{Id, Mount, Record};
+use serde_json::Value;
 use sys::Call;
 
 use crate::TOOL;
@@ -20,6 +21,8 @@ pub(crate) struct Request {
     pub(crate) place: Place,
     pub(crate) copy: Vec<String>,
     pub(crate) mounts: Vec<Mount>,
+    /// The same as they stand in the record: the given ones untouched, with keys that mkbox does not know.
+    entries: Vec<Value>,
     pub(crate) plan: Plan,
 }
 
@@ -39,7 +42,17 @@ impl Request {
         let place = Place::find(&root)?;
         let here = std::env::current_dir().call(|| "getcwd".into())?;
         let wished = mounts::from_flags(args.proc, &args.tmpfs, &args.bind, &here)?;
-        let mounts = mounts::merge(&record.mounts()?, &wished)?;
+        let given = record.mounts()?;
+        let mounts = mounts::merge(&given, &wished)?;
+        let entries = record
+            .get("mounts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .cloned();
+        let entries = entries
+            .chain(mounts[given.len()..].iter().map(mounts::to_json))
+            .collect();
         let planned = mounts::plan(&mounts)?;
         for mount in &planned {
             // What is not there now could not be told a file from a directory.
@@ -57,6 +70,7 @@ impl Request {
             place,
             copy,
             mounts,
+            entries,
             plan,
         })
     }
@@ -88,15 +102,8 @@ impl Request {
     /// The keys of OCI that this tool owns.
     pub(crate) fn write_spec(&self, record: &mut Record, state: &State) -> Result<(), Error> {
         record.set_at(&["root", "path"], state.root.as_str().into())?;
-        if !self.mounts.is_empty() || record.get("mounts").is_some() {
-            record.set(
-                "mounts",
-                self.mounts
-                    .iter()
-                    .map(mounts::to_json)
-                    .collect::<Vec<_>>()
-                    .into(),
-            );
+        if !self.entries.is_empty() {
+            record.set("mounts", self.entries.clone().into());
         }
         Ok(())
     }

@@ -9,10 +9,12 @@ use std::rc::Rc;
 use crate::elf::{Elf, Target};
 use crate::error::Error;
 use crate::host::{Host, Known};
+use crate::ldcache::Entry;
 use crate::loader::{Family, Loader};
 
 /// Places looked at for the libraries of one program.
 const LOOKUPS: usize = 1 << 20;
+
 /// A library, found.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -21,6 +23,7 @@ pub(crate) struct Found {
     pub(crate) known: Rc<Known>,
 }
 
+/// What a library calls itself.
 pub(crate) fn soname(known: &Known) -> Option<OsString> {
     known.elf.as_ref().ok()?.as_ref()?.soname.clone()
 }
@@ -59,48 +62,52 @@ impl Process {
             }
         }
         let is_closed = self.objects[by].elf.no_default_directories;
-        if loader.family == Family::Glibc {
-            let mut entries = host.cached(name).to_vec();
-            entries.retain(|entry| {
-                !is_closed
-                    || !entry
-                        .path
-                        .parent()
-                        .is_some_and(|path| loader.knows(host, path))
-            });
-            if entries.iter().any(|entry| entry.hwcaps.is_some()) {
-                let rank = |level: &OsString| loader.hwcaps().iter().position(|own| level == own);
-                entries.retain(|entry| {
-                    entry
-                        .hwcaps
-                        .as_ref()
-                        .is_none_or(|level| rank(level).is_some())
-                });
-                entries.sort_by_key(|entry| entry.hwcaps.as_ref().map_or(Some(usize::MAX), rank));
-            }
-            let paths = entries.into_iter().map(|entry| {
-                let level = entry
-                    .hwcaps
-                    .map(|level| Path::new("glibc-hwcaps").join(level));
-                (
-                    entry.path,
-                    loader.default.join(level.unwrap_or_default()).join(name),
-                )
-            });
-            if let Some(found) = self.first(host, target, paths)? {
-                return Ok(Some(found));
-            }
+        if loader.family == Family::Glibc
+            && let Some(found) = self.in_cache(host, loader, target, name, is_closed)?
+        {
+            return Ok(Some(found));
         }
-        for directory in if is_closed {
-            &[]
-        } else {
-            &loader.directories[..]
-        } {
+        let directories = loader.directories.iter().filter(|_| !is_closed);
+        for directory in directories {
             if let Some(found) = self.in_directory(host, loader, target, directory, None, name)? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// `name` as ldconfig(8) found it, the best for this processor first. In the box it lies where the loader looks
+    /// without a cache.
+    fn in_cache(
+        &mut self,
+        host: &mut Host,
+        loader: &Loader,
+        target: Target,
+        name: &OsStr,
+        is_closed: bool,
+    ) -> Result<Option<Found>, Error> {
+        let mut entries = host.cached(name).to_vec();
+        if is_closed {
+            entries.retain(|entry| {
+                let directory = entry.path.parent();
+                !directory.is_some_and(|directory| loader.knows(host, directory))
+            });
+        }
+        if entries.iter().any(|entry| entry.hwcaps.is_some()) {
+            let rank = |level: &OsString| loader.hwcaps().iter().position(|own| level == own);
+            let is_base = |entry: &Entry| entry.hwcaps.is_none();
+            entries
+                .retain(|entry| is_base(entry) || entry.hwcaps.as_ref().and_then(rank).is_some());
+            entries.sort_by_key(|entry| entry.hwcaps.as_ref().and_then(rank).unwrap_or(usize::MAX));
+        }
+        let paths = entries.into_iter().map(|entry| {
+            let level = entry
+                .hwcaps
+                .map(|level| Path::new("glibc-hwcaps").join(level));
+            let there = loader.default.join(level.unwrap_or_default()).join(name);
+            (entry.path, there)
+        });
+        self.first(host, target, paths)
     }
 
     /// `name` in the directory `here`, or in one of its glibc-hwcaps for this processor. In the box it lies in `there`,
@@ -123,9 +130,8 @@ impl Process {
             _ => &loader.default,
         };
         let mut paths = Vec::new();
-        if loader.family == Family::Glibc && host
-            ..real_directory(&here.join("glibc-hwcaps")).is_some()
-        {
+        let levels = here.join("glibc-hwcaps");
+        if loader.family == Family::Glibc && host.real_directory(&levels).is_some() {
             let levels = loader
                 .hwcaps()
                 .iter()

@@ -49,7 +49,7 @@ pub(crate) fn mount_setattr(
         Err(errno) => SysError::new(format!("mount_setattr({set:?})"), errno),
     };
     Err(if error.errno == Errno::ENOSYS {
-        error.hint("a read-only bind mount needs Linux 5.12")
+        error.hint("a read-only mount of a directory needs Linux 5.12")
     } else {
         error
     })

@@ -280,7 +280,7 @@ fn an_empty_directory_is_taken_and_given_back() {
 #[test]
 fn a_record_from_a_file_or_a_pipe_is_extended_and_keeps_its_mounts_in_order() {
     let scratch = Scratch::new();
-    let config = r#"{"ociVersion":"1.0.2","x":[1.50],"id":"pod","mounts":[{"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["mode=755"]}],"linux":{"namespaces":[]}}"#;
+    let config = r#"{"ociVersion":"1.0.2","x":[1.50],"id":"pod","mounts":[{"destination":"/dev","type":"tmpfs","source":"tmpfs","x":{"y":1},"options":["mode=755"]}],"linux":{"namespaces":[]}}"#;
     fs::write(scratch.path("config.json"), config).unwrap();
     let by_file = scratch
         .run(&["up", "-P", "config.json", "--proc", "box"])
@@ -301,6 +301,10 @@ fn a_record_from_a_file_or_a_pipe_is_extended_and_keeps_its_mounts_in_order() {
         ["ociVersion", "x", "id", "mounts", "linux", "root", "mkbox"]
     );
     assert!(by_file.stdout.contains(r#""x":[1.50]"#));
+    assert!(
+        by_file.stdout.contains(r#""x":{"y":1}"#),
+        "a mount keeps what mkbox does not know"
+    );
     assert_eq!(by_file.json()["mounts"][1]["destination"], "/proc");
     assert_eq!(names(&scratch.path("box")), ["dev", "proc"]);
     scratch.run(&["down", "--id", "pod"]).good();

@@ -31,11 +31,13 @@ impl Scratch {
 
     /// Runs a script as root of namespaces of its own, with mkbox in PATH; its status, stdout and stderr.
     fn sh(&self, script: &str) -> (i32, String, String) {
-        let mut unshare = Command::new("unshare");
+        // A script that waits for what never comes is a failure, not a hang.
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=1", "60", "unshare"]);
         if !nix::unistd::geteuid().is_root() {
-            unshare.arg("--map-root-user");
+            command.arg("--map-root-user");
         }
-        unshare.args([
+        command.args([
             "--mount",
             "--propagation",
             "private",
@@ -45,7 +47,7 @@ impl Scratch {
             "--mount-proc",
         ]);
         let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.0.display());
-        let output = unshare
+        let output = command
             .args(["sh", "-c", script])
             .current_dir(&self.0)
             .env("PATH", path)
@@ -144,6 +146,19 @@ fn a_mount_on_a_missing_place_makes_it_and_tmpfs_is_empty_and_private() {
         mkbox exec -P x.json -- sh -c 'ls /a/b/c; echo >/a/file; ls /a'
         ls root/a"#;
     assert_eq!(scratch.good(script), "precious\nb\nfile\n");
+}
+
+#[test]
+fn a_root_that_is_read_only_in_the_record_cannot_be_written() {
+    let scratch = Scratch::new();
+    let script = r#"sed 's/"root":{/"root":{"readonly":true,/' box.json >read-only.json
+        mkbox exec -P box.json -- sh -c 'echo >/bin/new && echo written'
+        mkbox exec -P read-only.json -- sh -c 'echo >/bin/newer && echo written' 2>error || cat error"#;
+    let answer = scratch.good(&format!("{UP}{script}"));
+    assert!(
+        answer.starts_with("written\n") && answer.ends_with("/bin/newer: Read-only file system\n"),
+        "{answer}"
+    );
 }
 
 #[test]

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use crate::error::Error;
 use crate::lease::{Owner, Pool};
-use crate::link::{self, By, Link};
+use crate::link::{self, By, Link, Mac};
 use crate::netlink::Socket;
-use crate::plan;
 use crate::requests;
 use crate::state::{self, Attachment};
 
@@ -65,8 +64,9 @@ fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> 
 
 /// A veth with our ifalias; or one that has none yet, because its maker was killed, and bears our marks.
 fn is_ours(link: &Link, id: &Id, ifname: &str) -> bool {
-    let unnamed =
-        || link.name == names::veth(id, ifname) && link.mac == Some(plan::host_mac(id, ifname));
+    let unnamed = || {
+        link.name == names::veth(id, ifname) && link.mac == Some(Mac(names::host_mac(id, ifname)))
+    };
     let ours = link
         .alias
         .as_deref()
@@ -93,7 +93,7 @@ mod tests {
         Link {
             name: names::veth(&id, "eth0"),
             alias: Some("foo".into()),
-            mac: Some(plan::host_mac(&id, "eth0")),
+            mac: Some(Mac(names::host_mac(&id, "eth0"))),
             kind: Some("veth".into()),
             ..Link::default()
         }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn only_a_veth_of_this_pod_is_ours() {
         let id: Id = "foo".parse().unwrap();
-        let other_mac = Some(plan::host_mac(&id, "eth1"));
+        let other_mac = Some(Mac(names::host_mac(&id, "eth1")));
         assert!(is_ours(&veth(), &id, "eth0"));
         assert!(is_ours(
             &Link {

@@ -1,14 +1,14 @@
 //! `up`: the pod gets its interface.
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use record::{Id, Record, Up, names};
+use record::{Id, Known, Record, Up, names};
 use serde_json::Value;
 
+use crate::TOOL;
 use crate::check::check;
 use crate::cli::UpArgs;
 use crate::error::Error;
@@ -200,26 +200,13 @@ fn is_stale(host: &mut Socket, owner: Option<&Owner>, address: Ipv4Addr) -> Resu
     if veth.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(&id))) {
         return Ok(false);
     }
-    let index = names::run_dir().join(id.as_ref());
-    if fs::symlink_metadata(&index).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-    {
-        return Ok(true);
-    }
     // Half made, unreadable or just begun: somebody is at it.
-    let Some(indexed) = fs::read(index.join("record.json"))
-        .ok()
-        .and_then(|bytes| Record::parse(&bytes).ok())
-    else {
-        return Ok(false);
+    let state = match record::known(TOOL, &id) {
+        Known::Nothing => return Ok(true),
+        Known::Unfinished => return Ok(false),
+        Known::Up(state) => state,
     };
-    let pending = indexed.get("pending").and_then(Value::as_array);
-    if pending.is_some_and(|tools| tools.iter().any(|tool| tool == "netwire")) {
-        return Ok(false);
-    }
-    let Some(state) = indexed.get("netwire") else {
-        return Ok(true);
-    };
-    let attachments = state::attachments(state)?;
+    let attachments = state::attachments(&state)?;
     Ok(attachments
         .iter()
         .all(|attachment| attachment.address.is_some_and(|other| other != address)))

@@ -23,12 +23,18 @@ unsafe impl Sync for Arena {}
 
 impl Arena {
     pub(crate) const fn new() -> Self {
-        Self { bytes: UnsafeCell::new([0; SIZE]), used: AtomicUsize::new(0) }
+        Self {
+            bytes: UnsafeCell::new([0; SIZE]),
+            used: AtomicUsize::new(0),
+        }
     }
 
     /// Where `block` begins in the arena; None: malloc's.
     fn offset(&self, block: *mut u8) -> Option<usize> {
-        block.addr().checked_sub(self.bytes.get().addr()).filter(|&offset| offset < SIZE)
+        block
+            .addr()
+            .checked_sub(self.bytes.get().addr())
+            .filter(|&offset| offset < SIZE)
     }
 }
 
@@ -44,7 +50,10 @@ unsafe impl GlobalAlloc for Arena {
                 // SAFETY: the caller's promises about `layout` are passed on.
                 return unsafe { System.alloc(layout) };
             };
-            match self.used.compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed) {
+            match self
+                .used
+                .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
+            {
                 // SAFETY: begin..end lies within the arena, checked above.
                 Ok(_) => return unsafe { base.add(begin) },
                 Err(now) => used = now,
@@ -57,7 +66,9 @@ unsafe impl GlobalAlloc for Arena {
             // The last block is taken back; others are not missed.
             Some(begin) => {
                 let end = begin + layout.size();
-                let _ = self.used.compare_exchange(end, begin, Ordering::Relaxed, Ordering::Relaxed);
+                let _ =
+                    self.used
+                        .compare_exchange(end, begin, Ordering::Relaxed, Ordering::Relaxed);
             }
             // SAFETY: not ours, so System gave it, with this layout.
             None => unsafe { System.dealloc(block, layout) },
@@ -70,7 +81,12 @@ unsafe impl GlobalAlloc for Arena {
             return unsafe { System.realloc(block, layout, size) };
         };
         let (old, new) = (begin + layout.size(), begin.saturating_add(size));
-        if new <= SIZE && self.used.compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if new <= SIZE
+            && self
+                .used
+                .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
             return block;
         }
         // SAFETY: the caller promises that `size`, rounded up to the alignment, does not overflow.

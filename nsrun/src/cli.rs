@@ -169,7 +169,9 @@ impl NamespaceArgs {
             Namespace::Cgroup => &self.cgroup,
             Namespace::Time => &self.time,
         };
-        let Some(value) = given.as_ref()? else { return Some(Choice::Bare) };
+        let Some(value) = given.as_ref()? else {
+            return Some(Choice::Bare);
+        };
         Some(match value.to_str() {
             Some("new") => Choice::New,
             Some("host") => Choice::Host,
@@ -228,22 +230,36 @@ fn signal(text: &str) -> Result<Signal, String> {
         return Signal::try_from(number).map_err(|_| bad());
     }
     let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    let name = if upper.starts_with("SIG") {
+        upper
+    } else {
+        format!("SIG{upper}")
+    };
     name.parse().map_err(|_| bad())
 }
 
 /// What sethostname(2) takes and a line of /etc/hosts can hold.
 fn hostname(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.len() > 64 || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{text:?} is no host name (1 to 64 bytes, no blanks)"));
+    if text.is_empty()
+        || text.len() > 64
+        || text.chars().any(|c| c.is_control() || c.is_whitespace())
+    {
+        return Err(format!(
+            "{text:?} is no host name (1 to 64 bytes, no blanks)"
+        ));
     }
     Ok(text.to_owned())
 }
 
 /// Seconds with a fraction.
 fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text.parse::<f64>().ok().and_then(|number| Duration::try_from_secs_f64(number).ok());
-    number.filter(|wait| wait.as_secs() <= 86_400).ok_or_else(|| format!("{text:?} is no time in seconds"))
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .and_then(|number| Duration::try_from_secs_f64(number).ok());
+    number
+        .filter(|wait| wait.as_secs() <= 86_400)
+        .ok_or_else(|| format!("{text:?} is no time in seconds"))
 }
 
 #[cfg(test)]
@@ -266,9 +282,22 @@ mod tests {
 
     #[test]
     fn options_stop_at_the_first_operand() {
-        let line = ["--pid", "--net", "--fork", "--mount-proc=/box/proc", "chroot", "/box", "/bin/bash", "-c", "--net"];
+        let line = [
+            "--pid",
+            "--net",
+            "--fork",
+            "--mount-proc=/box/proc",
+            "chroot",
+            "/box",
+            "/bin/bash",
+            "-c",
+            "--net",
+        ];
         let arguments = exec(&line);
-        assert_eq!(arguments.command, ["chroot", "/box", "/bin/bash", "-c", "--net"]);
+        assert_eq!(
+            arguments.command,
+            ["chroot", "/box", "/bin/bash", "-c", "--net"]
+        );
         assert_eq!(arguments.namespaces.mount_proc, Some("/box/proc".into()));
         assert_eq!(exec(&["--", "-x"]).command, ["-x"]);
         assert!(Cli::try_parse_from(["nsrun", "exec", "--bogus", "true"]).is_err());
@@ -277,8 +306,18 @@ mod tests {
     #[test]
     fn short_options_bundle_as_in_unshare() {
         let arguments = exec(&["-mpiunf", "true"]);
-        for kind in [Namespace::Mount, Namespace::Pid, Namespace::Ipc, Namespace::Uts, Namespace::Network] {
-            assert_eq!(arguments.namespaces.choice(kind), Some(Choice::Bare), "{kind:?}");
+        for kind in [
+            Namespace::Mount,
+            Namespace::Pid,
+            Namespace::Ipc,
+            Namespace::Uts,
+            Namespace::Network,
+        ] {
+            assert_eq!(
+                arguments.namespaces.choice(kind),
+                Some(Choice::Bare),
+                "{kind:?}"
+            );
         }
         assert!(arguments.fork);
         assert_eq!(arguments.command, ["true"]);
@@ -286,12 +325,26 @@ mod tests {
 
     #[test]
     fn a_value_says_whose_namespace_it_is() {
-        let arguments = exec(&["--net=/run/netns/a", "--pid=42", "--uts=host", "--ipc=new", "--mount=./7", "true"]).namespaces;
-        assert_eq!(arguments.choice(Namespace::Network), Some(Choice::File("/run/netns/a".into())));
+        let arguments = exec(&[
+            "--net=/run/netns/a",
+            "--pid=42",
+            "--uts=host",
+            "--ipc=new",
+            "--mount=./7",
+            "true",
+        ])
+        .namespaces;
+        assert_eq!(
+            arguments.choice(Namespace::Network),
+            Some(Choice::File("/run/netns/a".into()))
+        );
         assert_eq!(arguments.choice(Namespace::Pid), Some(Choice::Process(42)));
         assert_eq!(arguments.choice(Namespace::Uts), Some(Choice::Host));
         assert_eq!(arguments.choice(Namespace::Ipc), Some(Choice::New));
-        assert_eq!(arguments.choice(Namespace::Mount), Some(Choice::File("./7".into())));
+        assert_eq!(
+            arguments.choice(Namespace::Mount),
+            Some(Choice::File("./7".into()))
+        );
         assert_eq!(arguments.choice(Namespace::Time), None);
     }
 
@@ -303,8 +356,14 @@ mod tests {
         for text in ["", "0", "SIG", "99", "NOPE"] {
             assert!(signal(text).is_err(), "{text}");
         }
-        assert_eq!(exec(&["--kill-child", "true"]).kill_child, Some(Signal::SIGKILL));
-        assert_eq!(exec(&["--kill-child=HUP", "true"]).kill_child, Some(Signal::SIGHUP));
+        assert_eq!(
+            exec(&["--kill-child", "true"]).kill_child,
+            Some(Signal::SIGKILL)
+        );
+        assert_eq!(
+            exec(&["--kill-child=HUP", "true"]).kill_child,
+            Some(Signal::SIGHUP)
+        );
     }
 
     #[test]

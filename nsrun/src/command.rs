@@ -25,8 +25,13 @@ impl Command {
     /// It is empty.
     pub(crate) fn new(argv: &[OsString]) -> Result<Self, Error> {
         let name = argv.first().filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| Error::Usage("the name of the command is empty".into()))?.clone();
-        let arguments = argv.iter().map(|argument| c_string(argument.as_bytes())).collect();
+        let name = name
+            .ok_or_else(|| Error::Usage("the name of the command is empty".into()))?
+            .clone();
+        let arguments = argv
+            .iter()
+            .map(|argument| c_string(argument.as_bytes()))
+            .collect();
         Ok(Self { name, arguments })
     }
 
@@ -44,13 +49,24 @@ impl Command {
         if self.name.as_bytes().contains(&b'/') {
             let path = c_string(self.name.as_bytes());
             let errno = self.try_path(&path);
-            return Error::exec(self.name.clone(), errno, access(path.as_c_str(), AccessFlags::F_OK).is_ok());
+            return Error::exec(
+                self.name.clone(),
+                errno,
+                access(path.as_c_str(), AccessFlags::F_OK).is_ok(),
+            );
         }
         let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
         let mut answer = Errno::ENOENT;
         let mut is_there = false;
         for dir in path.as_bytes().split(|&byte| byte == b':') {
-            let file = c_string(&[if dir.is_empty() { b"." } else { dir }, b"/", self.name.as_bytes()].concat());
+            let file = c_string(
+                &[
+                    if dir.is_empty() { b"." } else { dir },
+                    b"/",
+                    self.name.as_bytes(),
+                ]
+                .concat(),
+            );
             match self.try_path(&file) {
                 Errno::ENOENT => is_there |= access(file.as_c_str(), AccessFlags::F_OK).is_ok(),
                 Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
@@ -82,7 +98,9 @@ impl Command {
             .collect();
         let errno = match file {
             Program::Path(path) => execve(path, &self.arguments, &variables).err(),
-            Program::File(fd) => execveat(fd, c"", &self.arguments, &variables, AtFlags::AT_EMPTY_PATH).err(),
+            Program::File(fd) => {
+                execveat(fd, c"", &self.arguments, &variables, AtFlags::AT_EMPTY_PATH).err()
+            }
         };
         Error::exec(self.name.clone(), errno.unwrap_or(Errno::ENOENT), true)
     }
@@ -131,7 +149,10 @@ mod tests {
 
     #[test]
     fn not_found_is_127_and_not_runnable_126() {
-        assert_eq!(failure("/no/such"), ("exec(/no/such): No such file or directory".into(), 127));
+        assert_eq!(
+            failure("/no/such"),
+            ("exec(/no/such): No such file or directory".into(), 127)
+        );
         assert_eq!(failure("no-such-program").1, 127);
         assert_eq!(failure("/"), ("exec(/): Permission denied".into(), 126));
         assert!(Command::new(&["".into()]).is_err());
@@ -140,7 +161,10 @@ mod tests {
     #[test]
     fn a_command_goes_under_the_one_that_holds_the_pod() {
         let head = || vec!["pause".into(), "--id".into(), "foo".into()];
-        assert_eq!(Command::under(head(), &[]).unwrap().line(), "execve(pause --id foo)");
+        assert_eq!(
+            Command::under(head(), &[]).unwrap().line(),
+            "execve(pause --id foo)"
+        );
         let with = Command::under(head(), &["sleep".into(), "--help".into()]).unwrap();
         assert_eq!(with.line(), "execve(pause --id foo -- sleep --help)");
     }

@@ -15,9 +15,9 @@ use sys::{Call, SysError, pidfd_send_signal, pidfd_wait};
 
 use crate::cli::DownArgs;
 use crate::error::Error;
-use crate::plan::holder_path;
 use crate::pod::{Pod, Process};
 use crate::procfs::{self, Status};
+use crate::request::holder_path;
 use crate::state::State;
 use crate::step::{self, kinds};
 use crate::sys as own;
@@ -34,9 +34,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// `nsrun down`
 pub(crate) fn down(arguments: &DownArgs) -> ExitCode {
     if arguments.dry_run {
-        return record::show(crate::TOOL, &arguments.source, |record| dry_run(record));
+        return record::show(crate::TOOL, &arguments.source, dry_run);
     }
-    record::down(crate::TOOL, &arguments.source, |down| undo_pod(down, arguments))
+    record::down(crate::TOOL, &arguments.source, |down| {
+        undo_pod(down, arguments)
+    })
 }
 
 fn dry_run(record: &Record) -> Result<String, Error> {
@@ -45,7 +47,10 @@ fn dry_run(record: &Record) -> Result<String, Error> {
     let (others, holder) = split(pod.processes()?, &pod);
     let line = |process: &Process| {
         let name = procfs::command(process.pid).unwrap_or_default();
-        format!("pidfd_send_signal(pidfd of {}, SIGTERM): {name}\n", process.pid)
+        format!(
+            "pidfd_send_signal(pidfd of {}, SIGTERM): {name}\n",
+            process.pid
+        )
     };
     Ok(others.iter().chain(&holder).map(line).collect())
 }
@@ -61,7 +66,9 @@ fn undo_pod(down: &mut Down, arguments: &DownArgs) -> Result<(), Error> {
     for state in states.into_iter().flatten().filter_map(State::from_json) {
         for kind in Namespace::ALL {
             let path = down.record.namespace_path(kind)?;
-            if path.is_some_and(|path| path == holder_path(state.holder.pid, kind)) && kinds(state.made).contains(&kind) {
+            if path.is_some_and(|path| path == holder_path(state.holder.pid, kind))
+                && kinds(state.made).contains(&kind)
+            {
                 down.record.set_namespace(kind, None)?;
             }
         }
@@ -105,28 +112,41 @@ fn confirmed(id: &record::Id, state: State) -> Result<Option<State>, Error> {
     }
     let command = procfs::command(pid).unwrap_or_default();
     let mut words = command.split(' ');
-    let is_pause = words.next().is_some_and(|name| name.rsplit('/').next() == Some("pause"));
+    let is_pause = words
+        .next()
+        .is_some_and(|name| name.rsplit('/').next() == Some("pause"));
     if is_pause && words.next() == Some("--id") && words.next() == Some(id.as_ref()) {
         return Ok(Some(state));
     }
     let dir = record::names::run_dir();
-    Err(Error::Failed(format!("{id}: process {pid} ({command}) is not its pause, and {} knows of none", dir.display())))
+    Err(Error::Failed(format!(
+        "{id}: process {pid} ({command}) is not its pause, and {} knows of none",
+        dir.display()
+    )))
 }
 
 /// Undoes a failed or interrupted `up`: nobody was told of the pod, so nobody in it is asked.
 pub(crate) fn undo(state: &Value) -> Result<(), Error> {
-    let Some(state) = State::from_json(state) else { return Ok(()) };
+    let Some(state) = State::from_json(state) else {
+        return Ok(());
+    };
     end(&Pod::new(Some(&state), None)?, Duration::ZERO, false)
 }
 
 /// The processes in the namespaces of a pod whose holder is gone.
 pub(crate) fn left(state: &State) -> Result<Vec<i32>, Error> {
-    Ok(Pod::new(Some(state), None)?.processes()?.iter().map(|process| process.pid).collect())
+    Ok(Pod::new(Some(state), None)?
+        .processes()?
+        .iter()
+        .map(|process| process.pid)
+        .collect())
 }
 
 /// The process that holds the pod is the last: with it a pid namespace would end at once.
 fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Process>) {
-    processes.into_iter().partition(|process| Some(process.pid) != pod.holder)
+    processes
+        .into_iter()
+        .partition(|process| Some(process.pid) != pod.holder)
 }
 
 /// TERM, a time to react, KILL; the same for the process that holds the pod. Returns when nobody is left.
@@ -142,49 +162,64 @@ fn end(pod: &Pod, grace: Duration, verbose: bool) -> Result<(), Error> {
     Ok(reap(&ended)?)
 }
 
-/// Sends TERM to each once, and waits for those whom it can end; who has ended.
+/// Sends TERM to each that is there, and waits for those whom it can end; whom it found.
+///
+/// What they start in order to end well gets no TERM, and the time it takes.
 fn ask(
     find: impl Fn() -> Result<Vec<Process>, Error>,
     until: Instant,
     verbose: bool,
 ) -> Result<Vec<Process>, Error> {
-    let (mut asked, mut ended): (Vec<Process>, Vec<Process>) = Default::default();
-    while Instant::now() < until {
-        let is_known = |found: &Process| asked.iter().any(|process| process.pid == found.pid);
-        let fresh: Vec<Process> = find()?.into_iter().filter(|found| !is_known(found)).collect();
-        for process in fresh {
-            // What TERM cannot end is not waited for. A stopped process takes it when it goes on.
-            if Status::of(process.pid).is_some_and(|status| status.reacts_to(libc::SIGTERM)) {
-                send(&process, Signal::SIGTERM, verbose)?;
-                send(&process, Signal::SIGCONT, false)?;
-                asked.push(process);
-            }
-        }
-        let Some(process) = asked.first() else { break };
-        pidfd_wait(process.pidfd.as_fd(), LOOK.min(until.saturating_duration_since(Instant::now())))?;
-        let (gone, alive): (Vec<_>, Vec<_>) = asked.into_iter().partition(has_ended);
-        asked = alive;
-        ended.extend(gone);
+    if Instant::now() >= until {
+        return Ok(Vec::new());
     }
-    Ok(ended)
+    let asked = find()?;
+    for process in asked.iter().filter(|process| reacts(process)) {
+        send(process, Signal::SIGTERM, verbose)?;
+        // A stopped process takes it when it goes on.
+        send(process, Signal::SIGCONT, false)?;
+    }
+    loop {
+        let found = find()?;
+        let left = until.saturating_duration_since(Instant::now());
+        // Asked again: what was caught at first may be ignored by now.
+        let Some(process) = found.iter().find(|process| reacts(process)) else {
+            return Ok(asked);
+        };
+        if left.is_zero() {
+            return Ok(asked);
+        }
+        pidfd_wait(process.pidfd.as_fd(), LOOK.min(left))?;
+    }
 }
 
 /// Sends KILL until there is nobody left to send it to; who has ended.
-fn kill(find: impl Fn() -> Result<Vec<Process>, Error>, verbose: bool) -> Result<Vec<Process>, Error> {
+fn kill(
+    find: impl Fn() -> Result<Vec<Process>, Error>,
+    verbose: bool,
+) -> Result<Vec<Process>, Error> {
     let until = Instant::now() + PATIENCE;
     let mut ended = Vec::new();
     loop {
         let found = find()?;
-        let Some(first) = found.first() else { return Ok(ended) };
+        let Some(first) = found.first() else {
+            return Ok(ended);
+        };
         if Instant::now() >= until {
             let name = procfs::command(first.pid).unwrap_or_default();
-            return Err(Error::Failed(format!("process {} ({name}) does not end after SIGKILL", first.pid)));
+            return Err(Error::Failed(format!(
+                "process {} ({name}) does not end after SIGKILL",
+                first.pid
+            )));
         }
         for process in &found {
             send(process, Signal::SIGKILL, verbose)?;
         }
         for process in found {
-            if pidfd_wait(process.pidfd.as_fd(), until.saturating_duration_since(Instant::now()))? {
+            if pidfd_wait(
+                process.pidfd.as_fd(),
+                until.saturating_duration_since(Instant::now()),
+            )? {
                 ended.push(process);
             }
         }
@@ -201,15 +236,22 @@ fn send(process: &Process, signal: Signal, verbose: bool) -> Result<(), SysError
         }
         Ok(()) => {
             if verbose {
-                step::say(&format_args!("pidfd_send_signal(pidfd of {}, {signal})", process.pid));
+                step::say(&format_args!(
+                    "pidfd_send_signal(pidfd of {}, {signal})",
+                    process.pid
+                ));
             }
             Ok(())
         }
     }
 }
 
-fn has_ended(process: &Process) -> bool {
-    pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(true)
+/// What TERM cannot end is not waited for; an nsrun that waits for its command ends with it, and the command is asked.
+fn reacts(process: &Process) -> bool {
+    // Its mask would not tell: while it waits for signals /proc shows none as blocked.
+    let exe = |pid: &str| procfs::identity(format!("/proc/{pid}/exe"));
+    Status::of(process.pid).is_some_and(|status| status.reacts_to(libc::SIGTERM))
+        && exe(&process.pid.to_string()) != exe("self")
 }
 
 /// Reaps children of ours, and gives the parents of others a moment to: afterwards their pids are free.
@@ -220,7 +262,10 @@ fn reap(ended: &[Process]) -> Result<(), SysError> {
         while own::pidfd_exists(process.pidfd.as_fd()) && Instant::now() < until {
             // Since Linux 6.9 a pidfd hangs up when its process is reaped; before, this is a pause of a millisecond.
             let mut fds = [PollFd::new(&process.pidfd, PollFlags::empty())];
-            let moment = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+            let moment = Timespec {
+                tv_sec: 0,
+                tv_nsec: 1_000_000,
+            };
             match poll(&mut fds, Some(&moment)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(errno).call(|| "poll(pidfd)".into()),

@@ -25,7 +25,8 @@ pub(crate) enum Error {
 impl Error {
     /// CMD does not run; a program that is there and "not found" lacks what should run it.
     pub(crate) fn exec(name: OsString, errno: Errno, is_there: bool) -> Self {
-        let hint = (errno == Errno::ENOENT && is_there).then_some("its interpreter or loader is not there");
+        let hint = (errno == Errno::ENOENT && is_there)
+            .then_some("its interpreter or loader is not there");
         Self::Exec(ExecError::new(name, errno), hint)
     }
 

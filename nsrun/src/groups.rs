@@ -27,13 +27,17 @@ impl Group {
     /// # Errors
     /// A directory that is no cgroup.
     pub(crate) fn of(groups: &Groups, child: &str) -> Result<Vec<Self>, Error> {
-        let own = fs::read_to_string("/proc/self/cgroup").call(|| "open(/proc/self/cgroup)".into())?;
+        let own =
+            fs::read_to_string("/proc/self/cgroup").call(|| "open(/proc/self/cgroup)".into())?;
         let mut wanted = Vec::new();
         for (controllers, dir) in &groups.dirs {
             let v2 = is_v2(dir)?;
             let controllers = if v2 { "" } else { controllers };
             if !is_within(&own, controllers, dir) {
-                wanted.push(Self { dir: dir.join(child), v2 });
+                wanted.push(Self {
+                    dir: dir.join(child),
+                    v2,
+                });
             }
         }
         Ok(wanted)
@@ -47,21 +51,31 @@ impl Group {
         match fs::create_dir(&self.dir) {
             Ok(()) => self.inherit_cpuset()?,
             Err(error) if error.to_errno() == Errno::EEXIST => {}
-            Err(error) => return Err(SysError::new(format!("mkdir({})", self.dir.display()), error)),
+            Err(error) => {
+                return Err(SysError::new(
+                    format!("mkdir({})", self.dir.display()),
+                    error,
+                ));
+            }
         }
         let (path, flags) = if self.v2 {
             (self.dir.clone(), OFlag::O_PATH | OFlag::O_DIRECTORY)
         } else {
             (self.dir.join("tasks"), OFlag::O_WRONLY)
         };
-        open(&path, flags | OFlag::O_CLOEXEC, Mode::empty()).call(|| format!("open({})", path.display()))
+        open(&path, flags | OFlag::O_CLOEXEC, Mode::empty())
+            .call(|| format!("open({})", path.display()))
     }
 
     /// A new cpuset group of v1 has no CPU and no memory node, and takes no process until it has; cpuset(7).
     fn inherit_cpuset(&self) -> Result<(), SysError> {
         for name in ["cpuset.cpus", "cpuset.mems"] {
-            let (Some(parent), path) = (self.dir.parent(), self.dir.join(name)) else { continue };
-            let Ok(value) = fs::read(parent.join(name)) else { continue };
+            let (Some(parent), path) = (self.dir.parent(), self.dir.join(name)) else {
+                continue;
+            };
+            let Ok(value) = fs::read(parent.join(name)) else {
+                continue;
+            };
             if !self.v2 && fs::read(&path).is_ok_and(|present| present.trim_ascii().is_empty()) {
                 fs::write(&path, value).call(|| format!("write({})", path.display()))?;
             }
@@ -75,11 +89,15 @@ impl Group {
 /// # Errors
 /// It is neither, or not there.
 pub(crate) fn is_v2(dir: &Path) -> Result<bool, Error> {
-    let found = statfs(dir).call(|| format!("statfs({})", dir.display()))?.filesystem_type();
+    let found = statfs(dir)
+        .call(|| format!("statfs({})", dir.display()))?
+        .filesystem_type();
     match found {
         CGROUP2_SUPER_MAGIC => Ok(true),
         CGROUP_SUPER_MAGIC => Ok(false),
-        _ => Err(record::Error::Record(format!("cgset.groups: {} is no cgroup", dir.display())).into()),
+        _ => Err(
+            record::Error::Record(format!("cgset.groups: {} is no cgroup", dir.display())).into(),
+        ),
     }
 }
 
@@ -87,20 +105,28 @@ pub(crate) fn is_v2(dir: &Path) -> Result<bool, Error> {
 fn is_within(own: &str, controllers: &str, dir: &Path) -> bool {
     own.lines().any(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(found), Some(path)) = (fields.next(), fields.next()) else { return false };
+        let (Some(found), Some(path)) = (fields.next(), fields.next()) else {
+            return false;
+        };
         // v2 has none; controllers that share a hierarchy may be named in any order
-        let same = found.split(',').any(|name| controllers.split(',').any(|wanted| wanted == name));
+        let same = found
+            .split(',')
+            .any(|name| controllers.split(',').any(|wanted| wanted == name));
         same && is_at_or_below(Path::new(path), dir)
     })
 }
 
 /// `path` is seen from the root of its hierarchy, `dir` through a mount: they are the same if what is left of `dir` is the root.
 fn is_at_or_below(path: &Path, dir: &Path) -> bool {
-    path.ancestors().filter(|ancestor| ancestor.parent().is_some()).any(|ancestor| {
-        let Ok(relative) = ancestor.strip_prefix("/") else { return false };
-        let mut root = dir.to_path_buf();
-        dir.ends_with(relative) && relative.iter().all(|_| root.pop()) && is_root(&root)
-    })
+    path.ancestors()
+        .filter(|ancestor| ancestor.parent().is_some())
+        .any(|ancestor| {
+            let Ok(relative) = ancestor.strip_prefix("/") else {
+                return false;
+            };
+            let mut root = dir.to_path_buf();
+            dir.ends_with(relative) && relative.iter().all(|_| root.pop()) && is_root(&root)
+        })
 }
 
 /// The root directory of every cgroup hierarchy has the inode 1.
@@ -116,15 +142,29 @@ mod tests {
     fn a_process_is_found_in_its_group_and_below_only() {
         // The mount of any hierarchy will do; without one there is nothing to compare with.
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let mount = mounts.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with("cgroup")));
-        let Some(root) = mount.filter_map(|line| line.split(' ').nth(1)).map(PathBuf::from).find(|path| is_root(path))
+        let mount = mounts.lines().filter(|line| {
+            line.split(' ')
+                .nth(2)
+                .is_some_and(|kind| kind.starts_with("cgroup"))
+        });
+        let Some(root) = mount
+            .filter_map(|line| line.split(' ').nth(1))
+            .map(PathBuf::from)
+            .find(|path| is_root(path))
         else {
             return;
         };
         let within = |own: &str| is_within(own, "memory", &root.join("a/pod-foo"));
         assert!(within("4:memory:/a/pod-foo\n"));
         assert!(within("5:pids:/\n4:cpu,memory:/a/pod-foo/app/x\n"));
-        for other in ["0::/a/pod-foo\n", "5:pids:/a/pod-foo\n", "4:memory:/a\n", "4:memory:/pod-foo\n", "4:memory:/a/pod-foobar\n", "4:memory:/b/pod-foo\n"] {
+        for other in [
+            "0::/a/pod-foo\n",
+            "5:pids:/a/pod-foo\n",
+            "4:memory:/a\n",
+            "4:memory:/pod-foo\n",
+            "4:memory:/a/pod-foobar\n",
+            "4:memory:/b/pod-foo\n",
+        ] {
             assert!(!within(other), "{other}");
         }
     }

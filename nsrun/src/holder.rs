@@ -1,47 +1,57 @@
 //! `nsrun up`: the process that holds a pod's namespaces.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
-use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ::sys::Call;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
-use nix::unistd::{AccessFlags, Pid, access, dup2_stderr, dup2_stdin, dup2_stdout};
+use nix::unistd::{AccessFlags, access};
 use record::{Id, Namespace, Record, Up};
 use serde_json::Value;
-use ::sys::{Call, SysError};
 
+use crate::birth::{Birth, Born, Stdio};
 use crate::cli::{Choice, UpArgs};
 use crate::command::{Command, Program, c_string};
-use crate::end;
 use crate::error::Error;
 use crate::groups::Group;
-use crate::plan::{End, Plan, Recorded, Request, Source, holder_path};
-use crate::run::{self, do_all, prepare};
+use crate::plan::{End, Plan};
+use crate::request::{Recorded, Request, Source, holder_path};
+use crate::run::{self, prepare};
 use crate::state::State;
-use crate::step::{self, Resources, Step, kinds};
-use crate::{procfs, signals, sys};
+use crate::step::{self, Resources, kinds};
+use crate::{end, procfs};
 
 /// `nsrun up`
 pub(crate) fn up(arguments: &UpArgs) -> ExitCode {
     if arguments.namespaces.dry_run {
         return dry_run(arguments);
     }
-    record::up(crate::TOOL, &arguments.source, |up| make(up, arguments), |_, state| end::undo(state))
+    record::up(
+        crate::TOOL,
+        &arguments.source,
+        |up| make(up, arguments),
+        |_, state| end::undo(state),
+    )
 }
 
 /// The plan, from a record that is only read.
 fn dry_run(arguments: &UpArgs) -> ExitCode {
     let plan = |record: &Record| {
-        let id = record.id().unwrap_or_default().parse::<Id>().map_err(record::Error::Record)?;
+        let id = record
+            .id()
+            .unwrap_or_default()
+            .parse::<Id>()
+            .map_err(record::Error::Record)?;
         let wanted = Wanted::new(&id, record, None, arguments)?;
         let (plan, _) = wanted.prepare(record, arguments)?;
-        let last = format!("write({})\n  {}", index_path(&id).display(), wanted.command.line());
+        let last = format!(
+            "write({})\n  {}",
+            index_path(&id).display(),
+            wanted.command.line()
+        );
         Ok::<_, Error>(plan.lines(&last))
     };
     match (&arguments.source.id, &arguments.source.pod) {
@@ -49,7 +59,11 @@ fn dry_run(arguments: &UpArgs) -> ExitCode {
             Ok(status) => status.into(),
             Err(error) => {
                 record::report(crate::TOOL, &error);
-                ExitCode::from(if record::Failure::is_usage(&error) { 2 } else { 1 })
+                ExitCode::from(if record::Failure::is_usage(&error) {
+                    2
+                } else {
+                    1
+                })
             }
         },
         _ => record::show(crate::TOOL, &arguments.source, plan),
@@ -57,7 +71,9 @@ fn dry_run(arguments: &UpArgs) -> ExitCode {
 }
 
 fn index_path(id: &Id) -> PathBuf {
-    record::names::run_dir().join(id.as_ref()).join("record.json")
+    record::names::run_dir()
+        .join(id.as_ref())
+        .join("record.json")
 }
 
 /// What the options and the record ask for.
@@ -69,7 +85,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(id: &Id, record: &Record, earlier: Option<&State>, arguments: &UpArgs) -> Result<Self, Error> {
+    fn new(
+        id: &Id,
+        record: &Record,
+        earlier: Option<&State>,
+        arguments: &UpArgs,
+    ) -> Result<Self, Error> {
         let recorded = Recorded {
             entries: record.namespaces()?,
             holder: earlier.map(|state| state.holder.pid),
@@ -77,7 +98,9 @@ impl Wanted {
         };
         let request = Request::new(&arguments.namespaces, &recorded)?;
         if request.new == 0 && request.joins.is_empty() {
-            return Err(Error::Usage("no namespace is asked for (options such as --net, or linux.namespaces)".into()));
+            return Err(Error::Usage(
+                "no namespace is asked for (options such as --net, or linux.namespaces)".into(),
+            ));
         }
         let hostname = if request.new & Namespace::Uts.clone_flag() == 0 {
             None
@@ -94,19 +117,34 @@ impl Wanted {
         };
         let head = vec!["pause".into(), "--id".into(), OsString::from(id.as_ref())];
         let command = Command::under(head, &arguments.command)?;
-        Ok(Self { request, hostname, groups, command })
+        Ok(Self {
+            request,
+            hostname,
+            groups,
+            command,
+        })
     }
 
     fn prepare(&self, record: &Record, arguments: &UpArgs) -> Result<(Plan, Resources), Error> {
-        let end = End::Hold { hostname: self.hostname.as_deref() };
-        prepare(&arguments.namespaces, &self.request, Some(record), &self.groups, end)
+        let end = End::Hold {
+            hostname: self.hostname.as_deref(),
+        };
+        prepare(
+            &arguments.namespaces,
+            &self.request,
+            Some(record),
+            &self.groups,
+            end,
+        )
     }
 }
 
 /// An id can be longer than a host name.
 fn hostname_of(id: &Id) -> String {
     let text: &str = id;
-    text[..text.len().min(63)].trim_end_matches(['.', '-', '_']).to_owned()
+    text[..text.len().min(63)]
+        .trim_end_matches(['.', '-', '_'])
+        .to_owned()
 }
 
 /// Makes the pod, or finds it as it is wanted.
@@ -135,7 +173,14 @@ fn make(up: &mut Up, arguments: &UpArgs) -> Result<Value, Error> {
         resources.groups.push(group.open()?);
     }
     let verbose = arguments.namespaces.verbose;
-    let birth = Birth { plan: &plan, resources: &resources, stdio: &stdio, command: &wanted.command, program: &program, verbose };
+    let birth = Birth {
+        plan: &plan,
+        resources: &resources,
+        stdio: &stdio,
+        command: &wanted.command,
+        program: &program,
+        verbose,
+    };
     let mut born = birth.begin(!arguments.command.is_empty())?;
     let answer = finish(up, &mut born, &wanted, arguments);
     if answer.is_err() {
@@ -145,8 +190,18 @@ fn make(up: &mut Up, arguments: &UpArgs) -> Result<Value, Error> {
 }
 
 /// Writes the new process down, lets it go on, and sees it exec.
-fn finish(up: &mut Up, born: &mut Born, wanted: &Wanted, arguments: &UpArgs) -> Result<Value, Error> {
-    let state = State::of(born.pid, wanted.request.new, wanted.hostname.as_deref(), texts(&arguments.command))?;
+fn finish(
+    up: &mut Up,
+    born: &mut Born,
+    wanted: &Wanted,
+    arguments: &UpArgs,
+) -> Result<Value, Error> {
+    let state = State::of(
+        born.pid,
+        wanted.request.new,
+        wanted.hostname.as_deref(),
+        texts(&arguments.command),
+    )?;
     up.intend(&state.to_json())?;
     if arguments.namespaces.verbose {
         step::say(&format_args!("write({})", index_path(up.id()).display()));
@@ -157,13 +212,26 @@ fn finish(up: &mut Up, born: &mut Born, wanted: &Wanted, arguments: &UpArgs) -> 
 }
 
 fn texts(command: &[OsString]) -> Vec<String> {
-    command.iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    command
+        .iter()
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// An error that says the difference, unless the pod that is up is the one that is wanted.
 fn same(id: &Id, earlier: &State, wanted: &Wanted, arguments: &UpArgs) -> Result<(), Error> {
-    let list = |flags: i32| kinds(flags).iter().map(|kind| kind.flag()).collect::<Vec<_>>().join(",");
-    let differs = |what: String| Err(Error::Failed(format!("{id} is up {what} (nsrun down --id {id} first)")));
+    let list = |flags: i32| {
+        kinds(flags)
+            .iter()
+            .map(|kind| kind.flag())
+            .collect::<Vec<_>>()
+            .join(",")
+    };
+    let differs = |what: String| {
+        Err(Error::Failed(format!(
+            "{id} is up {what} (nsrun down --id {id} first)"
+        )))
+    };
     if earlier.made != wanted.request.new {
         let (has, wants) = (list(earlier.made), list(wanted.request.new));
         return differs(format!("with new {has}, not with new {wants}"));
@@ -175,27 +243,50 @@ fn same(id: &Id, earlier: &State, wanted: &Wanted, arguments: &UpArgs) -> Result
             Source::Holder => continue,
         };
         if procfs::identity(&path).map(|(_, inode)| inode) != earlier.inode(join.kind) {
-            return differs(format!("with another {} namespace than {}", join.kind.flag(), path.display()));
+            return differs(format!(
+                "with another {} namespace than {}",
+                join.kind.flag(),
+                path.display()
+            ));
         }
     }
     if earlier.hostname != wanted.hostname {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
-        return differs(format!("with host name {}, not {}", name(&earlier.hostname), name(&wanted.hostname)));
+        return differs(format!(
+            "with host name {}, not {}",
+            name(&earlier.hostname),
+            name(&wanted.hostname)
+        ));
     }
     let command = texts(&arguments.command);
     if earlier.command != command {
-        return differs(format!("with command {:?}, not {:?}", earlier.command.join(" "), command.join(" ")));
+        return differs(format!(
+            "with command {:?}, not {:?}",
+            earlier.command.join(" "),
+            command.join(" ")
+        ));
     }
     Ok(())
 }
 
 /// The spec keys of what is up now.
-fn describe(up: &mut Up, request: &Request, state: &State, arguments: &UpArgs) -> Result<(), Error> {
+fn describe(
+    up: &mut Up,
+    request: &Request,
+    state: &State,
+    arguments: &UpArgs,
+) -> Result<(), Error> {
     let left_alone = |kind: &Namespace| arguments.namespaces.choice(*kind) == Some(Choice::Host);
     let record = up.record_mut();
-    let unwanted: Vec<_> = Namespace::ALL.into_iter().filter(left_alone).map(Namespace::oci).collect();
+    let unwanted: Vec<_> = Namespace::ALL
+        .into_iter()
+        .filter(left_alone)
+        .map(Namespace::oci)
+        .collect();
     if let Some(Value::Array(entries)) = record.pointer("/linux/namespaces") {
-        let kept = entries.iter().filter(|entry| !unwanted.iter().any(|kind| entry["type"] == *kind));
+        let kept = entries
+            .iter()
+            .filter(|entry| !unwanted.iter().any(|kind| entry["type"] == *kind));
         let kept: Vec<Value> = kept.cloned().collect();
         record.set_at(&["linux", "namespaces"], kept.into())?;
     }
@@ -205,7 +296,9 @@ fn describe(up: &mut Up, request: &Request, state: &State, arguments: &UpArgs) -
     for join in &request.joins {
         match &join.source {
             Source::File(path) => record.set_namespace(join.kind, Some(&absolute(path)))?,
-            Source::Process { pid, .. } => record.set_namespace(join.kind, Some(&holder_path(*pid, join.kind)))?,
+            Source::Process { pid, .. } => {
+                record.set_namespace(join.kind, Some(&holder_path(*pid, join.kind)))?
+            }
             Source::Holder => {}
         }
     }
@@ -217,7 +310,10 @@ fn describe(up: &mut Up, request: &Request, state: &State, arguments: &UpArgs) -
 
 /// The file itself is not resolved: in /proc it leads to no path.
 fn absolute(path: &Path) -> PathBuf {
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let dir = path
+        .parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     match (std::fs::canonicalize(dir), path.file_name()) {
         (Ok(dir), Some(name)) => dir.join(name),
         _ => path.to_owned(),
@@ -226,171 +322,26 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// The `pause` beside this nsrun, else that of PATH.
 fn find_pause(request: &Request, arguments: &UpArgs) -> Result<Program, Error> {
-    let beside = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join("pause")));
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join("pause")));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let in_path = std::env::split_paths(&path).map(|dir| dir.join("pause"));
     let runs = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
     let found = beside.into_iter().chain(in_path).find(runs);
-    let found = found.ok_or_else(|| Error::Failed("pause: found neither beside nsrun nor in PATH".into()))?;
+    let found = found
+        .ok_or_else(|| Error::Failed("pause: found neither beside nsrun nor in PATH".into()))?;
     let found = std::path::absolute(&found).unwrap_or(found);
-    let elsewhere = request.joins.iter().any(|join| join.kind == Namespace::Mount) || arguments.namespaces.root.is_some();
+    let elsewhere = request
+        .joins
+        .iter()
+        .any(|join| join.kind == Namespace::Mount)
+        || arguments.namespaces.root.is_some();
     if !elsewhere {
         return Ok(Program::Path(c_string(found.as_os_str().as_bytes())));
     }
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    Ok(Program::File(open(&found, flags, Mode::empty()).call(|| format!("open({})", found.display()))?))
-}
-
-/// What the process that stays has as descriptors 0, 1 and 2.
-struct Stdio {
-    null: OwnedFd,
-    log: Option<OwnedFd>,
-}
-
-impl Stdio {
-    fn open(log: Option<&Path>) -> Result<Self, SysError> {
-        let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).call(|| "open(/dev/null)".into())?;
-        let log = log.map(|path| {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            file.call(|| format!("open({})", path.display())).map(OwnedFd::from)
-        });
-        Ok(Self { null, log: log.transpose()? })
-    }
-
-    fn take(&self) -> Result<(), SysError> {
-        let out = self.log.as_ref().unwrap_or(&self.null);
-        let all = dup2_stdin(&self.null).and_then(|()| dup2_stdout(out)).and_then(|()| dup2_stderr(out));
-        all.call(|| "dup2()".into())
-    }
-}
-
-/// Everything the new process needs.
-struct Birth<'a> {
-    plan: &'a Plan,
-    resources: &'a Resources,
-    stdio: &'a Stdio,
-    command: &'a Command,
-    program: &'a Program,
-    verbose: bool,
-}
-
-/// A process that has done its steps and waits to be written down.
-struct Born {
-    pid: i32,
-    /// A byte lets it go on; end of file, also because we were killed, ends it.
-    go: Option<PipeWriter>,
-    /// Its error; end of file when it has exec'd.
-    status: PipeReader,
-}
-
-/// What the child writes when its steps are done; anything else is an error.
-const READY: u8 = b'+';
-
-impl Birth<'_> {
-    /// Has a child do the steps up to the last.
-    fn begin(&self, environment: bool) -> Result<Born, Error> {
-        let new_pipe = || pipe().call(|| "pipe2(O_CLOEXEC)".into());
-        let (go, go_writer) = new_pipe()?;
-        let (status, status_writer) = new_pipe()?;
-        let Some(pid) = self.fork()? else {
-            drop((go_writer, status));
-            self.live(go, status_writer, environment)
-        };
-        drop((go, status_writer));
-        let mut born = Born { pid, go: Some(go_writer), status };
-        let mut first = [0];
-        let count = born.status.read(&mut first).call(|| "read(pipe)".into())?;
-        if count == 1 && first[0] == READY {
-            return Ok(born);
-        }
-        let error = born.error(&first[..count])?;
-        born.abandon();
-        Err(Error::Failed(error))
-    }
-
-    /// A child in its namespaces. What joins more than a pid namespace is done by a process between, so that this one stays where it is.
-    fn fork(&self) -> Result<Option<i32>, Error> {
-        let clone = self.plan.clone.as_ref().ok_or_else(|| Error::Failed("nothing to hold".into()))?;
-        let stays = |step: &Step| match step {
-            Step::Setns { flags, .. } => flags & !Namespace::Pid.clone_flag() == 0,
-            _ => true,
-        };
-        if self.plan.before.iter().all(stays) {
-            do_all(&self.plan.before, self.resources, self.verbose)?;
-            return Ok(run::clone(clone, self.resources, 0, self.verbose)?);
-        }
-        let (mut pid, mut pid_writer) = pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
-        let between = sys::clone3(0, None).call(|| "clone3()".into())?;
-        let Some(between) = between else {
-            drop(pid);
-            let answer = do_all(&self.plan.before, self.resources, self.verbose)
-                .and_then(|()| run::clone(clone, self.resources, libc::CLONE_PARENT, self.verbose));
-            let line = match answer {
-                Ok(None) => return Ok(None),
-                Ok(Some(pid)) => pid.to_string(),
-                Err(error) => error.to_string(),
-            };
-            let _ = pid_writer.write_all(line.as_bytes());
-            sys::exit_now(0)
-        };
-        drop(pid_writer);
-        let mut line = String::new();
-        pid.read_to_string(&mut line).call(|| "read(pipe)".into())?;
-        waitpid(Pid::from_raw(between), None).call(|| format!("waitpid({between})"))?;
-        line.parse().map(Some).map_err(|_| Error::Failed(line))
-    }
-
-    /// The child: its steps, then it waits until its parent has written it down, then it execs.
-    fn live(&self, mut go: PipeReader, mut status: PipeWriter, environment: bool) -> ! {
-        let ready = do_all(&self.plan.after, self.resources, self.verbose).map_err(Error::from);
-        let ready = ready.and_then(|()| Ok(status.write_all(&[READY]).call(|| "write(pipe)".into())?));
-        let error = match ready {
-            Err(error) => error,
-            Ok(()) => {
-                if !matches!(go.read(&mut [0]), Ok(1)) {
-                    sys::exit_now(125);
-                }
-                if self.verbose {
-                    step::say(&self.command.line());
-                }
-                let last = self.stdio.take().and_then(|()| ::sys::close_on_exec_from(3));
-                let last = last.and_then(|()| signals::reset().call(|| "sigprocmask(SIG_SETMASK)".into()));
-                match last {
-                    Ok(()) => self.command.exec_file(self.program, environment),
-                    Err(error) => error.into(),
-                }
-            }
-        };
-        let _ = status.write_all(error.to_string().as_bytes());
-        sys::exit_now(125)
-    }
-}
-
-impl Born {
-    /// Lets it exec, and waits until it has.
-    fn let_go(&mut self) -> Result<(), Error> {
-        if let Some(mut go) = self.go.take() {
-            go.write_all(&[READY]).call(|| "write(pipe)".into())?;
-        }
-        match self.error(&[])? {
-            none if none.is_empty() => Ok(()),
-            error => Err(Error::Failed(error)),
-        }
-    }
-
-    /// What it says until the end of file.
-    fn error(&mut self, head: &[u8]) -> Result<String, SysError> {
-        let mut text = head.to_vec();
-        self.status.read_to_end(&mut text).call(|| "read(pipe)".into())?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    }
-
-    /// Waits for its end: it has failed, or ends because nobody lets it go on.
-    fn abandon(&mut self) {
-        let was_let_go = self.go.take().is_none();
-        if was_let_go {
-            sys::kill(self.pid, libc::SIGKILL);
-        }
-        let _ = waitpid(Pid::from_raw(self.pid), None);
-    }
+    Ok(Program::File(
+        open(&found, flags, Mode::empty()).call(|| format!("open({})", found.display()))?,
+    ))
 }

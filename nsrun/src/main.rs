@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod alloc;
+mod birth;
 mod cli;
 mod command;
 mod end;
@@ -13,6 +14,7 @@ mod namespaces;
 mod plan;
 mod pod;
 mod procfs;
+mod request;
 mod run;
 mod show;
 mod signals;
@@ -29,9 +31,15 @@ pub(crate) const TOOL: &str = "nsrun";
 static ARENA: alloc::Arena = alloc::Arena::new();
 
 fn main() -> ExitCode {
-    let is_exec = std::env::args_os().nth(1).is_some_and(|verb| verb == "exec");
+    let is_exec = std::env::args_os()
+        .nth(1)
+        .is_some_and(|verb| verb == "exec");
     let verb = if is_exec {
-        record::parse_cli(TOOL).map(|ExecCli { verb: ExecVerb::Exec(arguments) }| Verb::Exec(arguments))
+        record::parse_cli(TOOL).map(
+            |ExecCli {
+                 verb: ExecVerb::Exec(arguments),
+             }| Verb::Exec(arguments),
+        )
     } else {
         record::parse_cli(TOOL).map(|Cli { verb }| verb)
     };

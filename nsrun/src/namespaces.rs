@@ -12,19 +12,29 @@ use record::{Namespace, ProcessId, Record};
 use sys::{Call, SysError, ToErrno};
 
 use crate::error::Error;
-use crate::plan::{Handle, Join, Source, holder_path};
+use crate::plan::Handle;
+use crate::request::{Join, Source, holder_path};
 
 /// Descriptors of everything in `joins`, each with the name and kinds the plan knows it by. One process is one descriptor.
 ///
 /// # Errors
 /// A file that is no namespace or one of another kind; a process that is gone, or is not the one that was recorded.
-pub(crate) fn open_all(joins: &[Join], pod: Option<&Record>) -> Result<Vec<(Handle, OwnedFd)>, Error> {
+pub(crate) fn open_all(
+    joins: &[Join],
+    pod: Option<&Record>,
+) -> Result<Vec<(Handle, OwnedFd)>, Error> {
     let mut handles: Vec<(Handle, OwnedFd)> = Vec::new();
     for Join { kind, source } in joins {
         let (name, pid) = match source {
             Source::File(path) => {
                 if let Some(fd) = open_file(*kind, path)? {
-                    handles.push((Handle { flags: kind.clone_flag(), name: path.display().to_string() }, fd));
+                    handles.push((
+                        Handle {
+                            flags: kind.clone_flag(),
+                            name: path.display().to_string(),
+                        },
+                        fd,
+                    ));
                 }
                 continue;
             }
@@ -47,7 +57,13 @@ pub(crate) fn open_all(joins: &[Join], pod: Option<&Record>) -> Result<Vec<(Hand
             Source::Holder => open_holder(pod)?,
             _ => sys::pidfd_open(pid)?,
         };
-        handles.push((Handle { flags: kind.clone_flag(), name }, fd));
+        handles.push((
+            Handle {
+                flags: kind.clone_flag(),
+                name,
+            },
+            fd,
+        ));
     }
     check_holder(joins, pod)?;
     Ok(handles)
@@ -66,9 +82,14 @@ fn open_file(kind: Namespace, path: &Path) -> Result<Option<OwnedFd>, Error> {
     match sys::ns_type(fd.as_fd()) {
         Ok(found) if found == kind.clone_flag() => {}
         Ok(found) => {
-            let other = Namespace::ALL.into_iter().find(|kind| kind.clone_flag() == found);
+            let other = Namespace::ALL
+                .into_iter()
+                .find(|kind| kind.clone_flag() == found);
             let other = other.map_or("unknown", Namespace::flag);
-            return Err(Error::Failed(format!("{shown}: a {other} namespace, not a {} namespace", kind.flag())));
+            return Err(Error::Failed(format!(
+                "{shown}: a {other} namespace, not a {} namespace",
+                kind.flag()
+            )));
         }
         Err(_) => return Err(Error::Failed(format!("{shown}: not a namespace"))),
     }
@@ -81,7 +102,9 @@ fn open_file(kind: Namespace, path: &Path) -> Result<Option<OwnedFd>, Error> {
 
 fn open_hint(path: &Path, errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::EACCES if path.starts_with("/proc") => Some("needs the user of that process, or CAP_SYS_PTRACE"),
+        Errno::EACCES if path.starts_with("/proc") => {
+            Some("needs the user of that process, or CAP_SYS_PTRACE")
+        }
         Errno::ENOENT if path.starts_with("/proc") => Some("that process is gone"),
         _ => None,
     }
@@ -94,7 +117,11 @@ fn joinable(kind: Namespace, pid: i32, if_other: bool) -> Result<bool, Error> {
     }
     let path = holder_path(pid, kind);
     let theirs = match identity(&path) {
-        Err(error) if error.errno == Errno::ENOENT && if_other && identity(holder_dir(&path)).is_ok() => return Ok(false),
+        Err(error)
+            if error.errno == Errno::ENOENT && if_other && identity(holder_dir(&path)).is_ok() =>
+        {
+            return Ok(false);
+        }
         answer => answer.map_err(|mut error| {
             error.hint = open_hint(&path, error.errno);
             error
@@ -110,13 +137,18 @@ fn holder_dir(path: &Path) -> &Path {
 /// Device and inode of what a path leads to.
 fn identity(path: impl AsRef<Path>) -> Result<(u64, u64), SysError> {
     let path = path.as_ref();
-    let found = fs::metadata(path).map_err(|error| SysError::new(format!("stat({})", path.display()), error.to_errno()))?;
+    let found = fs::metadata(path)
+        .map_err(|error| SysError::new(format!("stat({})", path.display()), error.to_errno()))?;
     Ok((found.dev(), found.ino()))
 }
 
 fn holder(pod: Option<&Record>) -> Result<ProcessId, Error> {
     let holder = pod.map(Record::holder).transpose()?.flatten();
-    holder.ok_or_else(|| Error::Record(record::Error::Record("nsrun: no process holds this pod".into())))
+    holder.ok_or_else(|| {
+        Error::Record(record::Error::Record(
+            "nsrun: no process holds this pod".into(),
+        ))
+    })
 }
 
 /// A descriptor of the process that holds the pod, and of no other that has its pid by now.
@@ -124,7 +156,10 @@ fn open_holder(pod: Option<&Record>) -> Result<OwnedFd, Error> {
     let holder = holder(pod)?;
     holder.open()?.ok_or_else(|| {
         let id = pod.and_then(Record::id).unwrap_or_default();
-        Error::Failed(format!("{id}: process {} that held this pod is gone (nsrun down, then nsrun up)", holder.pid))
+        Error::Failed(format!(
+            "{id}: process {} that held this pod is gone (nsrun down, then nsrun up)",
+            holder.pid
+        ))
     })
 }
 
@@ -150,15 +185,27 @@ mod tests {
     use super::*;
 
     fn refusal(kind: Namespace, path: &str) -> String {
-        let joins = [Join { kind, source: Source::File(path.into()) }];
+        let joins = [Join {
+            kind,
+            source: Source::File(path.into()),
+        }];
         open_all(&joins, None).unwrap_err().to_string()
     }
 
     #[test]
     fn what_is_no_namespace_or_another_is_refused() {
-        assert_eq!(refusal(Namespace::Network, "/no/such"), "open(/no/such): No such file or directory");
-        assert_eq!(refusal(Namespace::Network, "/proc/self/status"), "/proc/self/status: not a namespace");
-        assert_eq!(refusal(Namespace::Network, "/dev/null"), "/dev/null: not a namespace");
+        assert_eq!(
+            refusal(Namespace::Network, "/no/such"),
+            "open(/no/such): No such file or directory"
+        );
+        assert_eq!(
+            refusal(Namespace::Network, "/proc/self/status"),
+            "/proc/self/status: not a namespace"
+        );
+        assert_eq!(
+            refusal(Namespace::Network, "/dev/null"),
+            "/dev/null: not a namespace"
+        );
         assert_eq!(
             refusal(Namespace::Network, "/proc/self/ns/uts"),
             "/proc/self/ns/uts: a uts namespace, not a net namespace"
@@ -171,7 +218,10 @@ mod tests {
 
     #[test]
     fn our_own_user_namespace_is_not_joined() {
-        let joins = [Join { kind: Namespace::User, source: Source::File("/proc/self/ns/user".into()) }];
+        let joins = [Join {
+            kind: Namespace::User,
+            source: Source::File("/proc/self/ns/user".into()),
+        }];
         assert!(open_all(&joins, None).unwrap().is_empty());
     }
 
@@ -180,7 +230,10 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let join = |if_other| {
             let kinds = [Namespace::Network, Namespace::Uts, Namespace::User];
-            kinds.map(|kind| Join { kind, source: Source::Process { pid, if_other } })
+            kinds.map(|kind| Join {
+                kind,
+                source: Source::Process { pid, if_other },
+            })
         };
         let handles = open_all(&join(false), None).unwrap();
         assert_eq!(handles.len(), 1);
@@ -196,11 +249,17 @@ mod tests {
             record::boot_id().unwrap()
         );
         let pod = Record::parse(text.as_bytes()).unwrap();
-        let joins = [Join { kind: Namespace::Network, source: Source::Holder }];
+        let joins = [Join {
+            kind: Namespace::Network,
+            source: Source::Holder,
+        }];
         let error = open_all(&joins, Some(&pod)).unwrap_err().to_string();
         assert_eq!(
             error,
-            format!("x: process {} that held this pod is gone (nsrun down, then nsrun up)", std::process::id())
+            format!(
+                "x: process {} that held this pod is gone (nsrun down, then nsrun up)",
+                std::process::id()
+            )
         );
     }
 }

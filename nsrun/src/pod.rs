@@ -11,8 +11,8 @@ use sys::{SysError, pidfd_wait};
 
 use crate::error::Error;
 use crate::groups::is_v2;
-use crate::plan::holder_path;
 use crate::procfs::{self, Identity};
+use crate::request::holder_path;
 use crate::state::State;
 use crate::step::kinds;
 use crate::sys::ns_id;
@@ -43,7 +43,10 @@ impl Pod {
     /// # Errors
     /// This process is in the pod itself, or the state is not one of a pod.
     pub(crate) fn new(state: Option<&State>, groups: Option<&Groups>) -> Result<Self, Error> {
-        let mut pod = Self { ours: ours(), ..Self::default() };
+        let mut pod = Self {
+            ours: ours(),
+            ..Self::default()
+        };
         if let Some(state) = state {
             match state.holder.open()? {
                 Some(pidfd) => pod.by_holder(state, &pidfd)?,
@@ -65,7 +68,9 @@ impl Pod {
         let pid = state.holder.pid;
         let mut found = Vec::new();
         for kind in kinds(state.made) {
-            if let Some((identity, file)) = open(&holder_path(pid, kind)).filter(|(id, _)| state.inode(kind) == Some(id.1)) {
+            if let Some((identity, file)) =
+                open(&holder_path(pid, kind)).filter(|(id, _)| state.inode(kind) == Some(id.1))
+            {
                 found.push((kind, identity, file));
             }
         }
@@ -88,7 +93,9 @@ impl Pod {
                 let path = holder_path(*pid, kind);
                 // the cheap question first
                 procfs::identity(&path).filter(|(_, inode)| state.inode(kind) == Some(*inode))?;
-                open(&path).filter(|(_, file)| ns_id(file.as_fd()).is_some_and(|id| state.id(kind) == Some(id)))
+                open(&path).filter(|(_, file)| {
+                    ns_id(file.as_fd()).is_some_and(|id| state.id(kind) == Some(id))
+                })
             };
             if let Some((identity, file)) = pids.iter().find_map(is_it) {
                 self.namespaces.push((kind, identity, file));
@@ -103,9 +110,10 @@ impl Pod {
             procfs::identity(format!("/proc/self/ns/{}", kind.proc_name())) == Some(*identity)
         };
         match self.namespaces.iter().find(is_own) {
-            Some((kind, ..)) => {
-                Err(Error::Failed(format!("its {} namespace is ours as well: run nsrun outside of the pod", kind.flag())))
-            }
+            Some((kind, ..)) => Err(Error::Failed(format!(
+                "its {} namespace is ours as well: run nsrun outside of the pod",
+                kind.flag()
+            ))),
             None => Ok(()),
         }
     }
@@ -117,19 +125,27 @@ impl Pod {
     pub(crate) fn processes(&self) -> Result<Vec<Process>, Error> {
         let mut found: Vec<Process> = Vec::new();
         if !self.namespaces.is_empty() {
-            let inside = procfs::pids()?.into_iter().filter(|&pid| self.is_in_namespace(pid));
+            let inside = procfs::pids()?
+                .into_iter()
+                .filter(|&pid| self.is_in_namespace(pid));
             let held = hold(inside).into_iter();
             found.extend(held.filter(|process| self.is_in_namespace(process.pid)));
         }
         for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
             let held = hold(members(&dir));
             let again: HashSet<i32> = members(&dir).into_iter().collect();
-            found.extend(held.into_iter().filter(|process| again.contains(&process.pid)));
+            found.extend(
+                held.into_iter()
+                    .filter(|process| again.contains(&process.pid)),
+            );
         }
         found.sort_by_key(|process| process.pid);
         found.dedup_by_key(|process| process.pid);
         found.retain(|process| !pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(false));
-        match found.iter().find(|process| self.ours.contains(&process.pid)) {
+        match found
+            .iter()
+            .find(|process| self.ours.contains(&process.pid))
+        {
             None => Ok(found),
             Some(Process { pid, .. }) => Err(Error::Failed(format!(
                 "process {pid} ({}) is in the pod and this nsrun was started by it: run nsrun outside of the pod",
@@ -139,13 +155,18 @@ impl Pod {
     }
 
     fn is_in_namespace(&self, pid: i32) -> bool {
-        self.namespaces.iter().any(|(kind, identity, _)| procfs::namespace(pid, *kind) == Some(*identity))
+        self.namespaces
+            .iter()
+            .any(|(kind, identity, _)| procfs::namespace(pid, *kind) == Some(*identity))
     }
 
     /// Lets frozen groups go on: a frozen process can neither end nor be ended (v1).
     pub(crate) fn thaw(&self) {
         for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
-            for (name, frozen, thawed) in [("freezer.state", "FR", "THAWED"), ("cgroup.freeze", "1", "0")] {
+            for (name, frozen, thawed) in [
+                ("freezer.state", "FR", "THAWED"),
+                ("cgroup.freeze", "1", "0"),
+            ] {
                 let file = dir.join(name);
                 if fs::read_to_string(&file).is_ok_and(|text| text.starts_with(frozen)) {
                     // The processes that stay frozen are named in the end.
@@ -165,7 +186,12 @@ fn open(path: &Path) -> Option<(Identity, File)> {
 /// Descriptors of those that are still there. Whether they belong has to be asked again afterwards: only from here on a
 /// pid cannot come to mean another process.
 fn hold(pids: impl IntoIterator<Item = i32>) -> Vec<Process> {
-    let open = |pid| Some(Process { pid, pidfd: sys::pidfd_open(pid).ok()? });
+    let open = |pid| {
+        Some(Process {
+            pid,
+            pidfd: sys::pidfd_open(pid).ok()?,
+        })
+    };
     pids.into_iter().filter_map(open).collect()
 }
 
@@ -188,7 +214,9 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut next = 0;
     while let Some(dir) = all.get(next) {
         let below = fs::read_dir(dir).into_iter().flatten().flatten();
-        let below: Vec<_> = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).collect();
+        let below: Vec<_> = below
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .collect();
         all.extend(below.into_iter().map(|entry| entry.path()));
         next += 1;
     }
@@ -210,7 +238,10 @@ mod tests {
         let pid = i32::try_from(std::process::id()).unwrap();
         let state = State::of(pid, libc::CLONE_NEWNET, None, Vec::new()).unwrap();
         let error = Pod::new(Some(&state), None).unwrap_err().to_string();
-        assert_eq!(error, "its net namespace is ours as well: run nsrun outside of the pod");
+        assert_eq!(
+            error,
+            "its net namespace is ours as well: run nsrun outside of the pod"
+        );
     }
 
     #[test]
@@ -219,14 +250,29 @@ mod tests {
         let mut state = State::of(pid, libc::CLONE_NEWNET, None, Vec::new()).unwrap();
         state.holder.starttime += 1;
         state.ids.clear();
-        assert!(Pod::new(Some(&state), None).unwrap().processes().unwrap().is_empty());
+        assert!(
+            Pod::new(Some(&state), None)
+                .unwrap()
+                .processes()
+                .unwrap()
+                .is_empty()
+        );
         state.ids.push((Namespace::Network, 1 << 60));
-        assert!(Pod::new(Some(&state), None).unwrap().processes().unwrap().is_empty());
+        assert!(
+            Pod::new(Some(&state), None)
+                .unwrap()
+                .processes()
+                .unwrap()
+                .is_empty()
+        );
     }
 
     #[test]
     fn a_directory_that_is_no_cgroup_is_refused() {
-        let groups = Groups { dirs: vec![("memory".into(), "/tmp".into())], join: None };
+        let groups = Groups {
+            dirs: vec![("memory".into(), "/tmp".into())],
+            join: None,
+        };
         assert!(Pod::new(None, Some(&groups)).is_err());
     }
 

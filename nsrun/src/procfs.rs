@@ -16,7 +16,8 @@ pub(crate) type Identity = (u64, u64);
 /// No /proc.
 pub(crate) fn pids() -> Result<Vec<i32>, SysError> {
     let list = fs::read_dir("/proc").call(|| "opendir(/proc)".into())?;
-    let number = |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
+    let number =
+        |entry: std::io::Result<fs::DirEntry>| entry.ok()?.file_name().to_str()?.parse().ok();
     Ok(list.filter_map(number).collect())
 }
 
@@ -35,18 +36,30 @@ pub(crate) fn identity(path: impl AsRef<Path>) -> Option<Identity> {
 pub(crate) fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold blanks and parentheses of its own.
-    stat[stat.rfind(')')? + 1..].split_ascii_whitespace().nth(1)?.parse().ok()
+    stat[stat.rfind(')')? + 1..]
+        .split_ascii_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 /// The command line as ps(1) shows it; the name in brackets where there is none.
 pub(crate) fn command(pid: i32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let words: Vec<_> = line.split(|&byte| byte == 0).map(String::from_utf8_lossy).collect();
+    let words: Vec<_> = line
+        .split(|&byte| byte == 0)
+        .map(String::from_utf8_lossy)
+        .collect();
     let text = words.join(" ").trim().to_owned();
     if !text.is_empty() {
         return Some(text.chars().map(printable).collect());
     }
-    Some(format!("[{}]", fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim_end()))
+    Some(format!(
+        "[{}]",
+        fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()?
+            .trim_end()
+    ))
 }
 
 /// No process can act on the reader's terminal by its name.
@@ -67,19 +80,28 @@ pub(crate) struct Status {
 impl Status {
     /// Of `pid`; None when it has ended.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        Some(Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?))
+        Some(Self::parse(
+            &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
+        ))
     }
 
     fn parse(text: &str) -> Self {
         let mut status = Self::default();
         for line in text.lines() {
-            let Some((name, value)) = line.split_once(':') else { continue };
+            let Some((name, value)) = line.split_once(':') else {
+                continue;
+            };
             let mask = || u64::from_str_radix(value.trim(), 16).unwrap_or_default();
             match name {
                 "SigBlk" => status.blocked = mask(),
                 "SigIgn" => status.ignored = mask(),
                 "SigCgt" => status.caught = mask(),
-                "NSpid" => status.pids = value.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+                "NSpid" => {
+                    status.pids = value
+                        .split_ascii_whitespace()
+                        .filter_map(|pid| pid.parse().ok())
+                        .collect()
+                }
                 _ => {}
             }
         }
@@ -123,7 +145,10 @@ mod tests {
     fn this_process_is_found() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(pids().unwrap().contains(&own));
-        assert_eq!(namespace(own, Namespace::Network), identity("/proc/self/ns/net"));
+        assert_eq!(
+            namespace(own, Namespace::Network),
+            identity("/proc/self/ns/net")
+        );
         assert_eq!(parent(own), Some(nix::unistd::getppid().as_raw()));
         assert!(command(own).unwrap().contains("nsrun"));
         assert_eq!(Status::of(own).unwrap().pids.first(), Some(&own));

@@ -6,18 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ::sys::{Call, SysError};
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, getsid};
 use record::Record;
-use ::sys::{Call, SysError};
 
 use crate::cli::{ExecArgs, NamespaceArgs};
 use crate::command::{self, Command};
 use crate::error::Error;
 use crate::groups::Group;
-use crate::plan::{Clone3, End, Facts, Plan, Recorded, Request};
+use crate::plan::{Clone3, End, Facts, Plan};
+use crate::request::{Recorded, Request};
 use crate::signals::{self, Callers, Reaction};
 use crate::step::{self, Resources, Step};
 use crate::{namespaces, sys};
@@ -53,7 +54,8 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
         None => Vec::new(),
     };
     let request = request(&arguments.namespaces, pod.as_ref())?;
-    let (plan, mut resources) = prepare(&arguments.namespaces, &request, pod.as_ref(), &groups, end)?;
+    let (plan, mut resources) =
+        prepare(&arguments.namespaces, &request, pod.as_ref(), &groups, end)?;
     if arguments.namespaces.dry_run {
         return print(&plan.lines(&command.line()));
     }
@@ -73,16 +75,21 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
 
 /// What the options and the record ask for.
 fn request(arguments: &NamespaceArgs, pod: Option<&Record>) -> Result<Request, Error> {
-    let Some(pod) = pod else { return Request::new(arguments, &Recorded::default()) };
+    let Some(pod) = pod else {
+        return Request::new(arguments, &Recorded::default());
+    };
     let recorded = Recorded {
         entries: pod.namespaces()?,
         holder: pod.holder()?.map(|holder| holder.pid),
         make: false,
     };
-    let joins_something = pod.groups()?.is_some() || recorded.entries.iter().any(|entry| entry.path.is_some());
+    let joins_something =
+        pod.groups()?.is_some() || recorded.entries.iter().any(|entry| entry.path.is_some());
     if !joins_something {
         let id = pod.id().unwrap_or("the record");
-        return Err(record::Error::Record(format!("{id}: names no namespace to join (nsrun up)")).into());
+        return Err(
+            record::Error::Record(format!("{id}: names no namespace to join (nsrun up)")).into(),
+        );
     }
     Request::new(arguments, &recorded)
 }
@@ -95,7 +102,9 @@ pub(crate) fn prepare(
     groups: &[Group],
     end: End<'_>,
 ) -> Result<(Plan, Resources), Error> {
-    let (handles, fds): (Vec<_>, Vec<_>) = namespaces::open_all(&request.joins, pod)?.into_iter().unzip();
+    let (handles, fds): (Vec<_>, Vec<_>) = namespaces::open_all(&request.joins, pod)?
+        .into_iter()
+        .unzip();
     let facts = Facts {
         arguments,
         new: request.new,
@@ -108,16 +117,31 @@ pub(crate) fn prepare(
     };
     let plan = Plan::new(&facts);
     let proc = plan.needs_proc().then(step::open_proc).transpose()?;
-    Ok((plan, Resources { handles: fds, groups: Vec::new(), proc }))
+    Ok((
+        plan,
+        Resources {
+            handles: fds,
+            groups: Vec::new(),
+            proc,
+        },
+    ))
 }
 
 fn is_privileged() -> bool {
-    caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_ADMIN).unwrap_or(false)
+    caps::has_cap(
+        None,
+        caps::CapSet::Effective,
+        caps::Capability::CAP_SYS_ADMIN,
+    )
+    .unwrap_or(false)
 }
 
 /// Prints a plan.
 pub(crate) fn print(text: &str) -> Result<u8, Error> {
-    std::io::stdout().lock().write_all(text.as_bytes()).call(|| "write(stdout)".into())?;
+    std::io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .call(|| "write(stdout)".into())?;
     Ok(0)
 }
 
@@ -133,7 +157,12 @@ pub(crate) fn do_all(steps: &[Step], resources: &Resources, verbose: bool) -> Re
 }
 
 /// clone3(2) as planned: None in the child.
-pub(crate) fn clone(clone: &Clone3, resources: &Resources, extra: i32, verbose: bool) -> Result<Option<i32>, SysError> {
+pub(crate) fn clone(
+    clone: &Clone3,
+    resources: &Resources,
+    extra: i32,
+    verbose: bool,
+) -> Result<Option<i32>, SysError> {
     let group = clone.group.map(|place| resources.groups[place].as_fd());
     let answer = sys::clone3(clone.flags | extra, group).map_err(|errno| SysError {
         call: clone.call.clone(),
@@ -157,7 +186,13 @@ fn become_command(command: &Command, callers: &Callers, verbose: bool) -> Error 
 }
 
 /// A child becomes CMD; this process stays, hands signals on and ends as CMD does.
-fn as_child(clone3: &Clone3, plan: &Plan, resources: &Resources, command: &Command, verbose: bool) -> Result<u8, Error> {
+fn as_child(
+    clone3: &Clone3,
+    plan: &Plan,
+    resources: &Resources,
+    command: &Command,
+    verbose: bool,
+) -> Result<u8, Error> {
     let parent = ::sys::pidfd_open(getpid().as_raw())?;
     let callers = Callers::block().call(|| "sigprocmask(SIG_SETMASK)".into())?;
     match clone(clone3, resources, 0, verbose)? {
@@ -231,7 +266,9 @@ fn look(child: Pid) -> Result<Option<u8>, SysError> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
             Ok(WaitStatus::Exited(pid, status)) if pid == child => return Ok(Some(status as u8)),
-            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => return Ok(Some(128 + signal as u8)),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
+                return Ok(Some(128 + signal as u8));
+            }
             Ok(WaitStatus::Stopped(pid, signal)) if pid == child => stop(signal)?,
             Ok(WaitStatus::StillAlive) => return Ok(None),
             Ok(_) | Err(Errno::EINTR) => {}

@@ -16,7 +16,11 @@ use crate::step::kinds;
 pub(crate) fn show(arguments: &ShowArgs) -> ExitCode {
     record::show(crate::TOOL, &arguments.source, |record| {
         let view = View::of(record)?;
-        Ok::<_, Error>(if arguments.json { format!("{}\n", view.to_json()) } else { view.to_table() })
+        Ok::<_, Error>(if arguments.json {
+            format!("{}\n", view.to_json())
+        } else {
+            view.to_table()
+        })
     })
 }
 
@@ -42,10 +46,16 @@ impl<'a> View<'a> {
     fn of(record: &'a Record) -> Result<Self, Error> {
         let id = record.id().unwrap_or_default();
         let state = record.get(crate::TOOL).and_then(State::from_json);
-        let state = state.ok_or_else(|| Error::Failed(format!("{id}: has no namespaces (nsrun up)")))?;
+        let state =
+            state.ok_or_else(|| Error::Failed(format!("{id}: has no namespaces (nsrun up)")))?;
         let is_up = state.holder.open()?.is_some();
         let members = if is_up { members(&state)? } else { Vec::new() };
-        Ok(Self { id, state, is_up, members })
+        Ok(Self {
+            id,
+            state,
+            is_up,
+            members,
+        })
     }
 
     fn to_json(&self) -> Value {
@@ -55,7 +65,10 @@ impl<'a> View<'a> {
                 member.inodes.iter().map(|(kind, inode)| (kind.proc_name().to_owned(), json!(inode))).collect();
             json!({"pid": member.pid, "nspid": member.own_pid, "shares": shares, "namespaces": inodes, "command": member.command})
         });
-        let made: Vec<_> = kinds(self.state.made).iter().map(|kind| kind.proc_name()).collect();
+        let made: Vec<_> = kinds(self.state.made)
+            .iter()
+            .map(|kind| kind.proc_name())
+            .collect();
         json!({
             "id": self.id,
             "up": self.is_up,
@@ -73,7 +86,10 @@ impl<'a> View<'a> {
         }
         let made = kinds(self.state.made);
         let names: Vec<_> = made.iter().map(|kind| kind.flag()).collect();
-        let mut text = format!("{id}: up, held by process {pid}, own namespaces: {}\n", names.join(" "));
+        let mut text = format!(
+            "{id}: up, held by process {pid}, own namespaces: {}\n",
+            names.join(" ")
+        );
         let _ = write!(text, "{:>8} {:>6} ", "PID", "NSPID");
         let kinds = Namespace::ALL.map(Namespace::proc_name).join(" ");
         let _ = writeln!(text, " {kinds}  COMMAND");
@@ -103,16 +119,36 @@ fn members(state: &State) -> Result<Vec<Member>, Error> {
         let shared = holder.iter().filter(|entry| found.contains(entry));
         let shares: Vec<Namespace> = shared.map(|(kind, _)| *kind).collect();
         // A pod that only joined namespaces has none of its own: there it is the holder alone.
-        let is_member = if state.made == 0 { pid == state.holder.pid } else { shares.iter().any(own) };
-        let (true, Some(command)) = (is_member, procfs::command(pid)) else { continue };
-        let own_pid = Status::of(pid).and_then(|status| status.pids.last().copied()).unwrap_or(pid);
-        let inodes = found.into_iter().map(|(kind, (_, inode))| (kind, inode)).collect();
-        members.push(Member { pid, own_pid, shares, inodes, command });
+        let is_member = if state.made == 0 {
+            pid == state.holder.pid
+        } else {
+            shares.iter().any(own)
+        };
+        let (true, Some(command)) = (is_member, procfs::command(pid)) else {
+            continue;
+        };
+        let own_pid = Status::of(pid)
+            .and_then(|status| status.pids.last().copied())
+            .unwrap_or(pid);
+        let inodes = found
+            .into_iter()
+            .map(|(kind, (_, inode))| (kind, inode))
+            .collect();
+        members.push(Member {
+            pid,
+            own_pid,
+            shares,
+            inodes,
+            command,
+        });
     }
     members.sort_by_key(|member| member.pid);
     Ok(members)
 }
 
 fn of_process(pid: i32) -> Vec<(Namespace, Identity)> {
-    Namespace::ALL.into_iter().filter_map(|kind| Some((kind, procfs::namespace(pid, kind)?))).collect()
+    Namespace::ALL
+        .into_iter()
+        .filter_map(|kind| Some((kind, procfs::namespace(pid, kind)?)))
+        .collect()
 }

@@ -15,19 +15,29 @@ pub(crate) struct Callers {
 impl Callers {
     /// Nothing was changed but what Rust's runtime changes.
     pub(crate) fn unchanged() -> Self {
-        Self { mask: None, sigchld_ignored: false }
+        Self {
+            mask: None,
+            sigchld_ignored: false,
+        }
     }
 
     /// Blocks every signal, so that none is lost between here and the waiting, and makes children waitable: when the
     /// caller ignores SIGCHLD the kernel would reap CMD itself and its status with it.
     pub(crate) fn block() -> Result<Self, Errno> {
         let mut mask = SigSet::empty();
-        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), Some(&mut mask))?;
+        sigprocmask(
+            SigmaskHow::SIG_SETMASK,
+            Some(&SigSet::all()),
+            Some(&mut mask),
+        )?;
         let sigchld_ignored = sys::is_ignored(libc::SIGCHLD);
         if sigchld_ignored {
             sys::set_disposition(libc::SIGCHLD, false);
         }
-        Ok(Self { mask: Some(mask), sigchld_ignored })
+        Ok(Self {
+            mask: Some(mask),
+            sigchld_ignored,
+        })
     }
 
     /// Gives CMD what the caller had; the last thing before exec.
@@ -67,7 +77,14 @@ pub(crate) fn reaction(signal: sys::Signal, leads_session: bool) -> Reaction {
     let from_kernel = signal.code > 0;
     match signal.number {
         libc::SIGCHLD => Reaction::Look,
-        libc::SIGINT | libc::SIGQUIT | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU | libc::SIGWINCH if from_kernel => {
+        libc::SIGINT
+        | libc::SIGQUIT
+        | libc::SIGTSTP
+        | libc::SIGTTIN
+        | libc::SIGTTOU
+        | libc::SIGWINCH
+            if from_kernel =>
+        {
             Reaction::Leave
         }
         libc::SIGHUP | libc::SIGCONT if from_kernel && !leads_session => Reaction::Leave,
@@ -85,7 +102,13 @@ mod tests {
         for number in (1..=31).filter(|&number| number != libc::SIGCHLD) {
             assert_eq!(of(number, libc::SI_USER), Reaction::Forward, "{number}");
         }
-        for number in [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP, libc::SIGWINCH, libc::SIGHUP] {
+        for number in [
+            libc::SIGINT,
+            libc::SIGQUIT,
+            libc::SIGTSTP,
+            libc::SIGWINCH,
+            libc::SIGHUP,
+        ] {
             assert_eq!(of(number, libc::SI_KERNEL), Reaction::Leave, "{number}");
         }
         // A timer that was set before CMD was started is CMD's.
@@ -95,7 +118,10 @@ mod tests {
 
     #[test]
     fn a_hangup_reaches_the_leader_only_and_goes_on_from_there() {
-        let hangup = sys::Signal { number: libc::SIGHUP, code: libc::SI_KERNEL };
+        let hangup = sys::Signal {
+            number: libc::SIGHUP,
+            code: libc::SI_KERNEL,
+        };
         assert_eq!(reaction(hangup, true), Reaction::Forward);
     }
 }

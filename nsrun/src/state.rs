@@ -1,14 +1,16 @@
 //! What `up` made, as it is kept under the key `nsrun` of the record and the index.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
 
 use record::{Namespace, ProcessId};
 use serde_json::{Map, Value, json};
 use sys::{Call, SysError};
 
-use crate::plan::holder_path;
-use crate::{procfs, step, sys as own};
+use crate::request::holder_path;
+use crate::{step, sys as own};
 
 /// A pod's namespaces and the process that holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +34,12 @@ impl State {
     ///
     /// # Errors
     /// It is gone, or may not be looked at.
-    pub(crate) fn of(pid: i32, made: i32, hostname: Option<&str>, command: Vec<String>) -> Result<Self, SysError> {
+    pub(crate) fn of(
+        pid: i32,
+        made: i32,
+        hostname: Option<&str>,
+        command: Vec<String>,
+    ) -> Result<Self, SysError> {
         let mut state = Self {
             holder: ProcessId::of(pid)?,
             inodes: Vec::new(),
@@ -43,11 +50,18 @@ impl State {
         };
         for kind in Namespace::ALL {
             let path = holder_path(pid, kind);
-            let Some((_, inode)) = procfs::identity(&path) else { continue };
+            let inode = match std::fs::metadata(&path) {
+                Ok(found) => found.ino(),
+                // A kernel without this kind.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).call(|| format!("stat({})", path.display())),
+            };
             state.inodes.push((kind, inode));
             if made & kind.clone_flag() != 0 {
                 let file = File::open(&path).call(|| format!("open({})", path.display()))?;
-                state.ids.extend(own::ns_id(file.as_fd()).map(|id| (kind, id)));
+                state
+                    .ids
+                    .extend(own::ns_id(file.as_fd()).map(|id| (kind, id)));
             }
         }
         Ok(state)
@@ -57,13 +71,19 @@ impl State {
     pub(crate) fn to_json(&self) -> Value {
         let mut object = self.holder.to_json();
         let numbers = |list: &[(Namespace, u64)]| -> Value {
-            list.iter().map(|(kind, number)| (kind.proc_name().to_owned(), json!(number))).collect::<Map<_, _>>().into()
+            list.iter()
+                .map(|(kind, number)| (kind.proc_name().to_owned(), json!(number)))
+                .collect::<Map<_, _>>()
+                .into()
         };
         object["namespaces"] = numbers(&self.inodes);
         if !self.ids.is_empty() {
             object["ids"] = numbers(&self.ids);
         }
-        object["made"] = step::kinds(self.made).iter().map(|kind| kind.proc_name()).collect();
+        object["made"] = step::kinds(self.made)
+            .iter()
+            .map(|kind| kind.proc_name())
+            .collect();
         if let Some(hostname) = &self.hostname {
             object["hostname"] = hostname.as_str().into();
         }
@@ -75,36 +95,63 @@ impl State {
 
     /// None: it says of no process.
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
-        let kind_of = |name: &str| Namespace::ALL.into_iter().find(|kind| kind.proc_name() == name);
+        let kind_of = |name: &str| {
+            Namespace::ALL
+                .into_iter()
+                .find(|kind| kind.proc_name() == name)
+        };
         let numbers = |key: &str| -> Vec<(Namespace, u64)> {
             let object = value.get(key).and_then(Value::as_object);
-            object.into_iter().flatten().filter_map(|(name, number)| Some((kind_of(name)?, number.as_u64()?))).collect()
+            object
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, number)| Some((kind_of(name)?, number.as_u64()?)))
+                .collect()
         };
-        let texts = |key: &str| value.get(key).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let texts = |key: &str| {
+            value
+                .get(key)
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+        };
         Some(Self {
             holder: ProcessId::from_json(value)?,
             inodes: numbers("namespaces"),
             ids: numbers("ids"),
-            made: texts("made").filter_map(kind_of).fold(0, |flags, kind| flags | kind.clone_flag()),
-            hostname: value.get("hostname").and_then(Value::as_str).map(str::to_owned),
+            made: texts("made")
+                .filter_map(kind_of)
+                .fold(0, |flags, kind| flags | kind.clone_flag()),
+            hostname: value
+                .get("hostname")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
             command: texts("command").map(str::to_owned).collect(),
         })
     }
 
     /// The recorded inode of `kind`.
     pub(crate) fn inode(&self, kind: Namespace) -> Option<u64> {
-        self.inodes.iter().find(|(found, _)| *found == kind).map(|(_, inode)| *inode)
+        self.inodes
+            .iter()
+            .find(|(found, _)| *found == kind)
+            .map(|(_, inode)| *inode)
     }
 
     /// The recorded unique number of `kind`.
     pub(crate) fn id(&self, kind: Namespace) -> Option<u64> {
-        self.ids.iter().find(|(found, _)| *found == kind).map(|(_, id)| *id)
+        self.ids
+            .iter()
+            .find(|(found, _)| *found == kind)
+            .map(|(_, id)| *id)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::procfs;
 
     #[test]
     fn what_is_written_is_read() {
@@ -114,7 +161,10 @@ mod tests {
         assert_eq!(state.inodes.len(), 8);
         assert_eq!(State::from_json(&state.to_json()), Some(state.clone()));
         assert_eq!(state.to_json()["made"], json!(["net", "uts"]));
-        assert_eq!(state.inode(Namespace::Mount), procfs::identity("/proc/self/ns/mnt").map(|(_, inode)| inode));
+        assert_eq!(
+            state.inode(Namespace::Mount),
+            procfs::identity("/proc/self/ns/mnt").map(|(_, inode)| inode)
+        );
     }
 
     #[test]

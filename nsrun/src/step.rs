@@ -21,7 +21,11 @@ pub(crate) enum Step {
     /// Whoever is in the namespaces to be joined cannot look into this process before it has exec'd.
     NotDumpable,
     /// `handle` is the place in [`Resources::handles`].
-    Setns { handle: usize, flags: i32, name: String },
+    Setns {
+        handle: usize,
+        flags: i32,
+        name: String,
+    },
     /// The root of the user namespace that was joined, if it has one: whoever comes from outside is nobody there.
     BecomeRoot,
     /// Namespaces of our own, for this process.
@@ -75,13 +79,19 @@ impl Step {
     fn call(&self, resources: &Resources) -> Result<(), Errno> {
         match self {
             Self::NotDumpable => nix::sys::prctl::set_dumpable(false),
-            Self::Setns { handle, flags, .. } => nix::sched::setns(&resources.handles[*handle], bits(*flags)),
+            Self::Setns { handle, flags, .. } => {
+                nix::sched::setns(&resources.handles[*handle], bits(*flags))
+            }
             Self::BecomeRoot => become_root(),
             Self::Unshare { flags } => nix::sched::unshare(bits(*flags)),
-            Self::Group { group, .. } => nix::unistd::write(&resources.groups[*group], b"0").map(drop),
+            Self::Group { group, .. } => {
+                nix::unistd::write(&resources.groups[*group], b"0").map(drop)
+            }
             Self::DieWithParent(signal) => nix::sys::prctl::set_pdeathsig(*signal),
             Self::MapRoot { uid, gid } => map_root(resources, *uid, *gid),
-            Self::Propagate(how) => mount(None::<&str>, "/", None::<&str>, how.flags(), None::<&str>),
+            Self::Propagate(how) => {
+                mount(None::<&str>, "/", None::<&str>, how.flags(), None::<&str>)
+            }
             Self::Hostname(name) => nix::unistd::sethostname(name),
             Self::UnprivilegedPorts => {
                 match write_proc(resources, "sys/net/ipv4/ip_unprivileged_port_start", "0") {
@@ -103,17 +113,23 @@ impl Step {
     fn hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
             (Self::Unshare { flags }, _) => new_hint(*flags, errno),
-            (Self::Setns { flags, .. }, Errno::EINVAL) if flags & Namespace::User.clone_flag() != 0 => {
+            (Self::Setns { flags, .. }, Errno::EINVAL)
+                if flags & Namespace::User.clone_flag() != 0 =>
+            {
                 Some("it is the user namespace we are in already")
             }
-            (Self::Setns { .. }, Errno::EPERM) => Some("needs CAP_SYS_ADMIN in the user namespace that owns it"),
-            (Self::Propagate(_), Errno::EINVAL) => {
-                Some("/ is no mount point, as in a plain chroot: --propagation unchanged leaves it alone")
+            (Self::Setns { .. }, Errno::EPERM) => {
+                Some("needs CAP_SYS_ADMIN in the user namespace that owns it")
             }
-            (Self::MountProc(_), Errno::EPERM) => {
-                Some("in a user namespace /proc must be visible as a whole, and something is mounted over parts of it")
+            (Self::Propagate(_), Errno::EINVAL) => Some(
+                "/ is no mount point, as in a plain chroot: --propagation unchanged leaves it alone",
+            ),
+            (Self::MountProc(_), Errno::EPERM) => Some(
+                "in a user namespace /proc must be visible as a whole, and something is mounted over parts of it",
+            ),
+            (Self::Group { .. }, Errno::ENOSPC) => {
+                Some("cpuset.cpus or cpuset.mems of the group is empty")
             }
-            (Self::Group { .. }, Errno::ENOSPC) => Some("cpuset.cpus or cpuset.mems of the group is empty"),
             _ => None,
         }
     }
@@ -129,11 +145,16 @@ impl fmt::Display for Step {
             Self::Group { dir, .. } => write!(f, "write({}/tasks, 0)", dir.display()),
             Self::DieWithParent(signal) => write!(f, "prctl(PR_SET_PDEATHSIG, {signal})"),
             Self::MapRoot { uid, gid } => {
-                write!(f, "write(/proc/self/uid_map, 0 {uid} 1), write(/proc/self/gid_map, 0 {gid} 1)")
+                write!(
+                    f,
+                    "write(/proc/self/uid_map, 0 {uid} 1), write(/proc/self/gid_map, 0 {gid} 1)"
+                )
             }
             Self::Propagate(how) => write!(f, "mount(/, {})", how.name()),
             Self::Hostname(name) => write!(f, "sethostname({name})"),
-            Self::UnprivilegedPorts => f.write_str("write(/proc/sys/net/ipv4/ip_unprivileged_port_start, 0)"),
+            Self::UnprivilegedPorts => {
+                f.write_str("write(/proc/sys/net/ipv4/ip_unprivileged_port_start, 0)")
+            }
             Self::Chroot(dir) => write!(f, "chroot({})", dir.display()),
             Self::Chdir(dir) => write!(f, "chdir({})", dir.display()),
             Self::MountProc(dir) => write!(f, "mount(proc, {}, proc)", dir.display()),
@@ -205,21 +226,33 @@ impl Propagation {
 
 /// Why namespaces cannot be made, where there is one likely cause.
 pub(crate) fn new_hint(flags: i32, errno: Errno) -> Option<&'static str> {
-    let sysctl = |name: &str| std::fs::read_to_string(format!("/proc/sys/{name}")).map(|text| text.trim().to_owned());
+    let sysctl = |name: &str| {
+        std::fs::read_to_string(format!("/proc/sys/{name}")).map(|text| text.trim().to_owned())
+    };
     let is = |name: &str, value: &str| sysctl(name).is_ok_and(|found| found == value);
     let user = flags & Namespace::User.clone_flag() != 0;
     match errno {
-        Errno::ENOSPC | Errno::EPERM | Errno::EUSERS if user && is("user/max_user_namespaces", "0") => {
+        Errno::ENOSPC | Errno::EPERM | Errno::EUSERS
+            if user && is("user/max_user_namespaces", "0") =>
+        {
             Some("user namespaces are switched off: sysctl user.max_user_namespaces")
         }
-        Errno::ENOSPC | Errno::EUSERS => Some("a limit in /proc/sys/user/max_*_namespaces, or 32 levels deep"),
+        Errno::ENOSPC | Errno::EUSERS => {
+            Some("a limit in /proc/sys/user/max_*_namespaces, or 32 levels deep")
+        }
         Errno::EPERM | Errno::EACCES if user && is("kernel/unprivileged_userns_clone", "0") => {
             Some("only root may, while sysctl kernel.unprivileged_userns_clone is 0")
         }
-        Errno::EPERM | Errno::EACCES if user && is("kernel/apparmor_restrict_unprivileged_userns", "1") => {
-            Some("AppArmor stops it: a profile for nsrun, or sysctl kernel.apparmor_restrict_unprivileged_userns=0")
+        Errno::EPERM | Errno::EACCES
+            if user && is("kernel/apparmor_restrict_unprivileged_userns", "1") =>
+        {
+            Some(
+                "AppArmor stops it: a profile for nsrun, or sysctl kernel.apparmor_restrict_unprivileged_userns=0",
+            )
         }
-        Errno::EPERM if user => Some("not from inside a chroot, and not for a user that is not mapped"),
+        Errno::EPERM if user => {
+            Some("not from inside a chroot, and not for a user that is not mapped")
+        }
         Errno::EPERM => Some("needs root, or a user namespace: --user --map-root-user"),
         _ => None,
     }
@@ -238,12 +271,19 @@ pub(crate) fn names(flags: i32) -> String {
         Namespace::Time => "CLONE_NEWTIME",
     };
     let set: Vec<&str> = kinds(flags).iter().map(name).collect();
-    if set.is_empty() { "0".into() } else { set.join("|") }
+    if set.is_empty() {
+        "0".into()
+    } else {
+        set.join("|")
+    }
 }
 
 /// The kinds of `flags`.
 pub(crate) fn kinds(flags: i32) -> Vec<Namespace> {
-    Namespace::ALL.into_iter().filter(|kind| flags & kind.clone_flag() != 0).collect()
+    Namespace::ALL
+        .into_iter()
+        .filter(|kind| flags & kind.clone_flag() != 0)
+        .collect()
 }
 
 fn bits(flags: i32) -> CloneFlags {
@@ -257,16 +297,34 @@ mod tests {
     #[test]
     fn steps_are_spelt_as_their_system_calls() {
         let flags = Namespace::Network.clone_flag() | Namespace::Time.clone_flag();
-        assert_eq!(Step::Unshare { flags }.to_string(), "unshare(CLONE_NEWNET|CLONE_NEWTIME)");
-        let join = Step::Setns { handle: 0, flags: libc::CLONE_NEWNET, name: "/run/netns/a".into() };
+        assert_eq!(
+            Step::Unshare { flags }.to_string(),
+            "unshare(CLONE_NEWNET|CLONE_NEWTIME)"
+        );
+        let join = Step::Setns {
+            handle: 0,
+            flags: libc::CLONE_NEWNET,
+            name: "/run/netns/a".into(),
+        };
         assert_eq!(join.to_string(), "setns(/run/netns/a, CLONE_NEWNET)");
-        assert_eq!(Step::MountProc("/box/proc".into()).to_string(), "mount(proc, /box/proc, proc)");
-        assert_eq!(Step::DieWithParent(Signal::SIGKILL).to_string(), "prctl(PR_SET_PDEATHSIG, SIGKILL)");
+        assert_eq!(
+            Step::MountProc("/box/proc".into()).to_string(),
+            "mount(proc, /box/proc, proc)"
+        );
+        assert_eq!(
+            Step::DieWithParent(Signal::SIGKILL).to_string(),
+            "prctl(PR_SET_PDEATHSIG, SIGKILL)"
+        );
     }
 
     #[test]
     fn a_step_that_fails_names_its_call() {
-        let error = Step::Chdir("/no/such".into()).run(&Resources::default()).unwrap_err();
-        assert_eq!(error.to_string(), "chdir(/no/such): No such file or directory");
+        let error = Step::Chdir("/no/such".into())
+            .run(&Resources::default())
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "chdir(/no/such): No such file or directory"
+        );
     }
 }

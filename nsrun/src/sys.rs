@@ -1,5 +1,8 @@
 //! The system calls that nsrun alone needs and nix lacks.
-#![expect(unsafe_code, reason = "clone3, sigwaitinfo, a nsfs ioctl and reading a disposition have no safe wrapper")]
+#![expect(
+    unsafe_code,
+    reason = "clone3, sigwaitinfo, a nsfs ioctl and reading a disposition have no safe wrapper"
+)]
 
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -40,7 +43,11 @@ pub(crate) fn is_ignored(signal: i32) -> bool {
 
 /// Gives `signal` its default disposition, or has it ignored; signal(2).
 pub(crate) fn set_disposition(signal: i32, ignored: bool) {
-    let handler = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+    let handler = if ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
     // SAFETY: neither of the two runs code of ours. Numbers that are no signals or cannot be changed answer EINVAL.
     unsafe { libc::signal(signal, handler) };
 }
@@ -61,7 +68,10 @@ pub(crate) fn sigwaitinfo(set: &SigSet) -> Result<Signal, Errno> {
     unsafe {
         Errno::result(libc::sigwaitinfo(set.as_ref(), info.as_mut_ptr()))?;
         let info = info.assume_init();
-        Ok(Signal { number: info.si_signo, code: info.si_code })
+        Ok(Signal {
+            number: info.si_signo,
+            code: info.si_code,
+        })
     }
 }
 
@@ -75,7 +85,13 @@ pub(crate) fn kill(pid: i32, signal: i32) {
 pub(crate) fn pidfd_exists(pidfd: BorrowedFd<'_>) -> bool {
     // SAFETY: signal 0 is sent to nobody, and without a siginfo the kernel reads no memory of ours.
     let answer = unsafe {
-        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), 0, std::ptr::null::<libc::siginfo_t>(), 0)
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            0,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
     };
     Errno::result(answer) != Err(Errno::ESRCH)
 }
@@ -104,7 +120,13 @@ pub(crate) fn clone3(flags: i32, group: Option<BorrowedFd<'_>>) -> Result<Option
     // SAFETY: the flags never hold CLONE_VM, so the child has its own copy of the memory and returns on its own copy of
     // the stack, as after fork(2). nsrun has one thread, so no lock is held by a thread that the child lacks. The
     // structure lives through the call and its size is passed.
-    let answer = unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<libc::clone_args>()) };
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw mut arguments,
+            size_of::<libc::clone_args>(),
+        )
+    };
     let pid = Errno::result(answer)?;
     // A pid fits an int by the kernel's own limit (PID_MAX_LIMIT, 2^22).
     Ok((pid != 0).then_some(pid as i32))

@@ -1,4 +1,5 @@
 //! What a script sees of nsrun without any privilege: status, stdout, and whole lines of stderr.
+#![expect(clippy::unwrap_used, reason = "a test panics where it cannot go on")]
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +15,8 @@ struct Dir(PathBuf);
 
 impl Dir {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("chroot0-nsrun-{}-{name}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("chroot0-nsrun-{}-{name}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Self(path)
     }
@@ -44,18 +46,34 @@ fn nsrun_with(dir: &Dir, arguments: &[&str], stdin: &str) -> (i32, String, Strin
         .unwrap();
     // Who does not read its stdin may have ended by now.
     let _ = child.stdin.take().unwrap().write_all(stdin.as_bytes());
-    let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = child.wait_with_output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap_or_else(|| -status.signal().unwrap()), text(stdout), text(stderr))
+    (
+        status.code().unwrap_or_else(|| -status.signal().unwrap()),
+        text(stdout),
+        text(stderr),
+    )
 }
 
 fn nsrun(arguments: &[&str]) -> (i32, String, String) {
-    nsrun_with(&Dir::new(&format!("{:?}", std::thread::current().id())), arguments, "")
+    nsrun_with(
+        &Dir::new(&format!("{:?}", std::thread::current().id())),
+        arguments,
+        "",
+    )
 }
 
 fn fails(arguments: &[&str], status: i32, line: &str) {
     let answer = nsrun(arguments);
-    assert_eq!(answer, (status, String::new(), format!("nsrun: {line}\n")), "{arguments:?}");
+    assert_eq!(
+        answer,
+        (status, String::new(), format!("nsrun: {line}\n")),
+        "{arguments:?}"
+    );
 }
 
 #[test]
@@ -66,15 +84,26 @@ fn every_flag_of_the_help_is_in_the_man_page() {
         let (status, help, _) = nsrun(&[verb, "--help"]);
         assert_eq!(status, 0);
         assert!(page.contains(&format!(".It Cm {verb}\n")), "{verb}");
-        let options = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-        for option in options.flat_map(|line| line.split([' ', ',', '=', '['])).filter(|word| word.starts_with('-')) {
+        let options = help
+            .lines()
+            .map(str::trim_start)
+            .filter(|line| line.starts_with('-'));
+        for option in options
+            .flat_map(|line| line.split([' ', ',', '=', '[']))
+            .filter(|word| word.starts_with('-'))
+        {
             let name = option.trim_start_matches('-');
             let long = option.starts_with("--");
             let found = words.windows(3).any(|three| {
-                let [before, fl, word] = three else { return false };
+                let [before, fl, word] = three else {
+                    return false;
+                };
                 *fl == "Fl" && *word == name && long == (*before == "Fl")
             });
-            assert!(found || name.is_empty(), "{verb} {option} is not in nsrun.1");
+            assert!(
+                found || name.is_empty(),
+                "{verb} {option} is not in nsrun.1"
+            );
         }
     }
 }
@@ -87,7 +116,10 @@ fn exec_ends_as_its_command_does() {
         assert_eq!(run(&["sh", "-c", "exit 7"]), 7);
     }
     // By a child that was killed and by nsrun itself, which became the command.
-    assert_eq!(nsrun(&["exec", "--fork", "sh", "-c", "kill -KILL $$"]).0, 137);
+    assert_eq!(
+        nsrun(&["exec", "--fork", "sh", "-c", "kill -KILL $$"]).0,
+        137
+    );
     assert_eq!(nsrun(&["exec", "sh", "-c", "kill -KILL $$"]).0, -9);
 }
 
@@ -95,23 +127,35 @@ fn exec_ends_as_its_command_does() {
 fn every_signal_that_ends_a_command_is_told() {
     for signal in (1..=31).filter(|signal| ![17, 18, 19, 20, 21, 22, 23, 28].contains(signal)) {
         let script = format!("ulimit -c 0; kill -{signal} $$");
-        assert_eq!(nsrun(&["exec", "--fork", "sh", "-c", &script]).0, 128 + signal, "{signal}");
+        assert_eq!(
+            nsrun(&["exec", "--fork", "sh", "-c", &script]).0,
+            128 + signal,
+            "{signal}"
+        );
     }
 }
 
 #[test]
 fn a_command_that_does_not_run_is_127_or_126() {
     for fork in [&[][..], &["--fork"]] {
-        let fails = |name: &str, status, line: &str| fails(&[&["exec"], fork, &[name]].concat(), status, line);
+        let fails = |name: &str, status, line: &str| {
+            fails(&[&["exec"], fork, &[name]].concat(), status, line)
+        };
         fails("/no/such", 127, "exec(/no/such): No such file or directory");
-        fails("no-such-program", 127, "exec(no-such-program): No such file or directory");
+        fails(
+            "no-such-program",
+            127,
+            "exec(no-such-program): No such file or directory",
+        );
         fails("/", 126, "exec(/): Permission denied");
         fails("", 125, "the name of the command is empty");
     }
     let dir = Dir::new("interpreter");
     let script = dir.file("script", "#!/no/such/interpreter\n");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    let line = format!("exec({script}): No such file or directory (its interpreter or loader is not there)");
+    let line = format!(
+        "exec({script}): No such file or directory (its interpreter or loader is not there)"
+    );
     fails(&["exec", &script], 127, &line);
 }
 
@@ -120,13 +164,19 @@ fn a_script_without_an_interpreter_is_the_shells() {
     let dir = Dir::new("script");
     let script = dir.file("script", "echo \"$0 $1\"\n");
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(nsrun(&["exec", &script, "x"]), (0, format!("{script} x\n"), String::new()));
+    assert_eq!(
+        nsrun(&["exec", &script, "x"]),
+        (0, format!("{script} x\n"), String::new())
+    );
 }
 
 #[test]
 fn stdin_and_the_options_behind_the_command_are_the_commands() {
     let dir = Dir::new("stdin");
-    assert_eq!(nsrun_with(&dir, &["exec", "--fork", "cat"], "hello").1, "hello");
+    assert_eq!(
+        nsrun_with(&dir, &["exec", "--fork", "cat"], "hello").1,
+        "hello"
+    );
     assert_eq!(nsrun(&["exec", "echo", "--net", "-v"]).1, "--net -v\n");
     assert_eq!(nsrun(&["exec", "--", "echo", "--", "x"]).1, "-- x\n");
 }
@@ -134,10 +184,23 @@ fn stdin_and_the_options_behind_the_command_are_the_commands() {
 #[test]
 fn signals_are_the_callers() {
     let state = "grep -E 'Sig(Blk|Ign):' /proc/self/status";
-    let of = |script: String| String::from_utf8(Command::new("sh").args(["-c", &script]).output().unwrap().stdout).unwrap();
+    let of = |script: String| {
+        String::from_utf8(
+            Command::new("sh")
+                .args(["-c", &script])
+                .output()
+                .unwrap()
+                .stdout,
+        )
+        .unwrap()
+    };
     for ignored in ["", "trap '' PIPE CHLD HUP;"] {
         for how in ["exec", "exec --fork"] {
-            assert_eq!(of(format!("{ignored} {NSRUN} {how} {state}")), of(format!("{ignored} {state}")), "{ignored} {how}");
+            assert_eq!(
+                of(format!("{ignored} {NSRUN} {how} {state}")),
+                of(format!("{ignored} {state}")),
+                "{ignored} {how}"
+            );
         }
     }
     // Ignored as well as not, the status comes back.
@@ -158,41 +221,80 @@ fn a_signal_goes_on_to_the_command_and_a_killed_nsrun_takes_it_along() {
         let mut ready = [0; 6];
         let mut stdout = child.stdout.take().unwrap();
         std::io::Read::read_exact(&mut stdout, &mut ready).unwrap();
-        let killed = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        let killed = Command::new("kill")
+            .args([&format!("-{signal}"), &child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(killed.success());
         // End of file: nobody has the pipe any more.
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut stdout, &mut rest).unwrap();
         assert_eq!(rest, expected);
-        assert_eq!(child.wait().unwrap().code(), (signal != "KILL").then_some(3));
+        assert_eq!(
+            child.wait().unwrap().code(),
+            (signal != "KILL").then_some(3)
+        );
     }
 }
 
-
 #[test]
 fn namespaces_that_cannot_be_joined_are_named() {
-    fails(&["exec", "--net=/no/such", "true"], 125, "open(/no/such): No such file or directory");
-    fails(&["exec", "--net=/dev/null", "true"], 125, "/dev/null: not a namespace");
+    fails(
+        &["exec", "--net=/no/such", "true"],
+        125,
+        "open(/no/such): No such file or directory",
+    );
+    fails(
+        &["exec", "--net=/dev/null", "true"],
+        125,
+        "/dev/null: not a namespace",
+    );
     fails(
         &["exec", "--uts=/proc/self/ns/net", "true"],
         125,
         "/proc/self/ns/net: a net namespace, not a uts namespace",
     );
-    fails(&["exec", "--pid=4194305", "true"], 125, "pidfd_open(4194305): No such process");
-    fails(&["exec", "-t", "1", "true"], 125, "--target: which of its namespaces? (--all, or options such as --net)");
-    fails(&["exec", "--mount=host", "--mount-proc", "true"], 125, "--mount-proc: not in the mount namespace of the host");
+    fails(
+        &["exec", "--pid=4194305", "true"],
+        125,
+        "pidfd_open(4194305): No such process",
+    );
+    fails(
+        &["exec", "-t", "1", "true"],
+        125,
+        "--target: which of its namespaces? (--all, or options such as --net)",
+    );
+    fails(
+        &["exec", "--mount=host", "--mount-proc", "true"],
+        125,
+        "--mount-proc: not in the mount namespace of the host",
+    );
 }
 
 #[test]
 fn usage_is_125_of_exec_and_2_of_the_others() {
     let (status, _, line) = nsrun(&["exec", "--bogus"]);
-    assert_eq!((status, line.as_str()), (125, "nsrun: unexpected argument '--bogus' found (see nsrun exec --help)\n"));
+    assert_eq!(
+        (status, line.as_str()),
+        (
+            125,
+            "nsrun: unexpected argument '--bogus' found (see nsrun exec --help)\n"
+        )
+    );
     assert_eq!(nsrun(&["up", "--bogus", "--id", "x"]).0, 2);
     assert_eq!(nsrun(&["show", "--id", "../x"]).0, 2);
     assert_eq!(nsrun(&["down", "--grace", "x"]).0, 2);
     assert_eq!(nsrun(&[]).0, 2);
-    fails(&["up"], 2, "stdin: no record (did the tool before this one fail?)");
-    fails(&["exec", "-P", "-", "true"], 125, "-P -: stdin belongs to the command (use -P FILE or -P /dev/fd/N)");
+    fails(
+        &["up"],
+        2,
+        "stdin: no record (did the tool before this one fail?)",
+    );
+    fails(
+        &["exec", "-P", "-", "true"],
+        125,
+        "-P -: stdin belongs to the command (use -P FILE or -P /dev/fd/N)",
+    );
 }
 
 #[test]
@@ -207,7 +309,10 @@ fn a_record_that_cannot_be_entered_is_refused() {
     let gone = format!("x: process {pid} that held this pod is gone (nsrun down, then nsrun up)");
     for (text, line) in [
         (r#"{"id":"x"}"#, "x: names no namespace to join (nsrun up)"),
-        (r#"{"id":"x","linux":{"namespaces":[{"type":"net"}]}}"#, "linux.namespaces: \"net\" is no type of namespace"),
+        (
+            r#"{"id":"x","linux":{"namespaces":[{"type":"net"}]}}"#,
+            "linux.namespaces: \"net\" is no type of namespace",
+        ),
         (
             r#"{"id":"x","linux":{"namespaces":[{"type":"network","path":"/dev/null"}]}}"#,
             "/dev/null: not a namespace",
@@ -221,7 +326,10 @@ fn a_record_that_cannot_be_entered_is_refused() {
         let pod = dir.file("pod.json", text);
         fails(&["exec", "-P", &pod, "true"], 125, line);
     }
-    let failed = dir.file("failed.json", r#"{"id":"x","failed":{"tool":"cgset","error":"e"}}"#);
+    let failed = dir.file(
+        "failed.json",
+        r#"{"id":"x","failed":{"tool":"cgset","error":"e"}}"#,
+    );
     assert_eq!(nsrun(&["exec", "-P", &failed, "true"]).0, 125);
 }
 
@@ -231,12 +339,25 @@ fn an_up_that_fails_hands_the_record_on() {
     let problem = "no namespace is asked for (options such as --net, or linux.namespaces)";
     let (status, out, line) = nsrun_with(&dir, &["up"], "{\"id\":\"x\",\"k\":1.50}");
     assert_eq!((status, line), (2, format!("nsrun: {problem}\n")));
-    assert_eq!(out, format!("{{\"id\":\"x\",\"k\":1.50,\"failed\":{{\"tool\":\"nsrun\",\"error\":\"{problem}\"}}}}\n"));
-    assert_eq!(fs::read_dir(dir.0.join("run")).unwrap().count(), 0, "the index of x is gone");
+    assert_eq!(
+        out,
+        format!(
+            "{{\"id\":\"x\",\"k\":1.50,\"failed\":{{\"tool\":\"nsrun\",\"error\":\"{problem}\"}}}}\n"
+        )
+    );
+    assert_eq!(
+        fs::read_dir(dir.0.join("run")).unwrap().count(),
+        0,
+        "the index of x is gone"
+    );
 
-    let bad = "{\"id\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":\"/dev/null\"}]}}";
+    let bad =
+        "{\"id\":\"x\",\"linux\":{\"namespaces\":[{\"type\":\"network\",\"path\":\"/dev/null\"}]}}";
     let (status, _, line) = nsrun_with(&dir, &["up"], bad);
-    assert_eq!((status, line.as_str()), (1, "nsrun: /dev/null: not a namespace\n"));
+    assert_eq!(
+        (status, line.as_str()),
+        (1, "nsrun: /dev/null: not a namespace\n")
+    );
     assert_eq!(fs::read_dir(dir.0.join("run")).unwrap().count(), 0);
 }
 
@@ -244,7 +365,21 @@ fn an_up_that_fails_hands_the_record_on() {
 fn a_plan_is_printed_and_nothing_is_done() {
     let dir = Dir::new("plan");
     let run = dir.0.join("run");
-    let (status, out, _) = nsrun_with(&dir, &["up", "--dry-run", "--id", "x", "--net", "--uts", "--", "sleep", "1"], "");
+    let (status, out, _) = nsrun_with(
+        &dir,
+        &[
+            "up",
+            "--dry-run",
+            "--id",
+            "x",
+            "--net",
+            "--uts",
+            "--",
+            "sleep",
+            "1",
+        ],
+        "",
+    );
     assert_eq!(status, 0);
     let expected = format!(
         "clone3(CLONE_NEWNET|CLONE_NEWUTS)\n  sethostname(x)\n  write(/proc/sys/net/ipv4/ip_unprivileged_port_start, 0)\n  \
@@ -254,7 +389,11 @@ fn a_plan_is_printed_and_nothing_is_done() {
     assert_eq!(out, expected);
     assert!(!run.exists());
     let record = r#"{"id":"x","hostname":"h","linux":{"namespaces":[{"type":"uts"}]}}"#;
-    assert!(nsrun_with(&dir, &["up", "--dry-run"], record).1.contains("sethostname(h)\n"));
+    assert!(
+        nsrun_with(&dir, &["up", "--dry-run"], record)
+            .1
+            .contains("sethostname(h)\n")
+    );
 }
 
 #[test]
@@ -278,7 +417,11 @@ fn down_does_not_believe_a_record_that_names_another_process() {
     // The record says that the process that runs this test holds a pod whose namespace is the one we are all in.
     let dir = Dir::new("hostile");
     let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let starttime = stat[stat.rfind(')').unwrap()..].split(' ').nth(20).unwrap().to_owned();
+    let starttime = stat[stat.rfind(')').unwrap()..]
+        .split(' ')
+        .nth(20)
+        .unwrap()
+        .to_owned();
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
     let inode = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/net").unwrap());
     let pid = std::process::id();
@@ -288,6 +431,9 @@ fn down_does_not_believe_a_record_that_names_another_process() {
     );
     let (status, _, line) = nsrun_with(&dir, &["down", "--grace", "0"], &record);
     assert_eq!(status, 1);
-    assert!(line.starts_with(&format!("nsrun: x: process {pid} (")), "{line}");
+    assert!(
+        line.starts_with(&format!("nsrun: x: process {pid} (")),
+        "{line}"
+    );
     assert!(line.contains(") is not its pause, and "), "{line}");
 }

@@ -37,11 +37,13 @@ Holds the namespaces it is in until TERM or INT. With CMD: its init.
 ",
 );
 
-const VERSION: Text =
-    Text::new(match CStr::from_bytes_with_nul(concat!("pause ", env!("CARGO_PKG_VERSION"), "\n\0").as_bytes()) {
+const VERSION: Text = Text::new(
+    match CStr::from_bytes_with_nul(concat!("pause ", env!("CARGO_PKG_VERSION"), "\n\0").as_bytes())
+    {
         Ok(version) => version,
         Err(_) => panic!(),
-    });
+    },
+);
 
 /// Reads argv. Of several `--id` all are in sight, and all must be right.
 pub(crate) fn parse(arguments: Texts) -> Command {
@@ -82,7 +84,11 @@ pub(crate) fn parse(arguments: Texts) -> Command {
     };
     // 2 might be CMD's own status.
     let mut arguments = arguments;
-    let status = if arguments.any(|argument| argument.is(Text::new(c"--"))) { 125 } else { 2 };
+    let status = if arguments.any(|argument| argument.is(Text::new(c"--"))) {
+        125
+    } else {
+        2
+    };
     Command::Wrong(wrong, argument, status)
 }
 
@@ -109,7 +115,9 @@ mod tests {
             Command::Hold => "hold".into(),
             Command::Init(command) => command.map(text).collect::<Vec<_>>().join(" "),
             Command::Print(shown) => text(shown),
-            Command::Wrong(wrong, argument, status) => format!("{wrong:?} {} {status}", text(argument)),
+            Command::Wrong(wrong, argument, status) => {
+                format!("{wrong:?} {} {status}", text(argument))
+            }
         }
     }
 
@@ -134,14 +142,20 @@ mod tests {
             assert!(said(&[c"--id", c"foo", help]).starts_with("Usage: pause "));
         }
         for version in [c"-v", c"-V", c"--version"] {
-            assert_eq!(said(&[version]), concat!("pause ", env!("CARGO_PKG_VERSION"), "\n"));
+            assert_eq!(
+                said(&[version]),
+                concat!("pause ", env!("CARGO_PKG_VERSION"), "\n")
+            );
         }
     }
 
     #[test]
     fn what_is_wrong_is_2_and_before_a_command_125() {
         assert_eq!(said(&[c"--bogus"]), "Unexpected --bogus 2");
-        assert_eq!(said(&[c"--bogus", c"--", c"true"]), "Unexpected --bogus 125");
+        assert_eq!(
+            said(&[c"--bogus", c"--", c"true"]),
+            "Unexpected --bogus 125"
+        );
         assert_eq!(said(&[c"--idfoo"]), "Unexpected --idfoo 2");
         assert_eq!(said(&[c"-"]), "Unexpected - 2");
         assert_eq!(said(&[c"-hv"]), "Unexpected -hv 2");
@@ -154,11 +168,27 @@ mod tests {
 
     #[test]
     fn an_id_is_a_name() {
-        let id = |text: &str| is_id(Text::new(Box::leak(std::ffi::CString::new(text).unwrap().into_boxed_c_str())));
+        let id = |text: &str| {
+            is_id(Text::new(Box::leak(
+                std::ffi::CString::new(text).unwrap().into_boxed_c_str(),
+            )))
+        };
         for good in ["a", "0", "Z9_.-", &"x".repeat(128)] {
             assert!(id(good), "{good}");
         }
-        for bad in ["", ".", "..", "../x", "a/b", "-x", "_x", "a b", "a\n", "ä", &"x".repeat(129)] {
+        for bad in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "-x",
+            "_x",
+            "a b",
+            "a\n",
+            "ä",
+            &"x".repeat(129),
+        ] {
             assert!(!id(bad), "{bad}");
         }
     }

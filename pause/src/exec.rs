@@ -8,8 +8,8 @@ use crate::text::{Text, Texts};
 
 /// Becomes `command`, or says why not and ends with 127 (not found) or 126, as env(1).
 pub(crate) fn exec(command: Texts, environment: Texts) -> ! {
-    let name = command.clone().next().unwrap_or(Text::new(c""));
-    let errno = if name.first() == 0 || name.clone().any(|byte| byte == b'/') {
+    let name = { command }.next().unwrap_or(Text::new(c""));
+    let errno = if name.first() == 0 || { name }.any(|byte| byte == b'/') {
         sys::execve(name.address(), command, environment)
     } else {
         search(name, command, environment)
@@ -19,29 +19,22 @@ pub(crate) fn exec(command: Texts, environment: Texts) -> ! {
 }
 
 /// Tries `name` in each directory of PATH; why none did.
-fn search(name: Text, command: Texts, mut environment: Texts) -> u8 {
-    let mut path = environment
+fn search(name: Text, command: Texts, environment: Texts) -> u8 {
+    let mut path = { environment }
         .find_map(|variable| variable.strip_prefix(Text::new(c"PATH=")))
         .unwrap_or(Text::new(c"/usr/local/bin:/bin:/usr/bin"));
     let mut errno = ENOENT;
     loop {
         let mut file = Path::new();
-        let last = loop {
-            match path.next() {
-                None => break true,
-                Some(b':') => break false,
-                Some(byte) => file.push(byte),
-            }
-        };
-        // No name between two colons is the working directory.
+        let last = file.append(&mut path, b':');
+        // Nothing between two colons is the working directory.
         if file.length != 0 {
             file.push(b'/');
         }
-        name.for_each(|byte| file.push(byte));
-        file.push(0);
-        // Too long for a path: there is no such file.
-        if file.length < file.bytes.len() {
-            match sys::execve(file.bytes.as_ptr().expose_provenance(), command, environment) {
+        file.append(&mut { name }, 0);
+        // A path that is too long is one where there is nothing.
+        if let Some(file) = file.address() {
+            match sys::execve(file, command, environment) {
                 ENOENT | ENOTDIR => {}
                 EACCES => errno = EACCES,
                 other => return other,
@@ -53,22 +46,47 @@ fn search(name: Text, command: Texts, mut environment: Texts) -> u8 {
     }
 }
 
-/// A path being put together; what is beyond its end is dropped.
+/// A path that is put together.
 struct Path {
-    /// PATH_MAX, and one byte more by which it is known to be too long.
-    bytes: [MaybeUninit<u8>; 4097],
+    /// As many as a path can have, with its NUL.
+    bytes: [MaybeUninit<u8>; 4096],
     length: usize,
 }
 
 impl Path {
     fn new() -> Self {
-        Self { bytes: [const { MaybeUninit::uninit() }; 4097], length: 0 }
+        Self {
+            bytes: [const { MaybeUninit::uninit() }; 4096],
+            length: 0,
+        }
     }
 
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            place.write(byte);
-            self.length += 1;
+    /// Takes `text` up to its end, which is true, or to a `stop`, which is left out. What has no room is forgotten.
+    fn append(&mut self, text: &mut Text, stop: u8) -> bool {
+        loop {
+            let Some(byte) = text.next() else {
+                return true;
+            };
+            if byte == stop {
+                return false;
+            }
+            self.push(byte);
         }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, byte: u8) -> bool {
+        let Some(place) = self.bytes.get_mut(self.length) else {
+            return false;
+        };
+        place.write(byte);
+        self.length += 1;
+        true
+    }
+
+    /// For the kernel, if there was room for all and the NUL.
+    fn address(&mut self) -> Option<usize> {
+        self.push(0)
+            .then(|| self.bytes.as_ptr().expose_provenance())
     }
 }

@@ -1,11 +1,11 @@
 //! Holding: no descriptor, no memory but a page, no wake-up until the end.
 
 use crate::memory;
+use crate::stack::Stack;
 use crate::sys::{self, Signals};
-use crate::text::Texts;
 
 /// Holds the namespaces until TERM or INT.
-pub(crate) fn hold(arguments: Texts) -> ! {
+pub(crate) fn hold(stack: Stack) -> ! {
     // A signal without a handler ends a process, unless it is PID 1: no difference here. SIGCHLD ignored: the kernel reaps.
     for signal in 1..65 {
         if !Signals::END.contains(signal) {
@@ -16,5 +16,5 @@ pub(crate) fn hold(arguments: Texts) -> ! {
     // Children that ended before SIGCHLD was ignored.
     while sys::reap().is_some() {}
     sys::settle();
-    memory::keep_arguments_and_wait(arguments)
+    memory::keep_arguments_and_wait(stack)
 }

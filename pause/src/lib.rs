@@ -12,18 +12,20 @@ mod hold;
 mod init;
 mod memory;
 mod message;
+mod stack;
 mod sys;
 mod text;
 
 use cli::Command;
-use sys::{Signals, Stack};
+use stack::Stack;
+use sys::Signals;
 
 /// All of `pause`: what the entry of each processor calls, with the stack as the kernel made it.
 extern "C" fn run(stack: Stack) -> ! {
     // Nothing comes before this: a TERM that finds no handler kills pause, or is lost when it is PID 1.
     let inherited = sys::block(Signals::END);
     match cli::parse(stack.arguments()) {
-        Command::Hold => hold::hold(stack.arguments()),
+        Command::Hold => hold::hold(stack),
         Command::Init(command) => init::init(command, stack.environment(), inherited),
         Command::Print(text) => message::print(text),
         Command::Wrong(wrong, argument, status) => message::wrong(wrong, argument, status),

@@ -1,9 +1,12 @@
 //! The memory of a pause that holds: a page of text, which all share, and a page with the command line, for ps(1).
-#![expect(unsafe_code, reason = "mmap(2) and munmap(2) of the program's own memory")]
+#![expect(
+    unsafe_code,
+    reason = "mmap(2) and munmap(2) of the program's own memory"
+)]
 
-use crate::arch::{PAGE, keep_and_wait, nr, syscall5, syscall6};
+use crate::arch::{PAGE, end_of_memory, keep_and_wait, nr, syscall5, syscall6};
+use crate::stack::Stack;
 use crate::sys::{Signals, address};
-use crate::text::Texts;
 
 /// Where the text is. pause.ld has these two.
 const TEXT: usize = 0x40_0000;
@@ -11,23 +14,36 @@ const TEXT: usize = 0x40_0000;
 /// Where the command line goes: free, and near the text, so that one table of pages has both.
 const STRINGS: usize = 0x41_0000;
 
+/// More than a stack has with the longest argv (6 MiB, execve(2)), and less than the kernel leaves free below it.
+const STACK_SIZE: usize = 8 << 20;
+
 /// Gives all other memory back, and waits for one of [`Signals::END`]; exits with 0.
-pub(crate) fn keep_arguments_and_wait(arguments: Texts) -> ! {
-    // The kernel has put the strings one after the other.
-    let mut start = STRINGS;
-    let mut end = STRINGS;
-    for argument in arguments {
-        if start == STRINGS {
+pub(crate) fn keep_arguments_and_wait(stack: Stack) -> ! {
+    let top = round_up(stack.top());
+    // The kernel put the strings one after the other.
+    let mut start = top;
+    let mut end = top;
+    for argument in stack.arguments() {
+        if start == top {
             start = argument.address();
         }
         end = argument.end().address() + 1;
     }
-    if move_strings(start, end - start) {
-        end = STRINGS + end - start;
-        start = STRINGS;
-    }
+    let length = end - start;
+    let (bottom, keep, keep_end, top) = if move_strings(start, length) {
+        // A kernel takes no longer for all there is than for the stack alone.
+        let all = end_of_memory(top);
+        (round_up(STRINGS + length), all, all, all)
+    } else {
+        // This may be an emulator, which would go through all there is page by page: the stack alone.
+        (top - STACK_SIZE, start & !(PAGE - 1), round_up(end), top)
+    };
     // SAFETY: nothing but the set and the text, both below STRINGS, is used from here on.
-    unsafe { keep_and_wait(STRINGS, start & !(PAGE - 1), (end + PAGE - 1) & !(PAGE - 1), Signals::END) }
+    unsafe { keep_and_wait(bottom, keep, keep_end, top, Signals::END) }
+}
+
+fn round_up(address: usize) -> usize {
+    (address + PAGE - 1) & !(PAGE - 1)
 }
 
 /// Copies the command line to [`STRINGS`] and has /proc/PID/cmdline show it there.
@@ -42,6 +58,7 @@ fn move_strings(start: usize, length: usize) -> bool {
     /// MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
     const FLAGS: usize = 0x02 | 0x10 | 0x20;
     let end = STRINGS + length;
+    #[rustfmt::skip]
     let map = [
         TEXT, STRINGS, // code
         TEXT, TEXT, // data
@@ -54,7 +71,14 @@ fn move_strings(start: usize, length: usize) -> bool {
     // SAFETY: the memory at STRINGS is used by nothing else, and mapped before it is written.
     unsafe {
         if syscall6(nr::MMAP, STRINGS, length, PROTECTION, FLAGS, usize::MAX, 0) < 0
-            || syscall5(nr::PRCTL, PR_SET_MM, PR_SET_MM_MAP, address(&map), size_of_val(&map), 0) < 0
+            || syscall5(
+                nr::PRCTL,
+                PR_SET_MM,
+                PR_SET_MM_MAP,
+                address(&map),
+                size_of_val(&map),
+                0,
+            ) < 0
         {
             return false;
         }

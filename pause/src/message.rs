@@ -36,9 +36,15 @@ pub(crate) fn print(text: Text) -> ! {
 pub(crate) fn wrong(wrong: Wrong, argument: Text, status: u8) -> ! {
     let (before, after) = match wrong {
         Wrong::Unexpected => (c"unexpected argument '", c"' found (see pause --help)\n"),
-        Wrong::Id => (c"invalid value '", c"' for '--id <ID>' (see pause --help)\n"),
+        Wrong::Id => (
+            c"invalid value '",
+            c"' for '--id <ID>' (see pause --help)\n",
+        ),
     };
-    fail([Text::new(before), argument, Text::new(after), NOTHING], status)
+    fail(
+        [Text::new(before), argument, Text::new(after), NOTHING],
+        status,
+    )
 }
 
 /// Says which system call failed and why, and ends.

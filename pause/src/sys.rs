@@ -3,7 +3,7 @@
 
 use core::mem::MaybeUninit;
 use core::num::NonZeroI32;
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use crate::arch::{nr, syscall0, syscall1, syscall2, syscall3, syscall4, syscall5};
 use crate::text::{Text, Texts};
@@ -68,7 +68,13 @@ pub(crate) fn block(signals: &Signals) -> Signals {
     let mut before = MaybeUninit::<Signals>::uninit();
     // SAFETY: both sets have the size that is given; the call cannot fail, so it fills `before`.
     unsafe {
-        syscall4(nr::RT_SIGPROCMASK, SIG_BLOCK, address(signals), before.as_mut_ptr() as usize, SIGNALS_SIZE);
+        syscall4(
+            nr::RT_SIGPROCMASK,
+            SIG_BLOCK,
+            address(signals),
+            before.as_mut_ptr() as usize,
+            SIGNALS_SIZE,
+        );
         before.assume_init()
     }
 }
@@ -76,13 +82,29 @@ pub(crate) fn block(signals: &Signals) -> Signals {
 /// Blocks `signals` and no others. sigprocmask(2).
 pub(crate) fn set_mask(signals: &Signals) {
     // SAFETY: the set has the size that is given.
-    unsafe { syscall4(nr::RT_SIGPROCMASK, SIG_SETMASK, address(signals), 0, SIGNALS_SIZE) };
+    unsafe {
+        syscall4(
+            nr::RT_SIGPROCMASK,
+            SIG_SETMASK,
+            address(signals),
+            0,
+            SIGNALS_SIZE,
+        )
+    };
 }
 
 /// Ignores `signal`; KILL and STOP cannot be. sigaction(2).
 pub(crate) fn ignore(signal: u32) {
     // SAFETY: the action is as long as the kernel reads, and names no handler.
-    unsafe { syscall4(nr::RT_SIGACTION, signal as usize, address(&IGNORE), 0, SIGNALS_SIZE) };
+    unsafe {
+        syscall4(
+            nr::RT_SIGACTION,
+            signal as usize,
+            address(&IGNORE),
+            0,
+            SIGNALS_SIZE,
+        )
+    };
 }
 
 /// Lets SIGCHLD be sent and children be waited for; what was to be done with it. sigaction(2).
@@ -90,7 +112,13 @@ pub(crate) fn default_sigchld() -> Action {
     let mut before = MaybeUninit::<Action>::uninit();
     // SAFETY: both actions are as long as the kernel's; the call cannot fail. What it leaves of `before` is not read back either.
     unsafe {
-        syscall4(nr::RT_SIGACTION, SIGCHLD as usize, address(&DEFAULT), before.as_mut_ptr() as usize, SIGNALS_SIZE);
+        syscall4(
+            nr::RT_SIGACTION,
+            SIGCHLD as usize,
+            address(&DEFAULT),
+            before.as_mut_ptr() as usize,
+            SIGNALS_SIZE,
+        );
         before.assume_init()
     }
 }
@@ -98,7 +126,15 @@ pub(crate) fn default_sigchld() -> Action {
 /// What [`default_sigchld`] returned. sigaction(2).
 pub(crate) fn set_sigchld(action: &Action) {
     // SAFETY: the kernel gave it; just after an exec it names no handler.
-    unsafe { syscall4(nr::RT_SIGACTION, SIGCHLD as usize, address(action), 0, SIGNALS_SIZE) };
+    unsafe {
+        syscall4(
+            nr::RT_SIGACTION,
+            SIGCHLD as usize,
+            address(action),
+            0,
+            SIGNALS_SIZE,
+        )
+    };
 }
 
 /// Waits for one of `signals`; what comes from the terminal is not told. sigtimedwait(2).
@@ -110,7 +146,15 @@ pub(crate) fn wait_for_signal(signals: &Signals) -> Option<u32> {
     struct Info([i32; 32]);
     let mut info = MaybeUninit::<Info>::uninit();
     // SAFETY: the set has the size that is given, and siginfo_t the 128 bytes of every processor here.
-    let signal = unsafe { syscall4(nr::RT_SIGTIMEDWAIT, address(signals), info.as_mut_ptr() as usize, 0, SIGNALS_SIZE) };
+    let signal = unsafe {
+        syscall4(
+            nr::RT_SIGTIMEDWAIT,
+            address(signals),
+            info.as_mut_ptr() as usize,
+            0,
+            SIGNALS_SIZE,
+        )
+    };
     if signal <= 0 || signal == SIGCHLD as isize {
         return None;
     }
@@ -118,7 +162,8 @@ pub(crate) fn wait_for_signal(signals: &Signals) -> Option<u32> {
     // SAFETY: a signal was taken, so it is filled.
     let code = unsafe { (*info.as_ptr()).0[2] };
     // Codes above 0 are the kernel's. A terminal that hangs up tells the leader of its session only.
-    let told = code > 0 && Signals::TERMINAL.contains(signal) && !(signal == SIGHUP && leads_session());
+    let told =
+        code > 0 && Signals::TERMINAL.contains(signal) && !(signal == SIGHUP && leads_session());
     (!told).then_some(signal)
 }
 
@@ -160,9 +205,18 @@ pub(crate) fn reap() -> Option<Child> {
     let mut status = MaybeUninit::<u32>::uninit();
     // SAFETY: the status is as long as the kernel's, and filled when a child is returned.
     unsafe {
-        let pid = syscall4(nr::WAIT4, usize::MAX, status.as_mut_ptr() as usize, WNOHANG | WALL, 0);
+        let pid = syscall4(
+            nr::WAIT4,
+            usize::MAX,
+            status.as_mut_ptr() as usize,
+            WNOHANG | WALL,
+            0,
+        );
         let pid = NonZeroI32::new(pid as i32).filter(|pid| pid.is_positive())?;
-        Some(Child { pid, status: status.assume_init() })
+        Some(Child {
+            pid,
+            status: status.assume_init(),
+        })
     }
 }
 
@@ -223,7 +277,13 @@ pub(crate) fn settle() {
     const PR_SET_NAME: usize = 15;
     // SAFETY: the strings end with NUL, the score has the length given. Nothing else uses the descriptors.
     unsafe {
-        let score = syscall4(nr::OPENAT, AT_FDCWD, Text::new(c"/proc/self/oom_score_adj").address(), FLAGS, 0);
+        let score = syscall4(
+            nr::OPENAT,
+            AT_FDCWD,
+            Text::new(c"/proc/self/oom_score_adj").address(),
+            FLAGS,
+            0,
+        );
         syscall3(nr::WRITE, score as usize, address(SCORE), SCORE.len());
         syscall2(nr::PRCTL, PR_SET_NAME, Text::new(c"pause").address());
         syscall1(nr::CHDIR, Text::new(c"/").address());
@@ -233,21 +293,4 @@ pub(crate) fn settle() {
 
 pub(crate) fn address<T>(value: &T) -> usize {
     ptr::from_ref(value).expose_provenance()
-}
-
-/// The stack as the kernel made it: argc, argv and a null pointer, envp and a null pointer. Only the entry can have one.
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-pub(crate) struct Stack(NonNull<usize>);
-
-impl Stack {
-    pub(crate) fn arguments(self) -> Texts {
-        // SAFETY: argv follows argc.
-        unsafe { Texts::new(self.0.add(1)) }
-    }
-
-    pub(crate) fn environment(self) -> Texts {
-        // SAFETY: envp follows argv, which has argc pointers and the null pointer.
-        unsafe { Texts::new(self.0.add(1 + self.0.read() + 1)) }
-    }
 }

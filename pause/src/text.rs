@@ -1,5 +1,8 @@
 //! Strings as the kernel hands them over: a pointer to bytes with a NUL at the end.
-#![expect(unsafe_code, reason = "a slice would need the length of each argument first")]
+#![expect(
+    unsafe_code,
+    reason = "a slice would need the length of each argument first"
+)]
 
 use core::ffi::CStr;
 use core::ptr::NonNull;
@@ -33,7 +36,8 @@ impl Text {
 
     /// The same bytes.
     pub(crate) fn is(self, other: Self) -> bool {
-        self.strip_prefix(other).is_some_and(|rest| rest.first() == 0)
+        self.strip_prefix(other)
+            .is_some_and(|rest| rest.first() == 0)
     }
 
     /// Where its bytes end: at the NUL.
@@ -79,6 +83,11 @@ impl Texts {
         Self(array.cast())
     }
 
+    /// Where it is; at the end, the null pointer.
+    pub(crate) fn array(self) -> NonNull<usize> {
+        self.0.cast()
+    }
+
     /// For the kernel.
     pub(crate) fn address(self) -> usize {
         self.0.as_ptr().expose_provenance()
@@ -87,7 +96,10 @@ impl Texts {
     /// An argv of these.
     #[cfg(test)]
     pub(crate) fn leak(strings: &[&'static CStr]) -> Self {
-        let mut array: Vec<usize> = strings.iter().map(|string| Text::new(string).address()).collect();
+        let mut array: Vec<usize> = strings
+            .iter()
+            .map(|string| Text::new(string).address())
+            .collect();
         array.push(0);
         // SAFETY: the null pointer is there, and a leak is for ever.
         unsafe { Self::new(NonNull::from(array.leak()).cast()) }
@@ -139,7 +151,11 @@ mod tests {
 
     #[test]
     fn a_prefix_is_taken_off_whole_or_not_at_all() {
-        let rest = |text, prefix| Text::new(text).strip_prefix(Text::new(prefix)).map(|rest| rest.collect::<Vec<_>>());
+        let rest = |text, prefix| {
+            Text::new(text)
+                .strip_prefix(Text::new(prefix))
+                .map(|rest| rest.collect::<Vec<_>>())
+        };
         assert_eq!(rest(c"PATH=/bin", c"PATH="), Some(b"/bin".to_vec()));
         assert_eq!(rest(c"PATH=", c"PATH="), Some(vec![]));
         assert_eq!(rest(c"PATH", c"PATH="), None);

@@ -1,4 +1,8 @@
 //! A pause that holds, against the kernel.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by #[test], not what they share"
+)]
 
 mod common;
 
@@ -11,12 +15,13 @@ use nix::sys::signal::Signal;
 use nix::unistd::{SysconfVar, sysconf};
 
 use common::{
-    ORPHANS, Running, as_pid_1, children, descriptors, output, pause, perl, proc_line, scratch, stat, wait_for_pause_below, wait_until,
-    wait_until_it_holds,
+    ORPHANS, Running, as_pid_1, children, descriptors, output, pause, perl, proc_line, scratch,
+    stat, wait_for_pause_below, wait_until, wait_until_it_holds,
 };
 
 /// Sends every signal but TERM, INT, KILL and STOP to the pid in `$1`; 32 and 33, which a C library keeps to itself, too.
-const ALL_OTHER_SIGNALS: &str = "for n in $(seq 1 64); do case $n in 2|9|15|19) ;; *) kill -$n $1 || exit;; esac; done";
+const ALL_OTHER_SIGNALS: &str =
+    "for n in $(seq 1 64); do case $n in 2|9|15|19) ;; *) kill -$n $1 || exit;; esac; done";
 
 fn hold() -> Running {
     let pause = Running::start(Command::new(pause()).args(["--id", "foo"]));
@@ -71,7 +76,13 @@ fn stopped_and_continued_it_still_holds() {
 #[test]
 fn pid_1_ends_on_a_term_from_inside() {
     let mut unshare = Running::start(
-        as_pid_1(&["sh", "-c", "exec 3<&0; (read -r go <&3; kill -TERM 1) & exec \"$0\"", &pause()]).stdin(Stdio::piped()),
+        as_pid_1(&[
+            "sh",
+            "-c",
+            "exec 3<&0; (read -r go <&3; kill -TERM 1) & exec \"$0\"",
+            &pause(),
+        ])
+        .stdin(Stdio::piped()),
     );
     wait_for_pause_below(unshare.pid());
     drop(unshare.stdin.take());
@@ -88,7 +99,8 @@ fn a_term_that_comes_before_it_can_be_taken_is_not_lost() {
 
 #[test]
 fn an_ignored_int_ends_it_all_the_same() {
-    let mut pause = Running::start(Command::new("sh").args(["-c", "trap '' INT TERM; exec \"$0\"", &pause()]));
+    let mut pause =
+        Running::start(Command::new("sh").args(["-c", "trap '' INT TERM; exec \"$0\"", &pause()]));
     wait_until_it_holds(pause.pid());
     pause.signal(Signal::SIGINT);
     assert_eq!(pause.status(), 0);
@@ -107,13 +119,24 @@ fn it_keeps_no_descriptor_and_no_directory() {
     );
     // Ends while pause goes on: nobody holds the pipes any more.
     let mut said = String::new();
-    held.stdout.take().unwrap().read_to_string(&mut said).unwrap();
-    held.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    held.stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
+    held.stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut said)
+        .unwrap();
     assert_eq!(said, "");
     wait_until_it_holds(held.pid());
     assert!(held.stdin.take().unwrap().write_all(b"x").is_err());
     assert_eq!(descriptors(held.pid()), 0);
-    assert_eq!(fs::read_link(format!("/proc/{}/cwd", held.pid())).unwrap(), Path::new("/"));
+    assert_eq!(
+        fs::read_link(format!("/proc/{}/cwd", held.pid())).unwrap(),
+        Path::new("/")
+    );
     fs::remove_dir(dir).unwrap();
 }
 
@@ -123,7 +146,10 @@ fn two_pages_in_kb() -> i64 {
 }
 
 fn resident_kb(pid: i32) -> i64 {
-    proc_line(pid, "smaps_rollup", "Rss").trim_end_matches(" kB").parse().unwrap()
+    proc_line(pid, "smaps_rollup", "Rss")
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
 }
 
 #[test]
@@ -132,11 +158,20 @@ fn two_pages_are_resident_and_argv_shows_the_id_wherever_the_kernel_put_it() {
     // Argv is below the environment: this moves it across the pages.
     for size in (0..5000).step_by(250) {
         let mut command = Command::new(pause());
-        let mut held = Running::start(command.args(["--id", &id]).env_clear().env("PAD", "x".repeat(size)));
+        let mut held = Running::start(
+            command
+                .args(["--id", &id])
+                .env_clear()
+                .env("PAD", "x".repeat(size)),
+        );
         wait_until_it_holds(held.pid());
         let argv = fs::read_to_string(format!("/proc/{}/cmdline", held.pid())).unwrap();
         assert_eq!(argv, format!("{}\0--id\0{id}\0", pause()));
-        assert!(resident_kb(held.pid()) <= two_pages_in_kb(), "{} kB, environment {size}", resident_kb(held.pid()));
+        assert!(
+            resident_kb(held.pid()) <= two_pages_in_kb(),
+            "{} kB, environment {size}",
+            resident_kb(held.pid())
+        );
         held.signal(Signal::SIGTERM);
         assert_eq!(held.status(), 0);
     }
@@ -146,12 +181,16 @@ fn two_pages_are_resident_and_argv_shows_the_id_wherever_the_kernel_put_it() {
 fn the_environment_is_not_kept() {
     let held = Running::start(Command::new(pause()).env("SECRET", "sesame"));
     wait_until_it_holds(held.pid());
-    assert_eq!(fs::read(format!("/proc/{}/environ", held.pid())).unwrap(), b"");
+    assert_eq!(
+        fs::read(format!("/proc/{}/environ", held.pid())).unwrap(),
+        b""
+    );
 }
 
 #[test]
 fn named_by_its_descriptor_it_is_still_called_pause() {
-    let script = "open my $file, '<', $ENV{PAUSE} or die; $^F = 9; exec '/proc/self/fd/' . fileno $file";
+    let script =
+        "open my $file, '<', $ENV{PAUSE} or die; $^F = 9; exec '/proc/self/fd/' . fileno $file";
     let held = Running::start(&mut perl(script));
     wait_until_it_holds(held.pid());
 }
@@ -169,12 +208,26 @@ fn what_the_kernel_refuses_is_gone_without() {
     ] {
         let inject = format!("inject={refused}");
         let mut strace = Running::start(
-            Command::new("strace").args(["-qq", "-o", "/dev/null", "-e", &inject, &pause(), "--id", "foo"]).stdin(Stdio::null()),
+            Command::new("strace")
+                .args([
+                    "-qq",
+                    "-o",
+                    "/dev/null",
+                    "-e",
+                    &inject,
+                    &pause(),
+                    "--id",
+                    "foo",
+                ])
+                .stdin(Stdio::null()),
         );
         let mut held = 0;
         wait_until("a pause below strace", || {
             let found = children(strace.pid());
-            held = found.into_iter().find(|pid| proc_line_is(*pid, "pause")).unwrap_or(0);
+            held = found
+                .into_iter()
+                .find(|pid| proc_line_is(*pid, "pause"))
+                .unwrap_or(0);
             held != 0
         });
         let argv = fs::read_to_string(format!("/proc/{held}/cmdline")).unwrap();
@@ -201,8 +254,17 @@ fn without_proc_it_holds() {
 
 #[track_caller]
 fn orphans_leave_no_zombie(mut start: Command, pid_1: bool) {
-    let mut started = Running::start(start.env("PAUSE", pause()).stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let pause = if pid_1 { wait_for_pause_below(started.pid()) } else { started.pid() };
+    let mut started = Running::start(
+        start
+            .env("PAUSE", pause())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped()),
+    );
+    let pause = if pid_1 {
+        wait_for_pause_below(started.pid())
+    } else {
+        started.pid()
+    };
     wait_until_it_holds(pause);
     let wakes = || proc_line(pause, "status", "voluntary_ctxt_switches");
     let before = (wakes(), resident_kb(pause));
@@ -213,7 +275,9 @@ fn orphans_leave_no_zombie(mut start: Command, pid_1: bool) {
 }
 
 fn with_orphans(count: usize) -> String {
-    format!("{ORPHANS} if (!fork) {{ sysread STDIN, $_, 1; orphans({count}); POSIX::_exit(0) }} exec $ENV{{PAUSE}}")
+    format!(
+        "{ORPHANS} if (!fork) {{ sysread STDIN, $_, 1; orphans({count}); POSIX::_exit(0) }} exec $ENV{{PAUSE}}"
+    )
 }
 
 #[test]
@@ -260,7 +324,18 @@ fn the_file_is_static_small_and_has_nothing_to_write_to() {
     assert_eq!(u16_at(16), 2, "not ET_EXEC");
     let headers = (0..usize::from(u16_at(56))).map(|n| 64 + 56 * n);
     let segments: Vec<_> = headers.map(|at| (u32_at(at), u32_at(at + 4))).collect();
-    assert!(segments.iter().all(|(kind, _)| ![PT_DYNAMIC, PT_INTERP].contains(kind)), "{segments:?}");
-    let loaded: Vec<_> = segments.iter().filter(|(kind, _)| *kind == PT_LOAD).collect();
-    assert!(matches!(loaded[..], [(_, flags)] if flags & PF_W == 0), "{segments:?}");
+    assert!(
+        segments
+            .iter()
+            .all(|(kind, _)| ![PT_DYNAMIC, PT_INTERP].contains(kind)),
+        "{segments:?}"
+    );
+    let loaded: Vec<_> = segments
+        .iter()
+        .filter(|(kind, _)| *kind == PT_LOAD)
+        .collect();
+    assert!(
+        matches!(loaded[..], [(_, flags)] if flags & PF_W == 0),
+        "{segments:?}"
+    );
 }

@@ -1,4 +1,8 @@
 //! A pause that is a command's init, against the kernel.
+#![allow(
+    clippy::unwrap_used,
+    reason = "clippy knows tests by #[test], not what they share"
+)]
 
 mod common;
 
@@ -15,13 +19,17 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use common::{
-    ORPHANS, Running, as_pid_1, children, descriptors, ended, output, pause, perl, scratch, wait_until,
+    ORPHANS, Running, as_pid_1, children, descriptors, ended, output, pause, perl, scratch,
+    wait_until,
 };
 
 /// `pause -- perl -e SCRIPT`, with pipes.
 fn init(script: &str) -> Command {
     let mut command = Command::new(pause());
-    command.args(["--", "perl", "-e", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .args(["--", "perl", "-e", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
     command
 }
 
@@ -42,15 +50,24 @@ fn a_command_that_a_signal_ended_is_128_and_the_signal() {
     // CHLD, CONT, URG and WINCH end nobody, and STOP, TSTP, TTIN and TTOU stop.
     let harmless = [17, 18, 19, 20, 21, 22, 23, 28];
     // 32 and 33 are the C library's.
-    for signal in (1..=31).chain([34, 64]).filter(|signal| !harmless.contains(signal)) {
-        assert_eq!(status_of(&format!("ulimit -c 0; kill -{signal} $$")), 128 + signal);
+    for signal in (1..=31)
+        .chain([34, 64])
+        .filter(|signal| !harmless.contains(signal))
+    {
+        assert_eq!(
+            status_of(&format!("ulimit -c 0; kill -{signal} $$")),
+            128 + signal
+        );
     }
 }
 
 #[test]
 fn as_pid_1_it_exits_as_the_command_did() {
     for (script, status) in [("exit 7", 7), ("kill -KILL $$", 137), ("kill -HUP $$", 129)] {
-        assert_eq!(output(&mut as_pid_1(&[&pause(), "--", "sh", "-c", script])).0, status);
+        assert_eq!(
+            output(&mut as_pid_1(&[&pause(), "--", "sh", "-c", script])).0,
+            status
+        );
     }
 }
 
@@ -72,8 +89,21 @@ fn what_does_not_run_is_127_or_126_and_one_line() {
         ("x".repeat(256), 126, "File name too long"),
         (format!("/{}", "x/".repeat(3000)), 126, "File name too long"),
     ] {
-        let said = output(Command::new(pause()).args(["--", &command]));
-        assert_eq!(said, (status, String::new(), format!("pause: exec({command}): {reason}\n")));
+        // A directory of PATH that may not be entered makes it 126, as of env(1).
+        let path = "/usr/bin:/bin";
+        let said = output(
+            Command::new(pause())
+                .args(["--", &command])
+                .env("PATH", path),
+        );
+        assert_eq!(
+            said,
+            (
+                status,
+                String::new(),
+                format!("pause: exec({command}): {reason}\n")
+            )
+        );
     }
     fs::remove_dir_all(dir).unwrap();
 }
@@ -89,20 +119,55 @@ fn the_command_is_looked_up_in_path() {
     }
     let run = |path: &str| {
         let mut command = Command::new(pause());
-        output(command.args(["--", "program", "a b"]).env("PATH", path).current_dir(dir.join("third")))
+        output(
+            command
+                .args(["--", "program", "a b"])
+                .env("PATH", path)
+                .current_dir(dir.join("third")),
+        )
     };
     let at = |place: &str| dir.join(place).into_os_string().into_string().unwrap();
     let done = |place: &str| (0, format!("{place} a b\n"), String::new());
-    let failed = |status, reason: &str| (status, String::new(), format!("pause: exec(program): {reason}\n"));
-    assert_eq!(run(&format!("/nowhere:{}:{}", at("second"), at("third"))), done("second"));
-    assert_eq!(run(&format!("{}:/etc/passwd:{}", at("first"), at("third"))), done("third"));
-    assert_eq!(run(&format!("{}/{}:{}", at("second"), "x/".repeat(3000), at("second"))), done("second"));
+    let failed = |status, reason: &str| {
+        (
+            status,
+            String::new(),
+            format!("pause: exec(program): {reason}\n"),
+        )
+    };
+    assert_eq!(
+        run(&format!("/nowhere:{}:{}", at("second"), at("third"))),
+        done("second")
+    );
+    assert_eq!(
+        run(&format!("{}:/etc/passwd:{}", at("first"), at("third"))),
+        done("third")
+    );
+    assert_eq!(
+        run(&format!(
+            "{}/{}:{}",
+            at("second"),
+            "x/".repeat(3000),
+            at("second")
+        )),
+        done("second")
+    );
     // Nothing is the working directory.
     assert_eq!(run(&format!("/nowhere::{}", at("second"))), done("third"));
     assert_eq!(run(""), done("third"));
-    assert_eq!(run(&format!("/nowhere:{}", at("first"))), failed(126, "Permission denied"));
-    assert_eq!(run("/nowhere:/etc"), failed(127, "No such file or directory"));
-    let unset = output(Command::new(pause()).args(["--", "sh", "-c", "exit 3"]).env_remove("PATH"));
+    assert_eq!(
+        run(&format!("/nowhere:{}", at("first"))),
+        failed(126, "Permission denied")
+    );
+    assert_eq!(
+        run("/nowhere:/etc"),
+        failed(127, "No such file or directory")
+    );
+    let unset = output(
+        Command::new(pause())
+            .args(["--", "sh", "-c", "exit 3"])
+            .env_remove("PATH"),
+    );
     assert_eq!(unset.0, 3);
     fs::remove_dir_all(dir).unwrap();
 }
@@ -110,8 +175,19 @@ fn the_command_is_looked_up_in_path() {
 #[test]
 fn no_process_to_be_had_is_125() {
     let injected = ["-qq", "-o", "/dev/null", "-e", "inject=clone:error=EAGAIN"];
-    let said = output(Command::new("strace").args(injected).args([&pause(), "--", "true"]));
-    assert_eq!(said, (125, String::new(), "pause: fork(): Resource temporarily unavailable\n".into()));
+    let said = output(
+        Command::new("strace")
+            .args(injected)
+            .args([&pause(), "--", "true"]),
+    );
+    assert_eq!(
+        said,
+        (
+            125,
+            String::new(),
+            "pause: fork(): Resource temporarily unavailable\n".into()
+        )
+    );
 }
 
 /// Says the name of every signal it gets, and ends on the last.
@@ -133,15 +209,27 @@ fn every_signal_is_passed_on_once(pause: i32, mut started: Running) {
     assert_eq!(lines.line(), "ready");
     // CHLD is pause's own, KILL and STOP cannot be seen, TSTP, TTIN and TTOU stop pause as they stop anybody.
     for signal in (1..=64).filter(|signal| ![9, 17, 19, 20, 21, 22, 32, 33].contains(signal)) {
-        let sent = output(Command::new("sh").args(["-c", "kill -\"$0\" \"$1\"", &signal.to_string(), &pause.to_string()]));
+        let sent = output(Command::new("sh").args([
+            "-c",
+            "kill -\"$0\" \"$1\"",
+            &signal.to_string(),
+            &pause.to_string(),
+        ]));
         assert_eq!(sent, (0, String::new(), String::new()));
         // One after the other: the kernel keeps one of each only.
         let heard = lines.line();
         if let Ok(name) = Signal::try_from(signal) {
-            let name = if signal == 6 { "ABRT" } else { name.as_str().trim_start_matches("SIG") };
+            let name = if signal == 6 {
+                "ABRT"
+            } else {
+                name.as_str().trim_start_matches("SIG")
+            };
             assert_eq!(heard, name);
         } else {
-            assert!(heard.starts_with("NUM") || heard.starts_with("RT"), "{signal} came as {heard:?}");
+            assert!(
+                heard.starts_with("NUM") || heard.starts_with("RT"),
+                "{signal} came as {heard:?}"
+            );
         }
     }
     assert_eq!(lines.rest(), [""; 0]);
@@ -174,9 +262,13 @@ fn an_alarm_set_before_it_began_is_the_commands() {
 
 #[test]
 fn a_command_that_is_stopped_can_be_continued_through_it() {
-    let mut started = Running::start(&mut init("$| = 1; $SIG{CONT} = sub { print qq(on\\n); exit 4 }; kill STOP => $$; sleep 9 while 1"));
+    let mut started = Running::start(&mut init(
+        "$| = 1; $SIG{CONT} = sub { print qq(on\\n); exit 4 }; kill STOP => $$; sleep 9 while 1",
+    ));
     wait_until("a stopped command", || {
-        children(started.pid()).first().is_some_and(|pid| matches!(common::stat(*pid), Some((_, 'T', _))))
+        children(started.pid())
+            .first()
+            .is_some_and(|pid| matches!(common::stat(*pid), Some((_, 'T', _))))
     });
     started.signal(Signal::SIGCONT);
     assert_eq!(started.lines().rest(), ["on"]);
@@ -188,17 +280,49 @@ fn a_command_that_is_stopped_can_be_continued_through_it() {
 fn the_command_gets_signals_and_score_as_pause_got_them() {
     let script = "use POSIX; $SIG{$_} = 'IGNORE' for qw(USR1 HUP CHLD PIPE);
         sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM, SIGINT, SIGUSR2, SIGCHLD, 40)); exec @ARGV";
-    let shown = ["sh", "-c", "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; cat /proc/self/oom_score_adj"];
+    let shown = [
+        "sh",
+        "-c",
+        "grep -E '^Sig(Blk|Ign|Cgt)' /proc/self/status; cat /proc/self/oom_score_adj",
+    ];
     let directly = output(perl(script).args(shown));
     let through = output(perl(script).args([&pause(), "--"]).args(shown));
     assert_eq!(directly.0, 0);
-    assert!(!directly.1.contains("SigIgn:\t0000000000000000"), "{}", directly.1);
+    assert!(
+        !directly.1.contains("SigIgn:\t0000000000000000"),
+        "{}",
+        directly.1
+    );
     assert_eq!(through, directly);
 }
 
 #[test]
+fn the_command_gets_the_whole_environment_however_it_is_found() {
+    // The variables before PATH, and those after it.
+    let environment = [("A", "1"), ("PATH", "/nowhere:/usr/bin:/bin"), ("Z", "")];
+    let seen = |command: &[&str]| {
+        output(
+            Command::new(command[0])
+                .args(&command[1..])
+                .env_clear()
+                .envs(environment),
+        )
+    };
+    let directly = seen(&["/usr/bin/env"]);
+    assert_eq!(directly.1.lines().count(), 3);
+    assert_eq!(seen(&[&pause(), "--", "env"]), directly);
+    assert_eq!(seen(&[&pause(), "--", "/usr/bin/env"]), directly);
+}
+
+#[test]
 fn a_starter_that_ignores_its_children_does_not_cost_the_status() {
-    assert_eq!(output(&mut perl("$SIG{CHLD} = 'IGNORE'; exec $ENV{PAUSE}, qw(-- sh -c), 'exit 6'")).0, 6);
+    assert_eq!(
+        output(&mut perl(
+            "$SIG{CHLD} = 'IGNORE'; exec $ENV{PAUSE}, qw(-- sh -c), 'exit 6'"
+        ))
+        .0,
+        6
+    );
 }
 
 #[test]
@@ -206,7 +330,11 @@ fn the_command_keeps_descriptors_and_directory_and_pause_does_not() {
     let dir = scratch("kept").canonicalize().unwrap();
     let mut started = Running::start(
         Command::new("sh")
-            .args(["-c", "exec \"$0\" -- sh -c 'pwd; cat <&7; exec >&-; read -r end' 7<<end\nhere\nend\n", &pause()])
+            .args([
+                "-c",
+                "exec \"$0\" -- sh -c 'pwd; cat <&7; exec >&-; read -r end' 7<<end\nhere\nend\n",
+                &pause(),
+            ])
             .current_dir(&dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped()),
@@ -216,8 +344,14 @@ fn the_command_keeps_descriptors_and_directory_and_pause_does_not() {
     let command = children(started.pid());
     assert_eq!(command.len(), 1);
     assert_eq!(descriptors(started.pid()), 0);
-    assert_eq!(fs::read_link(format!("/proc/{}/cwd", started.pid())).unwrap(), Path::new("/"));
-    assert_eq!(fs::read_link(format!("/proc/{}/cwd", command[0])).unwrap(), dir);
+    assert_eq!(
+        fs::read_link(format!("/proc/{}/cwd", started.pid())).unwrap(),
+        Path::new("/")
+    );
+    assert_eq!(
+        fs::read_link(format!("/proc/{}/cwd", command[0])).unwrap(),
+        dir
+    );
     drop(started.stdin.take());
     assert_eq!(started.status(), 1);
     fs::remove_dir(dir).unwrap();
@@ -225,7 +359,11 @@ fn the_command_keeps_descriptors_and_directory_and_pause_does_not() {
 
 #[test]
 fn its_id_is_in_argv() {
-    let mut started = Running::start(Command::new(pause()).args(["--id", "foo", "--", "cat"]).stdin(Stdio::piped()));
+    let mut started = Running::start(
+        Command::new(pause())
+            .args(["--id", "foo", "--", "cat"])
+            .stdin(Stdio::piped()),
+    );
     wait_until("a command", || !children(started.pid()).is_empty());
     assert_eq!(
         fs::read_to_string(format!("/proc/{}/cmdline", started.pid())).unwrap(),
@@ -241,7 +379,11 @@ fn only_the_command_is_left(mut command: Command, pid_1: bool) {
     let mut lines = started.lines();
     assert_eq!(lines.line(), "done");
     let command: i32 = lines.line().parse().unwrap();
-    let pause = if pid_1 { children(started.pid())[0] } else { started.pid() };
+    let pause = if pid_1 {
+        children(started.pid())[0]
+    } else {
+        started.pid()
+    };
     wait_until("no child but the command", || children(pause).len() == 1);
     if !pid_1 {
         assert_eq!(children(pause), [command]);
@@ -258,7 +400,10 @@ fn orphans_of_a_command(count: usize) -> String {
 
 #[test]
 fn orphans_are_reaped_by_pid_1() {
-    only_the_command_is_left(as_pid_1(&[&pause(), "--", "perl", "-e", &orphans_of_a_command(3000)]), true);
+    only_the_command_is_left(
+        as_pid_1(&[&pause(), "--", "perl", "-e", &orphans_of_a_command(3000)]),
+        true,
+    );
 }
 
 #[test]
@@ -272,7 +417,9 @@ fn children_of_the_process_it_was_are_not_taken_for_the_command() {
     let mut started = Running::start(perl(script).stdin(Stdio::piped()));
     wait_until("the command alone", || {
         let left = children(started.pid());
-        left.len() == 1 && fs::read_to_string(format!("/proc/{}/cmdline", left[0])).is_ok_and(|line| line.contains("exit 4"))
+        left.len() == 1
+            && fs::read_to_string(format!("/proc/{}/cmdline", left[0]))
+                .is_ok_and(|line| line.contains("exit 4"))
     });
     drop(started.stdin.take());
     assert_eq!(started.status(), 4);
@@ -294,10 +441,19 @@ fn on_a_terminal(command: &[&str]) -> (File, Running) {
     let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
-    let side = File::options().read(true).write(true).custom_flags(OFlag::O_NOCTTY.bits()).open(ptsname_r(&terminal).unwrap());
+    let side = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&terminal).unwrap());
     let side = side.unwrap();
     let mut setsid = Command::new("setsid");
-    setsid.arg("--ctty").args(command).env("PAUSE", pause()).stdin(side.try_clone().unwrap()).stderr(side);
+    setsid
+        .arg("--ctty")
+        .args(command)
+        .env("PAUSE", pause())
+        .stdin(side.try_clone().unwrap())
+        .stderr(side);
     let started = Running::start(setsid.stdout(Stdio::piped()));
     (File::from(OwnedFd::from(terminal)), started)
 }
@@ -307,7 +463,8 @@ fn what_the_terminal_sent_to_the_group_is_not_sent_again() {
     // The command has left the group, so that whatever comes to it comes from pause: first of all USR1.
     let ears = "$| = 1; for my $name (qw(INT QUIT WINCH USR1)) { $SIG{$name} = sub { print \"$name\\n\"; exit 8 } }
         print \"ready\\n\"; sleep 1000 while 1";
-    let (mut terminal, mut started) = on_a_terminal(&[&pause(), "--", "setsid", "perl", "-e", ears]);
+    let (mut terminal, mut started) =
+        on_a_terminal(&[&pause(), "--", "setsid", "perl", "-e", ears]);
     let mut lines = started.lines();
     assert_eq!(lines.line(), "ready");
     // ^C and ^\ go to the foreground group, in which pause is: each has been sent when its echo is there.
@@ -327,7 +484,8 @@ fn what_the_terminal_sent_to_the_group_is_not_sent_again() {
 fn the_command_keeps_the_terminal_and_its_keys() {
     let ears = "$| = 1; $SIG{INT} = sub { exit 42 }; print -t STDIN && POSIX::tcgetpgrp(0) == getpgrp ? \"mine\\n\" : \"lost\\n\";
         sleep 1000 while 1";
-    let (mut terminal, mut started) = on_a_terminal(&[&pause(), "--", "perl", "-MPOSIX", "-e", ears]);
+    let (mut terminal, mut started) =
+        on_a_terminal(&[&pause(), "--", "perl", "-MPOSIX", "-e", ears]);
     assert_eq!(started.lines().line(), "mine");
     terminal.write_all(b"\x03").unwrap();
     assert_eq!(started.status(), 42);
@@ -351,11 +509,18 @@ fn job_control_stops_both_and_goes_on_with_both() {
     let mut lines = started.lines();
     assert_eq!(lines.line(), "ready");
     terminal.write_all(b"\x1a").unwrap();
-    assert_eq!(lines.line(), format!("stopped {}", 128 + Signal::SIGTSTP as i32));
+    assert_eq!(
+        lines.line(),
+        format!("stopped {}", 128 + Signal::SIGTSTP as i32)
+    );
     assert_eq!(lines.line(), "on");
     terminal.write_all(b"\x03").unwrap();
     // The shell's CONT went to both, so pause's may come on top.
-    let rest: Vec<_> = lines.rest().into_iter().filter(|line| line != "on").collect();
+    let rest: Vec<_> = lines
+        .rest()
+        .into_iter()
+        .filter(|line| line != "on")
+        .collect();
     assert_eq!(rest, ["ended 7"]);
     started.status();
 }
@@ -363,12 +528,18 @@ fn job_control_stops_both_and_goes_on_with_both() {
 #[test]
 fn its_parent_can_kill_it_and_nothing_is_left() {
     let mut unshare = Running::start(
-        as_pid_1(&[&pause(), "--", "sh", "-c", "sleep 1000 & echo $!; wait"]).stdout(Stdio::piped()).stderr(Stdio::null()),
+        as_pid_1(&[&pause(), "--", "sh", "-c", "sleep 1000 & echo $!; wait"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null()),
     );
     assert_ne!(unshare.lines().line(), "");
     let pid_1 = children(unshare.pid())[0];
     let command = children(pid_1);
-    let below: Vec<_> = command.iter().flat_map(|pid| children(*pid)).chain(command.clone()).collect();
+    let below: Vec<_> = command
+        .iter()
+        .flat_map(|pid| children(*pid))
+        .chain(command.clone())
+        .collect();
     assert_eq!(below.len(), 2);
     kill(Pid::from_raw(pid_1), Signal::SIGKILL).unwrap();
     unshare.status();

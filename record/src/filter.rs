@@ -67,15 +67,15 @@ impl Up {
         self.index.write(&indexed)
     }
 
-    /// The record for the index: the one of this pipe, what other tools have there, and our own `state`.
+    /// The record for the index: the spec keys of this pipe, what other tools wrote there, and our own `state`.
     fn indexed(&self, state: Option<Value>) -> Record {
         let mut indexed = self.record.clone();
         indexed.remove("failed");
         for tool in TOOLS {
-            let theirs = self.before.as_ref().and_then(|before| before.get(tool));
-            if let Some(theirs) = theirs.filter(|_| tool != self.tool) {
-                // Written by its owner; the record may have lain in a file since.
-                indexed.set(tool, theirs.clone());
+            // Their keys only from their own hand: who finds no record of an `up` has nothing to take down.
+            match self.before.as_ref().and_then(|before| before.get(tool)) {
+                Some(theirs) => indexed.set(tool, theirs.clone()),
+                None => drop(indexed.remove(tool)),
             }
         }
         match state {
@@ -328,6 +328,30 @@ pub fn show<E: Failure + From<Error>>(
         }
     }
     ExitCode::SUCCESS
+}
+
+/// What the index says of one tool and one id, to somebody who does not wait for its lock.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// This tool has nothing there.
+    Nothing,
+    /// An `up` is at work, was killed, or the index cannot be read: there may be something.
+    Unfinished,
+    /// What a finished `up` made.
+    Up(Value),
+}
+
+/// What the index says of `tool` and `id`.
+#[must_use]
+pub fn known(tool: &str, id: &Id) -> Known {
+    match index::peek(id) {
+        Ok(Some(indexed)) if is_pending(Some(&indexed), tool) => Known::Unfinished,
+        Ok(Some(indexed)) => indexed
+            .get(tool)
+            .map_or(Known::Nothing, |state| Known::Up(state.clone())),
+        Ok(None) if !index::exists(id) => Known::Nothing,
+        Ok(None) | Err(_) => Known::Unfinished,
+    }
 }
 
 /// The record that `exec -P FILE` joins. stdin belongs to CMD, so `-` is refused.

@@ -126,6 +126,12 @@ pub(crate) fn peek(id: &Id) -> Result<Option<Record>, Error> {
     read(&names::run_dir().join(id.as_ref()).join("record.json"))
 }
 
+/// Whether `id` has a directory, with a record in it or not yet.
+pub(crate) fn exists(id: &Id) -> bool {
+    let found = fs::symlink_metadata(names::run_dir().join(id.as_ref()));
+    !found.is_err_and(|error| error.to_errno() == Errno::ENOENT)
+}
+
 fn read(path: &Path) -> Result<Option<Record>, Error> {
     match fs::read(path) {
         // A machine that went down can leave the name without the content; what it named is gone with it.

@@ -25,7 +25,7 @@ mod source;
 
 pub use cli::{parse_cli, report};
 pub use error::{Error, Failure};
-pub use filter::{Down, Up, down, for_exec, show, up};
+pub use filter::{Down, Known, Up, down, for_exec, known, show, up};
 pub use id::Id;
 pub use namespace::Namespace;
 pub use object::Record;

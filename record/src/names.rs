@@ -25,6 +25,16 @@ pub fn ifalias(id: &Id) -> &str {
     id
 }
 
+/// The hardware address of the host's end: locally administered, and 40 bits of a hash.
+///
+/// It is the one mark the interface carries from its first instant (an ifalias cannot be given at creation), so one that
+/// lost its maker in between is known again. And udev leaves an address alone that was chosen.
+#[must_use]
+pub fn host_mac(id: &Id, ifname: &str) -> [u8; 6] {
+    let [a, b, c, d, e, ..] = fnv1a_64(format!("{id}\0{ifname}").as_bytes()).to_be_bytes();
+    [0x02, a, b, c, d, e]
+}
+
 /// Where the indexes live: `$CHROOT0_RUN`; else `/run/chroot0` for root and `$XDG_RUNTIME_DIR/chroot0` for others.
 ///
 /// Names in it that begin with a dot are no ids, and free for what belongs to no single pod.
@@ -47,6 +57,13 @@ fn fnv1a(bytes: &[u8]) -> u32 {
     })
 }
 
+/// The same with 64 bits.
+fn fnv1a_64(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,6 +76,8 @@ mod tests {
         assert_eq!(ifalias(&id), "foo");
         assert_eq!(veth(&id, "eth0"), "vethce5359d4");
         assert_ne!(veth(&id, "eth0"), veth(&id, "eth1"));
+        assert_eq!(host_mac(&id, "eth0"), [0x02, 0x6e, 0xf6, 0x70, 0x09, 0xc0]);
+        assert_ne!(host_mac(&id, "eth0"), host_mac(&id, "eth1"));
     }
 
     #[test]
@@ -67,5 +86,6 @@ mod tests {
         assert_eq!(fnv1a(b""), 0x811c_9dc5);
         assert_eq!(fnv1a(b"a"), 0xe40c_292c);
         assert_eq!(fnv1a(b"foobar"), 0xbf9c_f968);
+        assert_eq!(fnv1a_64(b"foobar"), 0x8594_4171_f739_67e8);
     }
 }

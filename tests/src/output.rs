@@ -31,12 +31,24 @@ impl fmt::Display for Output {
 }
 
 fn indent(name: &str, text: &str) -> String {
-    // Enough to understand a failure; a record of a megabyte is not.
-    let short: String = text.chars().take(4000).collect();
-    short
-        .lines()
-        .map(|line| format!("  {name}: {line}\n"))
-        .collect()
+    // Enough to understand a failure; all of a record of a megabyte is not needed for that.
+    let lines: Vec<&str> = text.lines().collect();
+    let (head, tail) = lines.split_at(lines.len().saturating_sub(40).min(10));
+    let left_out = tail.len().saturating_sub(40);
+    let mut shown: Vec<String> = head.iter().copied().map(short).collect();
+    if left_out > 0 {
+        shown.push(format!("({left_out} lines)"));
+    }
+    shown.extend(tail[left_out..].iter().copied().map(short));
+    let shown = shown.into_iter();
+    shown.map(|line| format!("  {name}: {line}\n")).collect()
+}
+
+fn short(line: &str) -> String {
+    match line.char_indices().nth(2000) {
+        Some((end, _)) => format!("{}… ({} bytes)", &line[..end], line.len()),
+        None => line.to_owned(),
+    }
 }
 
 impl Output {

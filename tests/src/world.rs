@@ -101,7 +101,10 @@ impl World {
             ("rule", "ip -o rule"),
         ] {
             for thing in output_of(command)? {
-                add(kind, thing);
+                // An address of the link layer is probed for a second before the kernel takes it.
+                if !thing.starts_with("local fe80::") {
+                    add(kind, thing.replace(" tentative", ""));
+                }
             }
         }
         // not installed: then netwire has no nft to speak of either, it speaks netlink

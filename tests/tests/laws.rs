@@ -363,3 +363,16 @@ fn show_reads_an_id_a_file_or_stdin() {
         (0, "foo\n".into(), String::new())
     );
 }
+
+#[test]
+fn keys_of_others_enter_the_index_only_by_their_own_hand() {
+    let place = Place::new();
+    let foreign = "{\"id\":\"foo\",\"nsrun\":{\"pid\":1},\"hostname\":\"h\"}";
+    assert_eq!(place.mark("up --fail", foreign).0, 1);
+    assert!(place.indexed().is_empty());
+    let (status, record, _) = place.mark("up", foreign);
+    assert_eq!(status, 0);
+    assert!(record.contains("\"nsrun\":{\"pid\":1}"), "{record}");
+    assert_eq!(place.mark("down", &record).0, 0);
+    assert!(place.indexed().is_empty());
+}

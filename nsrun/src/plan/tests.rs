@@ -1,9 +1,11 @@
-//! Plans from options and records.
+//! Plans from options and what was opened.
 
 use clap::Parser;
+use record::Namespace;
 
 use super::*;
 use crate::cli::{Cli, Verb};
+use crate::request::{Recorded, Request};
 
 fn arguments(line: &[&str]) -> NamespaceArgs {
     let line = ["nsrun", "exec"].iter().chain(line).chain(&["true"]);
@@ -13,23 +15,29 @@ fn arguments(line: &[&str]) -> NamespaceArgs {
     }
 }
 
-fn entry(kind: Namespace, path: Option<&str>) -> NamespaceEntry {
-    NamespaceEntry { kind, path: path.map(PathBuf::from) }
-}
-
-fn request(line: &[&str], recorded: &Recorded) -> Result<Request, String> {
-    Request::new(&arguments(line), recorded).map_err(|error| error.to_string())
-}
-
-fn join(kind: Namespace, path: &str) -> Join {
-    Join { kind, source: Source::File(path.into()) }
-}
-
 /// The plan of `exec` as --dry-run prints it.
-fn plan(line: &[&str], handles: &[(i32, &str)], groups: &[(&str, bool)], privileged: bool, fork: bool) -> String {
+fn plan(
+    line: &[&str],
+    handles: &[(i32, &str)],
+    groups: &[(&str, bool)],
+    privileged: bool,
+    fork: bool,
+) -> String {
     let arguments = arguments(line);
-    let handles: Vec<Handle> = handles.iter().map(|(flags, name)| Handle { flags: *flags, name: (*name).into() }).collect();
-    let groups: Vec<Group> = groups.iter().map(|(dir, v2)| Group { dir: dir.into(), v2: *v2 }).collect();
+    let handles: Vec<Handle> = handles
+        .iter()
+        .map(|(flags, name)| Handle {
+            flags: *flags,
+            name: (*name).into(),
+        })
+        .collect();
+    let groups: Vec<Group> = groups
+        .iter()
+        .map(|(dir, v2)| Group {
+            dir: dir.into(),
+            v2: *v2,
+        })
+        .collect();
     let facts = Facts {
         new: Request::new(&arguments, &Recorded::default()).unwrap().new,
         arguments: &arguments,
@@ -38,14 +46,23 @@ fn plan(line: &[&str], handles: &[(i32, &str)], groups: &[(&str, bool)], privile
         privileged,
         uid: 1000,
         gid: 100,
-        end: End::Run { fork, kill_child: Signal::SIGKILL },
+        end: End::Run {
+            fork,
+            kill_child: Signal::SIGKILL,
+        },
     };
     Plan::new(&facts).lines("exec")
 }
 
 #[test]
 fn without_a_pid_namespace_nothing_forks() {
-    let text = plan(&["-mun", "--hostname", "h", "-w", "/tmp"], &[], &[("/c/pod-x/exec", false)], true, false);
+    let text = plan(
+        &["-mun", "--hostname", "h", "-w", "/tmp"],
+        &[],
+        &[("/c/pod-x/exec", false)],
+        true,
+        false,
+    );
     assert_eq!(
         text,
         "write(/c/pod-x/exec/tasks, 0)\n\
@@ -59,7 +76,13 @@ fn without_a_pid_namespace_nothing_forks() {
 
 #[test]
 fn the_line_of_the_tutorial() {
-    let text = plan(&["--pid", "--net", "--fork", "--mount-proc=/box/proc"], &[], &[], true, true);
+    let text = plan(
+        &["--pid", "--net", "--fork", "--mount-proc=/box/proc"],
+        &[],
+        &[],
+        true,
+        true,
+    );
     assert_eq!(
         text,
         "clone3(CLONE_NEWNS|CLONE_NEWNET|CLONE_NEWPID)\n  \
@@ -73,7 +96,13 @@ fn the_line_of_the_tutorial() {
 #[test]
 fn the_parent_joins_the_pid_namespace_and_stays_outside_of_the_others() {
     let all = libc::CLONE_NEWPID | libc::CLONE_NEWNET;
-    let text = plan(&["--mount"], &[(all, "pidfd of 7")], &[("/c/exec", false)], true, false);
+    let text = plan(
+        &["--mount"],
+        &[(all, "pidfd of 7")],
+        &[("/c/exec", false)],
+        true,
+        false,
+    );
     assert_eq!(
         text,
         "prctl(PR_SET_DUMPABLE, 0)\n\
@@ -89,7 +118,13 @@ fn the_parent_joins_the_pid_namespace_and_stays_outside_of_the_others() {
 
 #[test]
 fn a_v2_group_is_where_the_child_is_born_and_its_cgroup_namespace_begins() {
-    let text = plan(&["--cgroup"], &[], &[("/c/exec", true), ("/m/exec", false)], true, false);
+    let text = plan(
+        &["--cgroup"],
+        &[],
+        &[("/c/exec", true), ("/m/exec", false)],
+        true,
+        false,
+    );
     assert_eq!(
         text,
         "clone3(CLONE_INTO_CGROUP, /c/exec)\n  \
@@ -105,9 +140,16 @@ fn the_user_namespace_comes_first_only_for_who_needs_it() {
     let handles = [(libc::CLONE_NEWUSER, "user"), (libc::CLONE_NEWNET, "net")];
     let joins = |privileged| -> Vec<String> {
         let text = plan(&["--uts"], &handles, &[], privileged, false);
-        text.lines().filter(|line| !line.starts_with("prctl")).map(str::to_owned).collect()
+        text.lines()
+            .filter(|line| !line.starts_with("prctl"))
+            .map(str::to_owned)
+            .collect()
     };
-    let after = ["setgroups(), setgid(0), setuid(0)", "unshare(CLONE_NEWUTS)", "exec"];
+    let after = [
+        "setgroups(), setgid(0), setuid(0)",
+        "unshare(CLONE_NEWUTS)",
+        "exec",
+    ];
     let (user, net) = ("setns(user, CLONE_NEWUSER)", "setns(net, CLONE_NEWNET)");
     assert_eq!(joins(true), [&[net, user][..], &after].concat());
     assert_eq!(joins(false), [&[user, net][..], &after].concat());
@@ -115,90 +157,85 @@ fn the_user_namespace_comes_first_only_for_who_needs_it() {
 
 #[test]
 fn everything_is_joined_before_a_user_namespace_is_made() {
-    let text = plan(&["-r", "--pid"], &[(libc::CLONE_NEWNET, "net")], &[], true, false);
+    let text = plan(
+        &["-r", "--pid"],
+        &[(libc::CLONE_NEWNET, "net")],
+        &[],
+        true,
+        false,
+    );
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    assert_eq!(lines[..2], ["setns(net, CLONE_NEWNET)", "clone3(CLONE_NEWPID|CLONE_NEWUSER)"]);
-    assert_eq!(lines[3], "write(/proc/self/uid_map, 0 1000 1), write(/proc/self/gid_map, 0 100 1)");
+    assert_eq!(
+        lines[..2],
+        [
+            "setns(net, CLONE_NEWNET)",
+            "clone3(CLONE_NEWPID|CLONE_NEWUSER)"
+        ]
+    );
+    assert_eq!(
+        lines[3],
+        "write(/proc/self/uid_map, 0 1000 1), write(/proc/self/gid_map, 0 100 1)"
+    );
 }
 
 #[test]
 fn a_root_is_entered_before_proc_is_mounted_in_it() {
-    let text = plan(&["-p", "-R", "/box", "--mount-proc", "--propagation", "unchanged"], &[], &[], true, false);
+    let text = plan(
+        &[
+            "-p",
+            "-R",
+            "/box",
+            "--mount-proc",
+            "--propagation",
+            "unchanged",
+        ],
+        &[],
+        &[],
+        true,
+        false,
+    );
     let lines: Vec<&str> = text.lines().skip(2).map(str::trim).collect();
-    assert_eq!(lines, ["chroot(/box)", "chdir(/)", "mount(proc, /proc, proc)", "exec"]);
+    assert_eq!(
+        lines,
+        [
+            "chroot(/box)",
+            "chdir(/)",
+            "mount(proc, /proc, proc)",
+            "exec"
+        ]
+    );
 }
 
 #[test]
 fn a_time_namespace_is_for_children() {
     assert!(plan(&["--time"], &[], &[], true, false).starts_with("clone3(CLONE_NEWTIME)\n"));
-    let joined = plan(&[], &[(Namespace::Time.clone_flag(), "time")], &[], true, false);
+    let joined = plan(
+        &[],
+        &[(Namespace::Time.clone_flag(), "time")],
+        &[],
+        true,
+        false,
+    );
     assert_eq!(joined, "setns(time, CLONE_NEWTIME)\nexec\n");
-}
-
-#[test]
-fn a_record_is_joined_and_options_override_it() {
-    let recorded = |make| Recorded {
-        entries: vec![
-            entry(Namespace::Network, Some("/proc/7/ns/net")),
-            entry(Namespace::Uts, Some("/run/uts")),
-            entry(Namespace::Ipc, None),
-            entry(Namespace::Pid, Some("/proc/7/ns/pid")),
-        ],
-        holder: Some(7),
-        make,
-    };
-    let line = ["--pid", "--mount", "--uts=host"];
-    let holder = |kind| Join { kind, source: Source::Holder };
-    assert_eq!(
-        request(&line, &recorded(false)).unwrap(),
-        Request { new: libc::CLONE_NEWPID | libc::CLONE_NEWNS, joins: vec![holder(Namespace::Network)] }
-    );
-    // What an up made is made again, what it joined is joined again.
-    assert_eq!(
-        request(&[], &recorded(true)).unwrap(),
-        Request {
-            new: libc::CLONE_NEWNET | libc::CLONE_NEWPID | libc::CLONE_NEWIPC,
-            joins: vec![join(Namespace::Uts, "/run/uts")]
-        }
-    );
-}
-
-#[test]
-fn a_target_is_whose_namespaces_bare_options_mean() {
-    let none = Recorded::default();
-    let of = |kind, if_other| Join { kind, source: Source::Process { pid: 42, if_other } };
-    let some = request(&["-t", "42", "-n", "--pid=new"], &none).unwrap();
-    assert_eq!(some, Request { new: libc::CLONE_NEWPID, joins: vec![of(Namespace::Network, false)] });
-    let all = request(&["-t", "42", "-a", "--uts=host"], &none).unwrap();
-    assert_eq!((all.new, all.joins.len()), (0, 7));
-    assert!(all.joins.contains(&of(Namespace::Mount, true)));
-    assert!(request(&["-t", "42"], &none).unwrap_err().starts_with("--target: which"));
-}
-
-#[test]
-fn options_bring_along_the_namespace_they_are_about() {
-    let none = Recorded::default();
-    let new = |line: &[&str]| request(line, &none).unwrap().new;
-    assert_eq!(new(&["-r"]), libc::CLONE_NEWUSER);
-    assert_eq!(new(&["--hostname", "x"]), libc::CLONE_NEWUTS);
-    assert_eq!(new(&["--mount-proc"]), libc::CLONE_NEWNS);
-    for (line, problem) in [
-        (&["-r", "--user=host"][..], "--map-root-user: only a new user namespace can be mapped"),
-        (&["--hostname", "x", "--uts=/run/uts"], "--hostname: only of a new UTS namespace (--uts)"),
-        (&["--mount-proc", "--mount=host"], "--mount-proc: not in the mount namespace of the host"),
-        (&["--propagation", "slave"], "--propagation: only in a new mount namespace (--mount)"),
-    ] {
-        assert_eq!(request(line, &none).unwrap_err(), problem);
-    }
 }
 
 #[test]
 fn the_process_that_stays_has_a_session_a_name_and_open_ports() {
     let arguments = arguments(&["--net", "--uts"]);
     let new = libc::CLONE_NEWNET | libc::CLONE_NEWUTS;
-    let end = End::Hold { hostname: Some("foo") };
-    let facts =
-        Facts { arguments: &arguments, new, handles: &[], groups: &[], privileged: true, uid: 0, gid: 0, end };
+    let end = End::Hold {
+        hostname: Some("foo"),
+    };
+    let facts = Facts {
+        arguments: &arguments,
+        new,
+        handles: &[],
+        groups: &[],
+        privileged: true,
+        uid: 0,
+        gid: 0,
+        end,
+    };
     let plan = Plan::new(&facts);
     assert!(plan.needs_proc());
     assert_eq!(

@@ -9,6 +9,11 @@ use crate::sys::Signals;
 /// Bytes; memory is mapped and unmapped by as much. Kernels are built for 4, 16 or 64 KiB: the largest fits all.
 pub(crate) const PAGE: usize = 65536;
 
+/// The end of the memory that is in use, the stack at `stack`: nothing is above it.
+pub(crate) const fn end_of_memory(stack: usize) -> usize {
+    stack
+}
+
 /// Where the kernel starts: hands the stack as it came to `run`.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
@@ -52,45 +57,47 @@ pub(crate) unsafe fn syscall0(number: usize) -> isize {
     unsafe { syscall1(number, 0) }
 }
 
-/// Gives back all memory between `from` and `keep` and from `end` upwards, the stack it runs on as well, then waits for a signal
-/// of `set` and exits with status 0.
+/// Gives back the memory from `bottom` to `keep` and from `end` to `top`, with the stack this runs on; then waits for a signal of
+/// `set`, and exits with 0.
 ///
 /// # Safety
-/// `set` and the text must not be in that memory.
+/// Neither `set` nor the text may be in that memory.
 #[inline(always)]
-pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'static Signals) -> ! {
-    // SAFETY: no memory but `set` and the text is touched after the first munmap(2). An empty range is EINVAL, and nothing.
+pub(crate) unsafe fn keep_and_wait(
+    bottom: usize,
+    keep: usize,
+    end: usize,
+    top: usize,
+    set: &'static Signals,
+) -> ! {
+    // SAFETY: after the first munmap(2) nothing is touched but `set` and the text. An empty range is EINVAL, and no harm.
     unsafe {
         asm!(
             "svc 0",
-            // Addresses have 36 to 52 bits, as the kernel was built: too many are EINVAL, the first that fit take all.
-            "mov x5, 1 << 52",
-            "2:",
             "mov x0, x21",
-            "sub x1, x5, x21",
+            "mov x1, x23",
             "svc 0",
-            "lsr x5, x5, 1",
-            "tbz x5, 35, 2b",
             // EINTR after SIGSTOP and SIGCONT
-            "3:",
+            "2:",
             "mov x0, x22",
             "mov x1, 0",
             "mov x8, {rt_sigtimedwait}",
             "svc 0",
             "cmp w0, 0",
-            "b.le 3b",
+            "b.le 2b",
             "mov x0, 0",
             "mov x8, {exit_group}",
             "svc 0",
             rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
             exit_group = const nr::EXIT_GROUP,
             in("x8") nr::MUNMAP,
-            in("x0") from,
-            in("x1") keep - from,
+            in("x0") bottom,
+            in("x1") keep - bottom,
             in("x2") 0,
             in("x3") size_of::<Signals>(),
             in("x21") end,
             in("x22") set,
+            in("x23") top - end,
             options(noreturn),
         );
     }

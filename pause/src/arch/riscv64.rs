@@ -9,6 +9,11 @@ use crate::sys::Signals;
 /// Bytes; memory is mapped and unmapped by as much.
 pub(crate) const PAGE: usize = 4096;
 
+/// The end of the memory that is in use, the stack at `stack`: nothing is above it.
+pub(crate) const fn end_of_memory(stack: usize) -> usize {
+    stack
+}
+
 /// Where the kernel starts: hands the stack as it came to `run`.
 #[unsafe(naked)]
 #[unsafe(no_mangle)]
@@ -52,45 +57,46 @@ pub(crate) unsafe fn syscall0(number: usize) -> isize {
     unsafe { syscall1(number, 0) }
 }
 
-/// Gives back all memory between `from` and `keep` and from `end` upwards, the stack it runs on as well, then waits for a signal
-/// of `set` and exits with status 0.
+/// Gives back the memory from `bottom` to `keep` and from `end` to `top`, with the stack this runs on; then waits for a signal of
+/// `set`, and exits with 0.
 ///
 /// # Safety
-/// `set` and the text must not be in that memory.
+/// Neither `set` nor the text may be in that memory.
 #[inline(always)]
-pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'static Signals) -> ! {
-    // SAFETY: no memory but `set` and the text is touched after the first munmap(2). An empty range is EINVAL, and nothing.
+pub(crate) unsafe fn keep_and_wait(
+    bottom: usize,
+    keep: usize,
+    end: usize,
+    top: usize,
+    set: &'static Signals,
+) -> ! {
+    // SAFETY: after the first munmap(2) nothing is touched but `set` and the text. An empty range is EINVAL, and no harm.
     unsafe {
         asm!(
             "ecall",
-            // Addresses have 38, 47 or 56 bits, as the processor has it: too many are EINVAL, the first that fit take all.
-            "li a5, 1 << 56",
-            "li a6, 1 << 37",
-            "2:",
             "mv a0, s2",
-            "sub a1, a5, s2",
+            "mv a1, s4",
             "ecall",
-            "srli a5, a5, 1",
-            "bne a5, a6, 2b",
             // EINTR after SIGSTOP and SIGCONT
-            "3:",
+            "2:",
             "mv a0, s3",
             "li a1, 0",
             "li a7, {rt_sigtimedwait}",
             "ecall",
-            "blez a0, 3b",
+            "blez a0, 2b",
             "li a0, 0",
             "li a7, {exit_group}",
             "ecall",
             rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
             exit_group = const nr::EXIT_GROUP,
             in("a7") nr::MUNMAP,
-            in("a0") from,
-            in("a1") keep - from,
+            in("a0") bottom,
+            in("a1") keep - bottom,
             in("a2") 0,
             in("a3") size_of::<Signals>(),
             in("s2") end,
             in("s3") set,
+            in("s4") top - end,
             options(noreturn),
         );
     }

@@ -31,8 +31,11 @@ pub(crate) mod nr {
 /// Bytes; memory is mapped and unmapped by as much.
 pub(crate) const PAGE: usize = 4096;
 
-/// The end of what a process can map: 47 bits, with five levels of page tables too unless it asks for more.
-const TOP: usize = (1 << 47) - PAGE;
+/// The end of the memory that a process can have, its stack at `stack`: 47 bits, with five levels of page tables too unless it asks for
+/// more. The vDSO may be above the stack.
+pub(crate) const fn end_of_memory(_stack: usize) -> usize {
+    (1 << 47) - PAGE
+}
 
 /// Where the kernel starts: hands the stack as it came to `run`.
 #[unsafe(naked)]
@@ -71,14 +74,20 @@ syscall!(syscall4, a in "rdi", b in "rsi", c in "rdx", d in "r10");
 syscall!(syscall5, a in "rdi", b in "rsi", c in "rdx", d in "r10", e in "r8");
 syscall!(syscall6, a in "rdi", b in "rsi", c in "rdx", d in "r10", e in "r8", f in "r9");
 
-/// Gives back all memory between `from` and `keep` and from `end` upwards, the stack it runs on as well, then waits for a signal
-/// of `set` and exits with status 0.
+/// Gives back the memory from `bottom` to `keep` and from `end` to `top`, with the stack this runs on; then waits for a signal of
+/// `set`, and exits with 0.
 ///
 /// # Safety
-/// `set` and the text must not be in that memory.
+/// Neither `set` nor the text may be in that memory.
 #[inline(always)]
-pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'static Signals) -> ! {
-    // SAFETY: no memory but `set` and the text is touched after the first munmap(2). An empty range is EINVAL, and nothing.
+pub(crate) unsafe fn keep_and_wait(
+    bottom: usize,
+    keep: usize,
+    end: usize,
+    top: usize,
+    set: &'static Signals,
+) -> ! {
+    // SAFETY: after the first munmap(2) nothing is touched but `set` and the text. An empty range is EINVAL, and no harm.
     unsafe {
         asm!(
             "syscall",
@@ -101,12 +110,12 @@ pub(crate) unsafe fn keep_and_wait(from: usize, keep: usize, end: usize, set: &'
             rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
             exit_group = const nr::EXIT_GROUP,
             in("rax") nr::MUNMAP,
-            in("rdi") from,
-            in("rsi") keep - from,
+            in("rdi") bottom,
+            in("rsi") keep - bottom,
             in("rdx") 0,
             in("r10") size_of::<Signals>(),
             in("r12") end,
-            in("r13") TOP - end,
+            in("r13") top - end,
             in("r14") set,
             options(noreturn),
         );

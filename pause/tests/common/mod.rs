@@ -18,7 +18,11 @@ use nix::unistd::{Pid, geteuid};
 /// The file under test: `$CHROOT0_BIN/pause`, else the one cargo built with the tests.
 pub(crate) fn pause() -> String {
     match env::var_os("CHROOT0_BIN").filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(dir).join("pause").into_os_string().into_string().unwrap(),
+        Some(dir) => PathBuf::from(dir)
+            .join("pause")
+            .into_os_string()
+            .into_string()
+            .unwrap(),
         None => env!("CARGO_BIN_EXE_pause").to_owned(),
     }
 }
@@ -30,7 +34,9 @@ pub(crate) fn as_pid_1(command: &[&str]) -> Command {
     if !geteuid().is_root() {
         unshare.args(["--user", "--map-root-user"]);
     }
-    unshare.args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"]).args(command);
+    unshare
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc", "--"])
+        .args(command);
     unshare
 }
 
@@ -111,7 +117,9 @@ impl DerefMut for Running {
 }
 
 pub(crate) fn shell_status(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap())
 }
 
 /// What a process says, line by line.
@@ -123,7 +131,10 @@ impl Lines {
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             let lines = BufReader::new(stdout).lines().map_while(Result::ok);
-            let _ = lines.map(|line| sender.send(line)).take_while(Result::is_ok).count();
+            let _ = lines
+                .map(|line| sender.send(line))
+                .take_while(Result::is_ok)
+                .count();
         });
         Self(lines)
     }
@@ -152,7 +163,11 @@ impl Lines {
 pub(crate) fn output(command: &mut Command) -> (i32, String, String) {
     let output = command.stdin(Stdio::null()).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    (shell_status(output.status), text(output.stdout), text(output.stderr))
+    (
+        shell_status(output.status),
+        text(output.stdout),
+        text(output.stderr),
+    )
 }
 
 /// How long anything may take on a machine with much else to do.
@@ -174,7 +189,11 @@ pub(crate) fn stat(pid: i32) -> Option<(String, char, i32)> {
     let (head, tail) = stat.rsplit_once(") ")?;
     let mut fields = tail.split(' ');
     let name = head.split_once('(')?.1.to_owned();
-    Some((name, fields.next()?.chars().next()?, fields.next()?.parse().ok()?))
+    Some((
+        name,
+        fields.next()?.chars().next()?,
+        fields.next()?.parse().ok()?,
+    ))
 }
 
 /// The process is gone, or nothing but a zombie.
@@ -186,14 +205,19 @@ pub(crate) fn ended(pid: i32) -> bool {
 pub(crate) fn children(pid: i32) -> Vec<i32> {
     let entries = fs::read_dir("/proc").unwrap();
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|child| stat(*child).is_some_and(|(_, _, parent)| parent == pid)).collect()
+    pids.filter(|child| stat(*child).is_some_and(|(_, _, parent)| parent == pid))
+        .collect()
 }
 
 /// A line of /proc/PID/FILE that begins with `key:`, without it.
 pub(crate) fn proc_line(pid: i32, file: &str, key: &str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
-    line.unwrap_or_else(|| panic!("no {key} in {text}")).trim().to_owned()
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {key} in {text}"))
+        .trim()
+        .to_owned()
 }
 
 pub(crate) fn descriptors(pid: i32) -> usize {
@@ -203,7 +227,10 @@ pub(crate) fn descriptors(pid: i32) -> usize {
 /// Waits until `pid` is a pause that has nothing left to do: it sleeps nowhere else.
 #[track_caller]
 pub(crate) fn wait_until_it_holds(pid: i32) {
-    wait_until("a pause that holds", || matches!(stat(pid), Some((name, 'S', _)) if name == "pause"));
+    wait_until(
+        "a pause that holds",
+        || matches!(stat(pid), Some((name, 'S', _)) if name == "pause"),
+    );
 }
 
 /// Waits until `parent` has a child that is a pause that has nothing left to do; its pid.

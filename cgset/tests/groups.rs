@@ -1,0 +1,522 @@
+//! What the kernel has afterwards. Root is needed, and cgroup v1 or v2 with controllers.
+//!
+//! Each test has a mount namespace of its own in which a subtree of each hierarchy is mounted in place of the whole,
+//! as in a container: cgset sees nothing of the machine's own groups, and whatever is left can be told and removed.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// Makes `$own` in each hierarchy, mounts it in its place, runs the story (descriptor 3, so that stdin is its own), and
+/// fails if anything is left.
+const NODE: &str = r#"
+set -eu
+mounts=$(awk '/ - cgroup2? / { for (i = 7; i <= NF; i++) if ($i == "-") print $5, $(i+3) }' /proc/self/mountinfo | grep -v name= | cut -d' ' -f1)
+for mount in $mounts; do
+    [ -e "$mount/cgroup.procs" ] || continue
+    mkdir "$mount/$own"
+    for file in cpuset.cpus cpuset.mems; do
+        if [ -e "$mount/$own/$file" ] && [ -e "$mount/$file" ]; then cat "$mount/$file" >"$mount/$own/$file"; fi
+    done
+    if [ -e "$mount/$own/cgroup.subtree_control" ]; then
+        for controller in $(cat "$mount/$own/cgroup.controllers"); do echo "+$controller" >"$mount/$own/cgroup.subtree_control"; done
+    fi
+    mount --bind "$mount/$own" "$mount"
+done
+mounts=$(awk -v own="/$own" '$4 == own || $4 ~ own "$" { print $5 }' /proc/self/mountinfo)
+status=0
+# With the pid namespace everything dies that the story started, and a story that hangs ends.
+timeout --kill-after=5 60 unshare --pid --fork --kill-child --mount-proc bash -u /dev/fd/3 3<<<"$story" || status=$?
+for mount in $mounts; do
+    for left in $(cd "$mount" && find . -mindepth 1 -depth -type d); do
+        echo "LEFT $mount/$left" >&2
+        status=99
+        if [ -e "$mount/$left/freezer.state" ]; then echo THAWED >"$mount/$left/freezer.state"; fi
+        for try in {1..1000}; do rmdir "$mount/$left" 2>/dev/null && break; read -rt 0.01 <> <(:) || :; done
+    done
+    umount "$mount" 2>/dev/null || umount -l "$mount"
+    for try in {1..1000}; do rmdir "$mount/$own" 2>/dev/null && break; read -rt 0.01 <> <(:) || :; done
+done
+exit $status
+"#;
+
+#[derive(Debug)]
+struct Answer {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Answer {
+    /// The JSON on line `number` of stdout.
+    fn json(&self, number: usize) -> Value {
+        serde_json::from_str(
+            self.stdout
+                .lines()
+                .nth(number)
+                .unwrap_or_else(|| panic!("{self:?}")),
+        )
+        .unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    fn is(&self, stdout: &str, stderr: &str) {
+        assert_eq!(
+            (self.stdout.trim_end(), self.stderr.trim_end(), self.status),
+            (stdout, stderr, 0)
+        );
+    }
+}
+
+/// Runs a bash script in a node of its own, in a directory of its own.
+fn story(script: &str) -> Answer {
+    assert!(
+        rustix::process::geteuid().is_root(),
+        "these tests make cgroups and mount namespaces: run them as root"
+    );
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "cgset-test-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let directory = std::env::temp_dir().join(&name);
+    fs::create_dir(&directory).unwrap();
+    let tools = PathBuf::from(env!("CARGO_BIN_EXE_cgset"))
+        .parent()
+        .unwrap()
+        .display()
+        .to_string();
+    let path = format!("{tools}:{}", std::env::var("PATH").unwrap());
+    let output = Command::new("unshare")
+        .args([
+            "--mount",
+            "--net",
+            "--propagation",
+            "private",
+            "bash",
+            "-c",
+            NODE,
+        ])
+        .env("own", &name)
+        .env("story", script)
+        .env("PATH", path)
+        .env("CHROOT0_RUN", directory.join("run"))
+        .current_dir(&directory)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let known = fs::read_dir(directory.join("run")).map_or(0, Iterator::count);
+    fs::remove_dir_all(&directory).unwrap();
+    let answer = Answer {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    };
+    assert_ne!(answer.status, 99, "groups are left: {answer:?}");
+    assert_eq!(known, 0, "the index is left: {answer:?}");
+    answer
+}
+
+/// Where a story is told in terms of memory groups: the path /proc/PID/cgroup has for them, after the node's own.
+const WHERE: &str = r#"
+where() { grep -E "(:memory:|^0::)" "/proc/$1/cgroup" | grep -o "$own.*" | sed "s/^$own//"; }
+"#;
+
+#[test]
+fn what_up_makes_down_removes_and_up_again_changes_nothing() {
+    let answer = story(
+        "cgset up --id foo memory.max=64Mi pids.max=100 cpu.weight=100 cpuset.cpus=0 | tee record
+         cgset up <record | cmp - record && echo same
+         cgset show --json <record
+         cgset down <record >bare; cat bare
+         cgset down <record | cmp - bare && echo gone already
+         cgset up <bare | cgset down | cmp - bare && echo again",
+    );
+    let record = answer.json(0);
+    assert_eq!(record["linux"]["cgroupsPath"], "/pod-foo");
+    let asked: Value = serde_json::from_str(
+        r#"{"memory":{"limit":67108864},"pids":{"limit":100},"cpu":{"shares":1024,"cpus":"0"}}"#,
+    )
+    .unwrap();
+    assert_eq!(record["linux"]["resources"], asked);
+    let effective = &record["cgset"]["effective"];
+    assert_eq!(effective["memory.max"], 67_108_864);
+    assert_eq!(
+        (&effective["cpu.weight"], &effective["cpu.shares"]),
+        (&100.into(), &1024.into())
+    );
+    assert_eq!(effective["cpuset.cpus"], "0");
+    let shown = answer.json(2);
+    assert_eq!(shown["groups"][0]["memory.max"], 67_108_864);
+    assert_eq!(shown["groups"][0]["pids.max"], 100);
+    assert_eq!(shown["groups"][1]["group"], "/pod-foo/pause");
+    let bare = answer.json(3);
+    assert_eq!(bare["linux"]["resources"], asked);
+    assert_eq!(
+        (bare.get("cgset"), bare["linux"].get("cgroupsPath")),
+        (None, None)
+    );
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!(
+        (lines[1], &lines[4..]),
+        ("same", &["gone already", "again"][..]),
+        "{answer:?}"
+    );
+    assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn ten_bytes_kill_ls() {
+    let answer = story(&format!(
+        "{WHERE}
+         mkfifo go
+         bash -c 'read -r <go; ls /; echo survived' & shell=$!
+         exec 4>go
+         cgset up --id foo memory.max=10 --pid $shell >record; where $shell
+         echo >&4; wait $shell; echo $?
+         cgset show --json <record
+         cgset down <record >down"
+    ));
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!(lines[1], "137", "{answer:?}");
+    // v1 has no room for a group in 10 bytes
+    assert!(
+        ["/pod-foo", "/pod-foo/exec"].contains(&lines[0]),
+        "{answer:?}"
+    );
+    assert!(
+        answer
+            .stderr
+            .contains("cgset: memory.max=10: the kernel made it 0\n"),
+        "{answer:?}"
+    );
+    let groups = answer.json(2)["groups"].as_array().unwrap().clone();
+    assert!(
+        groups.iter().any(|group| group["memory.oom_kill"] == 1),
+        "{groups:?}"
+    );
+}
+
+#[test]
+fn other_limits_are_told_and_nothing_is_changed() {
+    let answer = story(
+        "cgset up --id foo pids.max=5 >record
+         for wish in pids.max=6 cpu.idle=0 ''; do cgset up --id foo $wish >failed; echo $?; done
+         cgset show --json <record
+         cgset down --id foo >down",
+    );
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!(lines[..3], ["1", "1", "1"]);
+    assert_eq!(
+        answer.stderr,
+        "cgset: pod-foo: pids.max is 5, not 6 (cgset down --id foo first)\n\
+         cgset: pod-foo: cpu.idle is not set, 0 is asked for (cgset down --id foo first)\n\
+         cgset: pod-foo: pids.max is 5, none is asked for (cgset down --id foo first)\n"
+    );
+    assert_eq!(answer.json(3)["groups"][0]["pids.max"], 5);
+}
+
+#[test]
+fn a_value_that_another_changed_is_told() {
+    let answer = story(
+        "cgset up --id foo pids.max=5 >record
+         dir=$(sed 's/.*\"pids\":\"\\([^\"]*\\)\".*/\\1/; s/.*\"[a-z,]*pids[a-z,]*\":\"\\([^\"]*\\)\".*/\\1/' record)
+         echo 7 >\"$dir/pids.max\"
+         cgset up <record >failed; echo $?
+         cgset down <record >down",
+    );
+    answer.is(
+        "1",
+        "cgset: pod-foo: pids.max is 7 by now, not 5 (cgset down --id foo first)",
+    );
+}
+
+#[test]
+fn a_group_that_cgset_did_not_make_is_left_alone() {
+    let answer = story(
+        "dir=$(cgset up --id foo --dry-run | sed -n '2s/mkdir(\\(.*\\))/\\1/p'); [ -n \"$dir\" ] || dir=$(cgset up --id foo --dry-run | sed -n '1s/mkdir(\\(.*\\))/\\1/p')
+         mkdir \"$dir\"
+         cgset up --id foo >failed; echo $?
+         cgset down --id foo >down; echo $?
+         [ -d \"$dir\" ] && echo still there
+         rmdir \"$dir\"
+         cgset up --id foo >record
+         rmdir \"$dir/pause\" \"$dir\"; mkdir \"$dir\"
+         cgset down <record >down; echo $?
+         [ -d \"$dir\" ] && echo still there
+         rmdir \"$dir\"",
+    );
+    assert_eq!(answer.stdout, "1\n0\nstill there\n0\nstill there\n");
+    assert!(
+        answer
+            .stderr
+            .ends_with("File exists (no pod foo is known, so cgset did not make it)\n"),
+        "{answer:?}"
+    );
+    assert_eq!(answer.stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_limit_the_kernel_refuses_undoes_everything() {
+    // The node fails if a group or an index is left, and nothing is taken down here.
+    let answer = story(
+        "for wish in cpuset.cpus=9999 io.max='99:99 rbps=1M'; do cgset up --id foo memory.max=64Mi \"$wish\" >failed; echo $?; done",
+    );
+    assert_eq!(answer.stdout, "1\n1\n", "{answer:?}");
+    let lines: Vec<&str> = answer.stderr.lines().collect();
+    assert!(
+        lines[0].ends_with("(not among those of the group above)"),
+        "{answer:?}"
+    );
+    assert!(
+        lines[1].ends_with("No such device (a whole disk by its MAJOR:MINOR, as in lsblk)"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_record_that_nobody_takes_is_undone_and_the_process_brought_back() {
+    let answer = story(&format!(
+        "{WHERE}
+         sleep 1000 & pid=$!
+         cgset up --id foo pids.max=5 --pid $pid >/dev/full; echo $?
+         where $pid; kill $pid"
+    ));
+    // back at the top of the node
+    assert_eq!(answer.stdout, "1\n\n", "{answer:?}");
+}
+
+#[test]
+fn the_process_that_holds_the_pod_is_moved_with_all_it_started() {
+    let answer = story(&format!(
+        "{WHERE}
+         bash -c 'sleep 1000 & sleep 1000 & echo ready; wait' >ready & pid=$!
+         until [ -s ready ]; do :; done
+         start=$(sed 's/.*) //' /proc/$pid/stat | cut -d' ' -f20)
+         boot=$(cat /proc/sys/kernel/random/boot_id)
+         record() {{ echo \"{{\\\"id\\\":\\\"foo\\\",\\\"nsrun\\\":{{\\\"pid\\\":$pid,\\\"starttime\\\":$1,\\\"boot_id\\\":\\\"$boot\\\"}}}}\"; }}
+         record 1 | cgset up >failed; echo $?
+         record $start | cgset up >record; echo $?
+         for child in $pid $(cat /proc/$pid/task/$pid/children); do where $child; done
+         kill $(cat /proc/$pid/task/$pid/children) $pid
+         cgset down <record | sed 's/.*failed.*/failed/; s/{{.*/down/'
+         rm -r $CHROOT0_RUN/foo"
+    ));
+    assert_eq!(
+        answer.stdout, "1\n0\n/pod-foo/pause\n/pod-foo/pause\n/pod-foo/pause\ndown\n",
+        "{answer:?}"
+    );
+    assert!(
+        answer
+            .stderr
+            .contains("is gone, or another by now (nsrun down, then nsrun up)\n"),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn exec_enters_by_itself_and_stays_where_it_is_narrower() {
+    let answer = story(&format!(
+        "{WHERE}
+         export own; export -f where
+         cgset up --id foo pids.max=50 >record
+         cgset exec -P record app pids.max=20 memory.max=32Mi -- bash -c 'where self; cgset exec -P record -- bash -c \"where self\"; cgset exec -P record app -- bash -c \"where self\"'
+         cgset exec -P record side -- bash -c 'cgset exec -P record app -- bash -c \"where self\"'
+         cgset exec -P record -- bash -c 'where self'
+         cgset exec -P /dev/fd/5 app -- bash -c 'exit 7' 5<record; echo $?
+         cgset exec -P record -- no-such-command; echo $?
+         cgset exec -P record -- /etc; echo $?
+         cgset show --json <record
+         cgset exec -P record bad cpuset.cpus=0 -- true; echo $?
+         cgset down <record >down"
+    ));
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    let app = "/pod-foo/app";
+    assert_eq!(
+        lines[..5],
+        [app, app, app, app, "/pod-foo/exec"],
+        "{answer:?}"
+    );
+    assert_eq!(lines[5..8], ["7", "127", "126"], "{answer:?}");
+    let app = &answer.json(8)["groups"][1];
+    assert_eq!(
+        (&app["group"], &app["pids.max"], &app["memory.max"]),
+        (&"/pod-foo/app".into(), &20.into(), &(32 << 20).into())
+    );
+    assert_eq!(lines[9], "125");
+    assert!(answer.stderr.contains(
+        "cgset: cpuset.cpus: the pod has no cpuset group (give the pod a limit of it in cgset up)\n"
+    ));
+}
+
+#[test]
+fn a_command_can_have_a_limit_of_its_own_and_the_group_has_a_name() {
+    let answer = story(&format!(
+        "{WHERE}
+         export own; export -f where
+         cgset exec --id own pids.max=20 -- bash -c 'where self'
+         cgset exec --id own pids.max=20 -- bash -c 'where self'
+         cgset exec --id own -- bash -c 'where self'
+         cgset exec --id own app pids.max=10 -- bash -c 'where self'
+         cgset exec --id own pids.max=21 -- bash -c 'where self'; echo $?
+         cgset down --id own >down"
+    ));
+    assert_eq!(
+        answer.stdout, "/pod-own/exec\n/pod-own/exec\n/pod-own/exec\n/pod-own/app\n125\n",
+        "{answer:?}"
+    );
+    assert_eq!(
+        answer.stderr,
+        "cgset: pod-own: pids.max is 20, not 21 (cgset down --id own first)\n"
+    );
+}
+
+#[test]
+fn a_live_process_is_refused_moved_or_killed() {
+    let answer = story(&format!(
+        "{WHERE}
+         cgset up --id foo >record
+         cgset exec -P record app -- sleep 1000 & pid=$!
+         until [ \"$(where $pid)\" = /pod-foo/app ] && grep -q sleep /proc/$pid/comm; do :; done
+         cgset down <record >failed; echo $?; where $pid
+         cgset down --to /nowhere <record >failed; echo $?; where $pid
+         cgset down --to / <record >down; echo $?; where $pid
+         echo $pid >pid
+         cgset up --id foo --pid $pid >record; where $pid
+         cgset down --kill <record >down; echo $?
+         wait $pid; echo $?"
+    ));
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "1",
+            "/pod-foo/app",
+            "1",
+            "/pod-foo/app",
+            "0",
+            "",
+            "/pod-foo/exec",
+            "0",
+            "137"
+        ],
+        "{answer:?}"
+    );
+    assert!(
+        answer
+            .stderr
+            .lines()
+            .next()
+            .unwrap()
+            .ends_with(" sleep (--kill ends, --to GROUP moves)"),
+        "{answer:?}"
+    );
+    assert!(
+        answer
+            .stderr
+            .contains("cgset: --to /nowhere: no such group in "),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn processes_that_were_killed_a_moment_ago_do_not_stand_in_the_way() {
+    let answer = story(
+        "cgset up --id foo >record
+         for round in 1 2 3 4 5 6 7 8; do
+             cgset exec -P record app -- bash -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; echo ready; wait' >ready & pid=$!
+             until [ -s ready ]; do :; done
+             kill -9 $(cat /proc/$pid/task/$pid/children) $pid
+             cgset down <record | grep failed
+             rm ready; cgset up --id foo >record
+         done
+         cgset down <record >down",
+    );
+    assert_eq!(
+        (answer.stdout.as_str(), answer.status),
+        ("", 0),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_process_that_was_asked_to_end_is_given_a_moment() {
+    let answer = story(
+        "cgset up --id foo >record
+         cgset exec -P record app -- bash -c 'trap \"read -t 0.05 <>go; exit\" TERM; echo ready; while :; do read -t 1 <>go; done' >ready & pid=$!
+         mkfifo go
+         until [ -s ready ]; do :; done
+         kill $pid; cgset down <record >down; echo $?",
+    );
+    assert_eq!(
+        (answer.stdout.as_str(), answer.status),
+        ("0\n", 0),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_fork_bomb_dies_frozen_or_not() {
+    let answer = story(
+        "for wish in cgroup.freeze=0 ''; do
+             cgset up --id foo pids.max=200 $wish >record
+             cgset exec -P record bomb -- bash -c 'bomb() { bomb | bomb & }; bomb; sleep 1000' 2>/dev/null &
+             until cgset show --json <record | grep -Eq '\"pids.current\":[1-9][0-9][0-9]?'; do :; done
+             for dir in $(grep -o '\"/[^\"]*/pod-foo\"' record | tr -d '\"'); do
+                 if [ -n \"$wish\" ] && [ -e $dir/bomb/freezer.state ]; then echo FROZEN >$dir/bomb/freezer.state; echo frozen; fi
+                 if [ -n \"$wish\" ] && [ -e $dir/bomb/cgroup.freeze ]; then echo 1 >$dir/bomb/cgroup.freeze; echo frozen; fi
+             done
+             timeout 20 cgset down --kill <record >down; echo $?
+         done",
+    );
+    assert_eq!(answer.stdout, "frozen\n0\n0\n", "{answer:?}");
+}
+
+#[test]
+fn what_a_killed_up_left_is_cleaned_from_the_index() {
+    // Half made, as a SIGKILL between the second and the third mkdir leaves it: names and no inodes.
+    let answer = story(
+        "cgset up --id foo pids.max=5 >record
+         sed 's/,\"inodes\":{[^}]*}//; s/\"ociVersion\"/\"pending\":[\"cgset\"],&/' record >half
+         cp half $CHROOT0_RUN/foo/record.json
+         cgset down --id foo >down; echo $?
+         cgset up --id foo pids.max=5 >record
+         sed 's/,\"inodes\":{[^}]*}//; s/\"ociVersion\"/\"pending\":[\"cgset\"],&/' record >half
+         cp half $CHROOT0_RUN/foo/record.json
+         cgset up --id foo pids.max=6 >record; echo $?
+         cgset show --json <record
+         cgset down <record >down",
+    );
+    let lines: Vec<&str> = answer.stdout.lines().collect();
+    assert_eq!(lines[..2], ["0", "0"], "{answer:?}");
+    assert_eq!(answer.json(2)["groups"][0]["pids.max"], 6);
+}
+
+#[test]
+fn a_hierarchy_that_is_covered_or_mounted_elsewhere_is_seen_as_it_is() {
+    let answer = story(&format!(
+        "{WHERE}
+         mount=$(cgset up --id foo --dry-run memory.max=64Mi | sed -n 's/mkdir(\\(.*\\)\\/pod-foo)/\\1/p;q')
+         mkdir 'an other place'; mount --bind \"$mount\" 'an other place'
+         mount -t tmpfs none \"$mount\"
+         cgset up --id foo memory.max=64Mi >record
+         ls -d 'an other place/pod-foo'
+         cgset down <record >down
+         umount 'an other place'
+         cgset up --id foo memory.max=64Mi >failed; echo $?
+         umount \"$mount\""
+    ));
+    assert_eq!(answer.stdout, "an other place/pod-foo\n1\n", "{answer:?}");
+    assert!(
+        answer.stderr.ends_with(
+            "memory.max: the memory controller is not mounted here (see /proc/self/mountinfo)\n"
+        ) || answer
+            .stderr
+            .contains("no cgroup hierarchy with controllers is mounted here"),
+        "{answer:?}"
+    );
+}

@@ -1,0 +1,72 @@
+//! The record is an OCI configuration: another runtime runs a container in our pod from it.
+
+use tests::Node;
+use tests::pod::{BOX, UP};
+
+/// What crun needs beside the pod: the box and its mounts from the other record, namespaces of the container's own, a group
+/// of its own below the pod's, and a process. crun opens /dev in any root, and 1.8 takes no version after 1.0.
+const BUNDLE: &str = r#"mkdir bundle box/dev && jq -c --slurpfile box box.json '
+      .ociVersion = "1.0.2"
+    | .root = $box[0].root
+    | .mounts = $box[0].mounts + [{destination: "/dev", type: "tmpfs", source: "tmpfs"}]
+    | .process = {terminal: false, user: {uid: 0, gid: 0}, cwd: "/", env: ["PATH=/bin"], args: ["/bin/bash", "-c", $ENV.SCRIPT]}
+    | .linux.namespaces += [{type: "mount"}, {type: "pid"}]
+    | .linux.cgroupsPath += "/crun"' foo.json >bundle/config.json"#;
+
+/// crun makes its group in every hierarchy, and leaves the parents that cgset had no use for.
+const REMOVE_WHAT_CRUN_LEAVES: &str = "for group in /sys/fs/cgroup/*/pod-foo; do [ -e $group/exec ] || [ ! -e $group ] || rmdir $group; done";
+
+#[test]
+fn crun_runs_a_container_in_our_pod_from_our_record() {
+    let node = Node::new();
+    if !node.has("crun") {
+        return;
+    }
+    let script = "echo $(</proc/sys/kernel/hostname); ip -br -4 address show eth0; echo $$; echo $(</proc/self/cgroup); ls /data";
+    node.sh(&format!(
+        "touch /tmp/abc; {UP}; {BOX}; export SCRIPT='{script}'; {BUNDLE}"
+    ))
+    .succeeds();
+    let pod = node.world();
+    let run = node.sh("crun --root /tmp/crun --cgroup-manager=cgroupfs run -b bundle c1 </dev/null; status=$?; rm -rf /tmp/crun; exit $status").succeeds();
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "foo", "the pod's host name: {run}");
+    assert!(
+        lines[1].starts_with("eth0@") && lines[1].contains("10.244.0.2/24"),
+        "the pod's interface: {run}"
+    );
+    assert_eq!(lines[2], "1", "a pid namespace of its own: {run}");
+    assert!(
+        lines[3].contains(":memory:/pod-foo/crun") && lines[3].contains(":pids:/pod-foo/crun"),
+        "the pod's groups: {run}"
+    );
+
+    assert_eq!(lines[4], "abc", "the box's own mount: {run}");
+
+    // the pod is as it was, and ours to remove
+    node.sh(REMOVE_WHAT_CRUN_LEAVES).succeeds();
+    node.assert_same(&pod, "crun changed the pod");
+    node.sh("nsrun exec -P foo.json -- ip -br -4 address show eth0")
+        .says("10.244.0.2/24");
+    node.sh("nsrun down <foo.json | netwire down | cgset down >/dev/null; mkbox down <box.json >/dev/null; rm -r bundle *.json /tmp/abc").succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn a_second_runtime_s_container_goes_down_with_the_pod() {
+    let node = Node::new();
+    if !node.has("crun") {
+        return;
+    }
+    node.sh(&format!(
+        "{UP}; {BOX}; export SCRIPT='echo up; read x'; {BUNDLE}"
+    ))
+    .succeeds();
+    node.sh("coproc { exec crun --root /tmp/crun --cgroup-manager=cgroupfs run -b bundle c1 2>/dev/null; }; read -r up <&${COPROC[0]}; echo $up; disown").succeeds().prints("up");
+    node.sh("nsrun down --grace 0.2 <foo.json | netwire down >half.json")
+        .succeeds();
+    // crun's own parent notices and removes its group, if it was not quicker than that; cgset removes what is left
+    node.sh("cgset down --kill <half.json >/dev/null; mkbox down <box.json >/dev/null; crun --root /tmp/crun --cgroup-manager=cgroupfs delete -f c1 2>/dev/null; rm -rf bundle *.json /tmp/crun").succeeds();
+    node.sh(REMOVE_WHAT_CRUN_LEAVES).succeeds();
+    node.assert_as_it_was();
+}
