@@ -21,6 +21,7 @@ mod units;
 mod up;
 mod v1;
 mod v2;
+mod values;
 mod version;
 mod vocabulary;
 

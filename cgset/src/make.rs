@@ -92,19 +92,13 @@ pub(crate) fn read_back(
 ) -> Result<Map<String, Json>, Error> {
     let mut effective = Map::new();
     for (name, value) in limits.iter() {
-        let planned = plan.group_of(name)?;
-        let at = plan
-            .groups
-            .iter()
-            .position(|group| std::ptr::eq(group, planned));
-        let Some(group) = at.and_then(|at| groups.get(at)) else {
-            continue;
-        };
+        let at = plan.place_of(name)?;
+        let (version, group) = (plan.groups[at].hierarchy.version, &groups[at]);
         if group.is_write_only(name) {
             continue; // devices.allow
         }
         let read = |file: &str| group.read(file).map_err(Error::from);
-        effective.extend(planned.hierarchy.version.effective(name, value, &read)?);
+        effective.extend(version.effective(name, value, &read)?);
     }
     Ok(effective)
 }

@@ -100,31 +100,29 @@ impl<'a> Plan<'a> {
     /// Translates the limits into files of their groups.
     fn with_files(mut self) -> Result<Self, Error> {
         for (name, value) in in_order(self.limits) {
-            let version = self.group_of(name)?.hierarchy.version;
-            let files = version.files(name, value, self.limits)?;
-            let at = self.place_of(name);
-            if let Some(group) = at.and_then(|at| self.groups.get_mut(at)) {
-                group.files.extend(files);
-            }
+            let at = self.place_of(name)?;
+            let files = self.groups[at]
+                .hierarchy
+                .version
+                .files(name, value, self.limits)?;
+            self.groups[at].files.extend(files);
         }
         Ok(self)
     }
 
-    /// The group that has the file of `name`.
-    pub(crate) fn group_of(&self, name: &str) -> Result<&GroupPlan<'a>, Error> {
-        self.place_of(name).and_then(|at| self.groups.get(at)).ok_or_else(|| {
-            let controller = Version::V1.controller(name);
-            Error::Failed(format!("{name}: the pod has no {controller} group (give the pod a limit of it in cgset up)"))
-        })
-    }
-
-    fn place_of(&self, name: &str) -> Option<usize> {
+    /// Which of the groups has the file of `name`.
+    pub(crate) fn place_of(&self, name: &str) -> Result<usize, Error> {
         let has = |group: &GroupPlan<'_>| {
             let wanted = group.hierarchy.version.controller(name);
             group.key.split(',').any(|controller| controller == wanted)
                 || (group.hierarchy.version == Version::V2 && is_core(name))
         };
-        self.groups.iter().position(has)
+        self.groups.iter().position(has).ok_or_else(|| {
+            let controller = Version::V1.controller(name);
+            Error::Failed(format!(
+                "{name}: the pod has no {controller} group (give the pod a limit of it in cgset up)"
+            ))
+        })
     }
 
     /// The files and what is written into them, by which two plans are told apart however their limits were spelt.

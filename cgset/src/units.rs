@@ -67,10 +67,12 @@ pub(crate) fn bytes(text: &str) -> Option<Amount> {
 pub(crate) fn memory(text: &str, total: u64) -> Option<Amount> {
     match text.strip_suffix('%') {
         // In hundredths of a byte first: the percentage may have a fraction.
-        Some(percent) => decimal(percent, u128::from(total))
+        // of a machine whose memory is not known there is no share
+        Some(percent) if total > 0 => decimal(percent, u128::from(total))
             .map(|hundredfold| hundredfold / 100)
             .filter(|&share| share <= total)
             .map(Amount::Exactly),
+        Some(_) => None,
         None => bytes(text),
     }
 }
@@ -198,6 +200,7 @@ mod tests {
             Some(Exactly(u64::MAX / 100))
         );
         assert_eq!(memory("1Ki", 1000), Some(Exactly(1024)));
+        assert_eq!(memory("50%", 0), None);
         for text in ["101%", "%", "-5%", "5 %", "max%", "5%%"] {
             assert_eq!(memory(text, 1000), None, "{text}");
         }

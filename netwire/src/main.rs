@@ -28,6 +28,9 @@ use crate::error::Error;
 /// The name in messages, in the record and in the index.
 const TOOL: &str = "netwire";
 
+#[global_allocator]
+static ARENA: ::sys::Arena = ::sys::Arena::new();
+
 fn main() -> ExitCode {
     let cli: Cli = match record::parse_cli(TOOL) {
         Ok(cli) => cli,

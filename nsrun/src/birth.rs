@@ -5,14 +5,13 @@ use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use ::sys::{Call, SysError};
+use ::sys::{Call, Command, Program, SysError};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout};
 use record::Namespace;
 
-use crate::command::{Command, Program};
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::{self, do_all};
@@ -154,7 +153,7 @@ impl Birth<'_> {
                 let last =
                     last.and_then(|()| signals::reset().call(|| "sigprocmask(SIG_SETMASK)".into()));
                 match last {
-                    Ok(()) => self.command.exec_file(self.program, environment),
+                    Ok(()) => self.command.exec_program(self.program, environment).into(),
                     Err(error) => error.into(),
                 }
             }

@@ -1,9 +1,7 @@
 //! What the user reads when it fails.
 
-use std::ffi::OsString;
 use std::fmt;
 
-use nix::errno::Errno;
 use record::Failure;
 use sys::{ExecError, SysError};
 
@@ -19,21 +17,14 @@ pub(crate) enum Error {
     /// A system call.
     Sys(SysError),
     /// CMD does not run.
-    Exec(ExecError, Option<&'static str>),
+    Exec(ExecError),
 }
 
 impl Error {
-    /// CMD does not run; a program that is there and "not found" lacks what should run it.
-    pub(crate) fn exec(name: OsString, errno: Errno, is_there: bool) -> Self {
-        let hint = (errno == Errno::ENOENT && is_there)
-            .then_some("its interpreter or loader is not there");
-        Self::Exec(ExecError::new(name, errno), hint)
-    }
-
     /// Exit status of `nsrun exec`: 127 and 126 are CMD's, everything else is ours.
     pub(crate) fn exec_status(&self) -> u8 {
         match self {
-            Self::Exec(error, _) => error.status(),
+            Self::Exec(error) => error.status(),
             _ => 125,
         }
     }
@@ -45,8 +36,7 @@ impl fmt::Display for Error {
             Self::Usage(text) | Self::Failed(text) => f.write_str(text),
             Self::Record(error) => error.fmt(f),
             Self::Sys(error) => error.fmt(f),
-            Self::Exec(error, None) => error.fmt(f),
-            Self::Exec(error, Some(hint)) => write!(f, "{error} ({hint})"),
+            Self::Exec(error) => error.fmt(f),
         }
     }
 }
@@ -56,7 +46,7 @@ impl Failure for Error {
         match self {
             Self::Usage(_) => true,
             Self::Record(error) => error.is_usage(),
-            Self::Failed(_) | Self::Sys(_) | Self::Exec(..) => false,
+            Self::Failed(_) | Self::Sys(_) | Self::Exec(_) => false,
         }
     }
 }
@@ -70,5 +60,11 @@ impl From<record::Error> for Error {
 impl From<SysError> for Error {
     fn from(error: SysError) -> Self {
         Self::Sys(error)
+    }
+}
+
+impl From<ExecError> for Error {
+    fn from(error: ExecError) -> Self {
+        Self::Exec(error)
     }
 }

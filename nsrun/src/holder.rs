@@ -1,11 +1,10 @@
 //! `nsrun up`: the process that holds a pod's namespaces.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ::sys::Call;
+use ::sys::{Call, Command, Program};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{AccessFlags, access};
@@ -14,7 +13,6 @@ use serde_json::Value;
 
 use crate::birth::{Birth, Born, Stdio};
 use crate::cli::{Choice, UpArgs};
-use crate::command::{Command, Program, c_string};
 use crate::error::Error;
 use crate::groups::Group;
 use crate::plan::{End, Plan};
@@ -115,8 +113,7 @@ impl Wanted {
             Some(groups) => Group::of(&groups, groups.join.as_deref().unwrap_or("pause"))?,
             None => Vec::new(),
         };
-        let head = vec!["pause".into(), "--id".into(), OsString::from(id.as_ref())];
-        let command = Command::under(head, &arguments.command)?;
+        let command = Command::new(&holder_line(id, &arguments.command));
         Ok(Self {
             request,
             hostname,
@@ -320,6 +317,16 @@ fn absolute(path: &Path) -> PathBuf {
     }
 }
 
+/// `pause --id ID`, and `-- CMD` if there is one: the id is what ps(1) shows.
+fn holder_line(id: &Id, command: &[OsString]) -> Vec<OsString> {
+    let mut line: Vec<OsString> = vec!["pause".into(), "--id".into(), id.as_ref().into()];
+    if !command.is_empty() {
+        line.push("--".into());
+        line.extend_from_slice(command);
+    }
+    line
+}
+
 /// The `pause` beside this nsrun, else that of PATH.
 fn find_pause(request: &Request, arguments: &UpArgs) -> Result<Program, Error> {
     let beside = std::env::current_exe()
@@ -338,7 +345,7 @@ fn find_pause(request: &Request, arguments: &UpArgs) -> Result<Program, Error> {
         .any(|join| join.kind == Namespace::Mount)
         || arguments.namespaces.root.is_some();
     if !elsewhere {
-        return Ok(Program::Path(c_string(found.as_os_str().as_bytes())));
+        return Ok(Program::at(&found));
     }
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
     Ok(Program::File(

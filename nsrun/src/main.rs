@@ -2,10 +2,8 @@
 
 use std::process::ExitCode;
 
-mod alloc;
 mod birth;
 mod cli;
-mod command;
 mod end;
 mod error;
 mod groups;
@@ -28,7 +26,7 @@ use cli::{Cli, ExecCli, ExecVerb, Verb};
 pub(crate) const TOOL: &str = "nsrun";
 
 #[global_allocator]
-static ARENA: alloc::Arena = alloc::Arena::new();
+static ARENA: ::sys::Arena = ::sys::Arena::new();
 
 fn main() -> ExitCode {
     let is_exec = std::env::args_os()

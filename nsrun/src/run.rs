@@ -1,12 +1,13 @@
 //! `nsrun exec`: this process, or a child that it waits for, becomes CMD.
 
+use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ::sys::{Call, SysError};
+use ::sys::{Call, Command, SysError};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -14,7 +15,6 @@ use nix::unistd::{Pid, getpid, getsid};
 use record::Record;
 
 use crate::cli::{ExecArgs, NamespaceArgs};
-use crate::command::{self, Command};
 use crate::error::Error;
 use crate::groups::Group;
 use crate::plan::{Clone3, End, Facts, Plan};
@@ -34,17 +34,23 @@ pub(crate) fn exec(arguments: &ExecArgs) -> ExitCode {
     }
 }
 
+/// What runs when no command is given: the user's shell, as in unshare(1).
+fn default_shell() -> Vec<OsString> {
+    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    vec![shell.unwrap_or_else(|| "/bin/sh".into())]
+}
+
 /// Runs CMD; returns its status if a child was CMD, and does not return if this process was to be it.
 fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     let pod = arguments.pod.as_deref().map(record::for_exec).transpose()?;
     let shell;
     let argv = if arguments.command.is_empty() {
-        shell = command::shell();
+        shell = default_shell();
         &shell
     } else {
         &arguments.command
     };
-    let command = Command::new(argv)?;
+    let command = Command::new(argv);
     let end = End::Run {
         fork: arguments.fork || arguments.kill_child.is_some(),
         kill_child: arguments.kill_child.unwrap_or(Signal::SIGKILL),
@@ -180,7 +186,7 @@ fn become_command(command: &Command, callers: &Callers, verbose: bool) -> Error 
         step::say(&command.line());
     }
     match callers.restore() {
-        Ok(()) => command.exec(),
+        Ok(()) => command.exec().into(),
         Err(errno) => SysError::new("sigprocmask(SIG_SETMASK)", errno).into(),
     }
 }
@@ -254,7 +260,7 @@ const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
 
 /// After Ctrl-C a shell leaves its loop or script only if what it waits for was ended by the signal as well.
 fn die_interrupted() {
-    sys::set_disposition(libc::SIGINT, false);
+    ::sys::set_disposition(libc::SIGINT, false);
     sys::kill(getpid().as_raw(), libc::SIGINT);
     let mut set = SigSet::empty();
     set.add(Signal::SIGINT);
@@ -282,7 +288,7 @@ fn stop(signal: Signal) -> Result<(), SysError> {
     let call = || format!("kill(self, {signal})");
     // Signals for stopping by hand have a default that can be asked for; SIGSTOP cannot be blocked.
     if signal != Signal::SIGSTOP {
-        sys::set_disposition(signal as i32, false);
+        ::sys::set_disposition(signal as i32, false);
     }
     let mut set = SigSet::empty();
     set.add(signal);

@@ -30,9 +30,9 @@ impl Callers {
             Some(&SigSet::all()),
             Some(&mut mask),
         )?;
-        let sigchld_ignored = sys::is_ignored(libc::SIGCHLD);
+        let sigchld_ignored = ::sys::is_ignored(libc::SIGCHLD);
         if sigchld_ignored {
-            sys::set_disposition(libc::SIGCHLD, false);
+            ::sys::set_disposition(libc::SIGCHLD, false);
         }
         Ok(Self {
             mask: Some(mask),
@@ -42,9 +42,9 @@ impl Callers {
 
     /// Gives CMD what the caller had; the last thing before exec.
     pub(crate) fn restore(&self) -> Result<(), Errno> {
-        sys::set_disposition(libc::SIGPIPE, sys::sigpipe_was_ignored());
+        ::sys::restore_sigpipe();
         if self.sigchld_ignored {
-            sys::set_disposition(libc::SIGCHLD, true);
+            ::sys::set_disposition(libc::SIGCHLD, true);
         }
         match &self.mask {
             Some(mask) => sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None),
@@ -56,7 +56,7 @@ impl Callers {
 /// Every disposition default and nothing blocked: what a process that stays begins with.
 pub(crate) fn reset() -> Result<(), Errno> {
     for signal in 1..=64 {
-        sys::set_disposition(signal, false);
+        ::sys::set_disposition(signal, false);
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
 }

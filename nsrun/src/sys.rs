@@ -6,51 +6,9 @@
 
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
-
-/// Was SIGPIPE ignored when this process began? Rust's runtime ignores it before `main`, so this is asked earlier.
-static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
-
-/// Run by the C library before Rust's runtime begins.
-// SAFETY: an entry of .init_array is a pointer to a function that takes nothing we read; the C library's own
-// initialisation is done by then, and the function makes one system call and one atomic store.
-#[used]
-#[unsafe(link_section = ".init_array")]
-static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
-
-extern "C" fn remember_sigpipe() {
-    SIGPIPE_WAS_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
-}
-
-/// What the caller had SIGPIPE do: nothing, rather than its default.
-pub(crate) fn sigpipe_was_ignored() -> bool {
-    SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed)
-}
-
-/// Whether `signal` is ignored now; sigaction(2).
-pub(crate) fn is_ignored(signal: i32) -> bool {
-    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: with a null new action the kernel only writes the present one into `old`, which is one struct sigaction.
-    // Zeroed is a valid value of it, so it may be read whatever the answer was.
-    unsafe {
-        libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr());
-        old.assume_init().sa_sigaction == libc::SIG_IGN
-    }
-}
-
-/// Gives `signal` its default disposition, or has it ignored; signal(2).
-pub(crate) fn set_disposition(signal: i32, ignored: bool) {
-    let handler = if ignored {
-        libc::SIG_IGN
-    } else {
-        libc::SIG_DFL
-    };
-    // SAFETY: neither of the two runs code of ours. Numbers that are no signals or cannot be changed answer EINVAL.
-    unsafe { libc::signal(signal, handler) };
-}
 
 /// A signal that was taken, and who sent it.
 #[derive(Debug, Clone, Copy)]
@@ -164,14 +122,5 @@ mod tests {
         assert_eq!(net, ns_id(open("/proc/self/ns/net").as_fd()));
         assert!(net.is_none() || net != ns_id(open("/proc/self/ns/uts").as_fd()));
         assert_eq!(ns_id(open("/proc/self/status").as_fd()), None);
-    }
-
-    #[test]
-    fn dispositions_are_set_and_read() {
-        assert!(!is_ignored(libc::SIGUSR2));
-        set_disposition(libc::SIGUSR2, true);
-        assert!(is_ignored(libc::SIGUSR2));
-        set_disposition(libc::SIGUSR2, false);
-        assert!(!is_ignored(libc::SIGUSR2));
     }
 }

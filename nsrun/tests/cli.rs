@@ -148,7 +148,7 @@ fn a_command_that_does_not_run_is_127_or_126() {
             "exec(no-such-program): No such file or directory",
         );
         fails("/", 126, "exec(/): Permission denied");
-        fails("", 125, "the name of the command is empty");
+        fails("", 127, "exec(): No such file or directory");
     }
     let dir = Dir::new("interpreter");
     let script = dir.file("script", "#!/no/such/interpreter\n");

@@ -1,19 +1,24 @@
 //! Chain loading: the rest of the command line replaces this process, as in env(1).
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fmt;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 
 use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::unistd::{AccessFlags, access, execv, execve, execveat};
 
-use crate::ToErrno;
+use crate::{ToErrno, restore_sigpipe};
 
 /// Why CMD does not run.
 #[derive(Debug)]
 pub struct ExecError {
     name: OsString,
     errno: Errno,
+    /// The file was there all the same.
+    is_there: bool,
 }
 
 impl ExecError {
@@ -23,6 +28,7 @@ impl ExecError {
         Self {
             name,
             errno: errno.to_errno(),
+            is_there: false,
         }
     }
 
@@ -44,22 +50,151 @@ impl fmt::Display for ExecError {
             "exec({}): {}",
             self.name.to_string_lossy(),
             self.errno.desc()
-        )
+        )?;
+        if self.errno == Errno::ENOENT && self.is_there {
+            f.write_str(" (its interpreter or loader is not there)")?;
+        }
+        Ok(())
     }
 }
 
+impl std::error::Error for ExecError {}
+
 /// Replaces this process by `command`, looked up in PATH; returns only when that failed.
 ///
-/// SIGPIPE gets its default back (Rust programs ignore it); everything else of the process stays
-/// as it is: environment, descriptors that are not close-on-exec, masks, directories.
+/// Environment, masks, directories and the descriptors that are not close-on-exec stay as they are; SIGPIPE becomes
+/// what the caller of this program had.
 ///
-/// `command` must not be empty: an empty one is "not found".
+/// An empty `command` is "not found".
 #[must_use]
 pub fn exec(command: &[OsString]) -> ExecError {
-    let Some((name, arguments)) = command.split_first() else {
-        return ExecError::new(OsString::new(), Errno::ENOENT);
-    };
-    ExecError::new(name.clone(), Command::new(name).args(arguments).exec())
+    restore_sigpipe();
+    Command::new(command).exec()
+}
+
+/// A program that is there.
+#[derive(Debug)]
+pub enum Program {
+    /// By path: its name is what ps(1) shows.
+    Path(CString),
+    /// By descriptor, where the path may lead elsewhere by then.
+    File(OwnedFd),
+}
+
+impl Program {
+    /// By path.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self::Path(c_string(path.as_os_str().as_bytes()))
+    }
+}
+
+/// What is run and with what.
+#[derive(Debug)]
+pub struct Command {
+    name: OsString,
+    /// `argv`, the name included.
+    arguments: Vec<CString>,
+}
+
+impl Command {
+    /// Of `argv`; an empty one, or an empty name, is "not found".
+    #[must_use]
+    pub fn new(argv: &[OsString]) -> Self {
+        let arguments = argv
+            .iter()
+            .map(|argument| c_string(argument.as_bytes()))
+            .collect();
+        Self {
+            name: argv.first().cloned().unwrap_or_default(),
+            arguments,
+        }
+    }
+
+    /// As a user reads it in a plan.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let words = self.arguments.iter().map(|word| word.to_string_lossy());
+        format!("execve({})", words.collect::<Vec<_>>().join(" "))
+    }
+
+    /// Replaces this process by the command, looked up in PATH as the shells do it; returns only when that failed.
+    ///
+    /// Not by `std::process::Command`: that one gives SIGPIPE its default even where the caller ignores it, and
+    /// musl's execvp runs no script without `#!`, which the shells and glibc do.
+    #[must_use]
+    pub fn exec(&self) -> ExecError {
+        let name = self.name.as_bytes();
+        if name.is_empty() || name.contains(&b'/') {
+            let path = c_string(name);
+            let errno = self.try_path(&path);
+            return self.failed(errno, access(path.as_c_str(), AccessFlags::F_OK).is_ok());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+        let mut answer = Errno::ENOENT;
+        let mut is_there = false;
+        for dir in path.as_bytes().split(|&byte| byte == b':') {
+            let dir = if dir.is_empty() { b"." } else { dir };
+            let file = c_string(&[dir, b"/", name].concat());
+            match self.try_path(&file) {
+                Errno::ENOENT => is_there |= access(file.as_c_str(), AccessFlags::F_OK).is_ok(),
+                Errno::ENOTDIR | Errno::ESTALE | Errno::ENODEV | Errno::ETIMEDOUT => {}
+                // Another directory may have one that runs.
+                Errno::EACCES => answer = Errno::EACCES,
+                errno => return self.failed(errno, true),
+            }
+        }
+        self.failed(answer, is_there)
+    }
+
+    /// execve(2), and the shell for a text without `#!`.
+    fn try_path(&self, path: &CString) -> Errno {
+        let Err(errno) = execv(path, &self.arguments);
+        if errno != Errno::ENOEXEC {
+            return errno;
+        }
+        let mut script = vec![c"/bin/sh".to_owned(), path.clone()];
+        script.extend(self.arguments.iter().skip(1).cloned());
+        let Err(_) = execv(c"/bin/sh", &script);
+        Errno::ENOEXEC
+    }
+
+    /// Replaces this process by `program`, found before this process went elsewhere, with or without the environment;
+    /// returns only when that failed.
+    ///
+    /// execveat(2) with `AT_EMPTY_PATH`, Linux 3.19. A script behind a descriptor is "not found": its interpreter could
+    /// not open it.
+    #[must_use]
+    pub fn exec_program(&self, program: &Program, environment: bool) -> ExecError {
+        let variables = std::env::vars_os()
+            .filter(|_| environment)
+            .map(|(mut name, value)| {
+                name.push("=");
+                name.push(value);
+                c_string(&name.into_vec())
+            });
+        let variables: Vec<CString> = variables.collect();
+        let errno = match program {
+            Program::Path(path) => execve(path, &self.arguments, &variables).err(),
+            Program::File(fd) => {
+                execveat(fd, c"", &self.arguments, &variables, AtFlags::AT_EMPTY_PATH).err()
+            }
+        };
+        self.failed(errno.unwrap_or(Errno::ENOENT), true)
+    }
+
+    fn failed(&self, errno: Errno, is_there: bool) -> ExecError {
+        ExecError {
+            name: self.name.clone(),
+            errno,
+            is_there,
+        }
+    }
+}
+
+/// An argument or path never holds a NUL: it came as a C string, or was checked where it was read.
+fn c_string(bytes: &[u8]) -> CString {
+    CString::new(bytes).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -74,7 +209,29 @@ mod tests {
             missing.to_string(),
             "exec(/no/such/program): No such file or directory"
         );
+        assert_eq!(exec(&["no-such-program".into()]).status(), 127);
         assert_eq!(exec(&["/".into()]).status(), 126);
+        assert_eq!(
+            exec(&["/".into()]).to_string(),
+            "exec(/): Permission denied"
+        );
         assert_eq!(exec(&[]).status(), 127);
+        assert_eq!(exec(&["".into()]).status(), 127);
+    }
+
+    #[test]
+    fn a_program_whose_interpreter_is_missing_says_so() {
+        let path = std::env::temp_dir().join(format!("chroot0-exec-{}", std::process::id()));
+        std::fs::write(&path, "#!/no/such/interpreter\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&path, mode).unwrap();
+        let error = exec(&[path.clone().into()]);
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            error
+                .to_string()
+                .ends_with("(its interpreter or loader is not there)"),
+            "{error}"
+        );
     }
 }

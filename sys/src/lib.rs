@@ -2,10 +2,14 @@
 //!
 //! A call that only one tool needs lives in that tool's own `sys.rs`.
 
+mod arena;
 mod calls;
 mod error;
 mod exec;
+mod signals;
 
+pub use arena::Arena;
 pub use calls::{close_on_exec_from, ns_type, pidfd_open, pidfd_send_signal, pidfd_wait};
 pub use error::{Call, SysError, ToErrno};
-pub use exec::{ExecError, exec};
+pub use exec::{Command, ExecError, Program, exec};
+pub use signals::{is_ignored, restore_sigpipe, set_disposition};

@@ -13,7 +13,7 @@ const SIZE: usize = 256 << 10;
 ///
 /// musl's malloc maps and unmaps pages for a few hundred small blocks: some fifty system calls before `exec` has read its
 /// command line, as many as all of its work.
-pub(crate) struct Arena {
+pub struct Arena {
     bytes: UnsafeCell<[u8; SIZE]>,
     used: AtomicUsize,
 }
@@ -22,7 +22,13 @@ pub(crate) struct Arena {
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    pub(crate) const fn new() -> Self {
+    /// An empty one: `#[global_allocator] static ARENA: sys::Arena = sys::Arena::new();`
+    #[must_use]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a static needs a const function"
+    )]
+    pub const fn new() -> Self {
         Self {
             bytes: UnsafeCell::new([0; SIZE]),
             used: AtomicUsize::new(0),

@@ -1,0 +1,64 @@
+//! Dispositions of signals, and the one that Rust's runtime changes before `main`.
+#![expect(
+    unsafe_code,
+    reason = "sigaction has no safe wrapper that only reads; .init_array runs before main"
+)]
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Was SIGPIPE ignored when this process began? Rust's runtime ignores it before `main`, so this is asked earlier.
+static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+
+/// Run by the C library before Rust's runtime begins.
+// SAFETY: an entry of .init_array is a pointer to a function that takes nothing we read; the C library's own
+// initialisation is done by then, and the function makes one system call and one atomic store.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+
+extern "C" fn remember_sigpipe() {
+    SIGPIPE_WAS_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+}
+
+/// Gives SIGPIPE the disposition that the caller of this program had: CMD finds it as if we had not been there.
+pub fn restore_sigpipe() {
+    set_disposition(libc::SIGPIPE, SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed));
+}
+
+/// Whether `signal` is ignored now; sigaction(2).
+#[must_use]
+pub fn is_ignored(signal: i32) -> bool {
+    let mut old = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: with a null new action the kernel only writes the present one into `old`, which is one struct sigaction.
+    // Zeroed is a valid value of it, so it may be read whatever the answer was.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr());
+        old.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Gives `signal` its default disposition, or has it ignored; signal(2).
+pub fn set_disposition(signal: i32, ignored: bool) {
+    let handler = if ignored {
+        libc::SIG_IGN
+    } else {
+        libc::SIG_DFL
+    };
+    // SAFETY: neither of the two runs code of ours. Numbers that are no signals or cannot be changed answer EINVAL.
+    unsafe { libc::signal(signal, handler) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disposition_is_read_as_it_was_set() {
+        assert!(!is_ignored(libc::SIGUSR2));
+        set_disposition(libc::SIGUSR2, true);
+        assert!(is_ignored(libc::SIGUSR2));
+        set_disposition(libc::SIGUSR2, false);
+        assert!(!is_ignored(libc::SIGUSR2));
+    }
+}

@@ -1,0 +1,202 @@
+//! SIGKILL at any instant: of a stage, of the shell, of all, of a `down`. The next `down` by name leaves nothing.
+
+use std::fmt::Display;
+
+use tests::Node;
+use tests::pod::UP;
+use tests::sweep::{Place, places};
+
+/// Every tool's `down` by name, whatever became of the record; the order is the documented one.
+const CLEAN: &str = "nsrun down --id foo --grace 0.1 && netwire down --id foo && cgset down --id foo && mkbox down --id box";
+
+/// The stages of the pipe, and what comes before and after each.
+const STAGES: [(&str, &str, &str); 3] = [
+    (
+        "cgset up --id foo memory.max=512Mi pids.max=100",
+        "true",
+        "nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24",
+    ),
+    (
+        "nsrun up --net --ipc --uts",
+        "cgset up --id foo memory.max=512Mi pids.max=100",
+        "netwire up --subnet 10.244.0.0/24",
+    ),
+    (
+        "netwire up --subnet 10.244.0.0/24",
+        "cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts",
+        "cat",
+    ),
+];
+
+/// A small box: the sweep is about the order of calls, not about how many libraries there are.
+const SMALL_BOX: &str = "mkbox up --copy rm,ls --proc --bind /tmp:/data --tmpfs /run box";
+
+/// The node is as it was.
+#[track_caller]
+fn nothing_is_left(node: &Node, after: impl Display) {
+    node.assert_same(node.before(), &format!("left after {after}"));
+}
+
+/// Kills one stage of the pipe at each of its calls; the others do what they do. Then `down` by name.
+fn a_killed_stage_leaves_nothing(stage: usize) {
+    let node = Node::new();
+    let (tool, before, after) = STAGES[stage];
+    node.sh(&format!("{before} >before.json")).succeeds();
+    let found = places(&node, &format!("{tool} <before.json >/dev/null"), 6);
+    node.sh(&format!("{CLEAN} >/dev/null; rm before.json"))
+        .succeeds();
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        let run = node.sh(&format!(
+            "{before} | {} {tool} | {after} >foo.json; echo ${{PIPESTATUS[@]}}",
+            place.kill()
+        ));
+        killed += usize::from(run.stdout.contains("137"));
+        wrong.extend(left_after_clean(&node, &place));
+    }
+    none_of(tool, &wrong);
+    assert!(killed > 10, "only {killed} runs were killed");
+}
+
+/// What there is after `down` by name that should not be.
+fn left_after_clean(node: &Node, place: &Place) -> Option<String> {
+    let Place { call, nth } = place;
+    let clean = node.sh(&format!(
+        "{CLEAN} >/dev/null; status=$?; rm -f foo.json; exit $status"
+    ));
+    let left = node.before().difference(&node.world());
+    if clean.status == 0 && left.is_none() {
+        return None;
+    }
+    // so that the next place has a fair start
+    node.sh(&format!("{CLEAN} >/dev/null; rmdir /run/chroot0"));
+    Some(format!("{call} {nth}: {clean}{}", left.unwrap_or_default()))
+}
+
+#[track_caller]
+fn none_of(tool: &str, wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{tool}, killed at these calls:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn cgset_up_killed_anywhere_leaves_nothing() {
+    a_killed_stage_leaves_nothing(0);
+}
+
+#[test]
+fn nsrun_up_killed_anywhere_leaves_nothing() {
+    a_killed_stage_leaves_nothing(1);
+}
+
+#[test]
+fn netwire_up_killed_anywhere_leaves_nothing() {
+    a_killed_stage_leaves_nothing(2);
+}
+
+#[test]
+fn mkbox_up_killed_anywhere_leaves_nothing() {
+    let node = Node::new();
+    let found = places(&node, &format!("{SMALL_BOX} >/dev/null"), 6);
+    node.sh(&format!("{CLEAN} >/dev/null")).succeeds();
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        let run = node.sh(&format!("{} {SMALL_BOX} >/dev/null", place.kill()));
+        killed += usize::from(run.status == 137);
+        wrong.extend(left_after_clean(&node, &place));
+    }
+    none_of(SMALL_BOX, &wrong);
+    assert!(killed > 20, "only {killed} runs were killed");
+}
+
+#[test]
+fn an_up_after_a_killed_up_makes_the_pod() {
+    let node = Node::new();
+    for (tool, before, after) in STAGES {
+        node.sh(&format!("{before} >before.json")).succeeds();
+        let found = places(&node, &format!("{tool} <before.json >/dev/null"), 2);
+        node.sh(&format!("{CLEAN} >/dev/null; rm before.json"))
+            .succeeds();
+        for place in found {
+            let Place { call, nth } = &place;
+            node.sh(&format!(
+                "{before} | {} {tool} | {after} >/dev/null",
+                place.kill()
+            ));
+            let up = node.sh(&format!("set -o pipefail; {UP}"));
+            assert_eq!(
+                up.status, 0,
+                "up after {tool} was killed at {call} {nth}: {up}"
+            );
+            node.sh("nsrun exec -P foo.json -- ip -br -4 address show eth0")
+                .succeeds()
+                .says("10.244.0.2/24");
+            node.sh("nsrun down <foo.json | netwire down | cgset down >/dev/null; rm foo.json")
+                .succeeds();
+            nothing_is_left(
+                &node,
+                format_args!("{tool} killed at {call} {nth}, up, down"),
+            );
+        }
+    }
+}
+
+/// Kills one `down` at each of its calls; the same again finishes it.
+fn a_killed_down_is_finished_by_the_next(down: &str, rest: &str) {
+    let node = Node::new();
+    let up = format!("{UP}; {SMALL_BOX} >box.json; rm foo.json box.json");
+    node.sh(&up).succeeds();
+    let found = places(&node, &format!("{down} >/dev/null"), 5);
+    node.sh(&format!("{rest} >/dev/null")).succeeds();
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        node.sh(&up).succeeds();
+        let run = node.sh(&format!("{} {down} >/dev/null", place.kill()));
+        killed += usize::from(run.status == 137);
+        wrong.extend(left_after_clean(&node, &place));
+    }
+    none_of(down, &wrong);
+    assert!(killed > 10, "only {killed} runs were killed");
+}
+
+#[test]
+fn a_killed_nsrun_down_is_finished_by_the_next() {
+    a_killed_down_is_finished_by_the_next("nsrun down --id foo", CLEAN);
+}
+
+#[test]
+fn a_killed_netwire_down_is_finished_by_the_next() {
+    a_killed_down_is_finished_by_the_next("netwire down --id foo", CLEAN);
+}
+
+#[test]
+fn a_killed_cgset_down_is_finished_by_the_next() {
+    // of a pod whose process is still there: on the way the kill
+    a_killed_down_is_finished_by_the_next("cgset down --kill --id foo", CLEAN);
+}
+
+#[test]
+fn a_killed_mkbox_down_is_finished_by_the_next() {
+    a_killed_down_is_finished_by_the_next("mkbox down --id box", CLEAN);
+}
+
+#[test]
+fn the_shell_or_all_killed_at_many_instants_leave_nothing() {
+    let node = Node::new();
+    for who in ["--foreground", ""] {
+        for instant in 1..=30 {
+            // 2 ms apart: a good run takes some 30 of them. What goes on is waited for: it holds the pipes of its stderr.
+            let late = f64::from(instant) * 0.002;
+            node.sh(&format!("timeout {who} -s KILL {late} bash -c '{UP}'"));
+            node.sh(&format!("{CLEAN} >/dev/null; rm -f foo.json"))
+                .succeeds();
+            nothing_is_left(&node, format_args!("timeout {who} {late}"));
+        }
+    }
+}
