@@ -354,6 +354,37 @@ fn exec_enters_by_itself_and_stays_where_it_is_narrower() {
 }
 
 #[test]
+fn limits_that_bound_each_other_can_be_changed_either_way() {
+    // v1 has two files for it, and at no moment may the container have more than the pod's half cpu.
+    let answer = story(
+        "cgset up --id foo cpu.max=0.5 >record
+         for wish in '40000 100000' '4000 10000' '40000 100000'; do
+             cgset exec -P record app \"cpu.max=$wish\" -- true; echo $?
+             cgset show --json <record | grep -o 'app\"[^{}]*' | grep -o 'cpu.max\":\"[^\"]*'
+         done
+         cgset exec -P record app cpu.max=0.6 -- true; echo $?
+         cgset down <record >down",
+    );
+    let wide = "0\ncpu.max\":\"40000 100000\n";
+    let narrow = "0\ncpu.max\":\"4000 10000\n";
+    // v2 takes a child's limit that is above its parent's, and applies the smaller one
+    let above = answer.stdout.lines().last().unwrap_or_default();
+    assert_eq!(
+        answer.stdout,
+        format!("{wide}{narrow}{wide}{above}\n"),
+        "{answer:?}"
+    );
+    if above == "125" {
+        assert!(
+            answer
+                .stderr
+                .ends_with("Invalid argument (more than the group above may use)\n"),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
 fn a_command_can_have_a_limit_of_its_own_and_the_group_has_a_name() {
     let answer = story(&format!(
         "{WHERE}

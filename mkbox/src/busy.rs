@@ -26,6 +26,15 @@ pub(crate) struct Process {
     pub(crate) name: String,
 }
 
+impl Process {
+    fn new(pid: i32) -> Self {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        // A name may hold anything but NUL; a line is a line.
+        let name = name.trim_end().escape_debug().to_string();
+        Self { pid, name }
+    }
+}
+
 /// Everything that stands in the way of removing a box.
 #[derive(Debug, Default)]
 pub(crate) struct Users {
@@ -54,19 +63,9 @@ impl fmt::Display for Users {
 /// # Errors
 /// /proc cannot be read.
 pub(crate) fn processes(identity: Identity) -> Result<Vec<Process>, Error> {
-    let runs_in_it = |pid: i32| {
-        let root = fs::metadata(format!("/proc/{pid}/root"));
-        root.is_ok_and(|root| (root.dev(), root.ino()) == (identity.dev, identity.ino))
-    };
-    let name = |pid| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let found = pids()?.into_iter().filter(|&pid| runs_in_it(pid));
-    // A name may hold anything but NUL; a line is a line.
-    Ok(found
-        .map(|pid| Process {
-            pid,
-            name: name(pid).trim_end().escape_debug().to_string(),
-        })
-        .collect())
+    let pids = pids()?.into_iter();
+    let found = pids.filter(|&pid| root_of(pid) == Some(identity));
+    Ok(found.map(Process::new).collect())
 }
 
 /// Whoever uses the box at `path`.
@@ -74,38 +73,51 @@ pub(crate) fn processes(identity: Identity) -> Result<Vec<Process>, Error> {
 /// # Errors
 /// /proc cannot be read.
 pub(crate) fn users(root: &Root, path: &Path) -> Result<Users, Error> {
-    let processes = processes(root.identity()?)?;
     let own = mountinfo("self")?;
     let place = Location::of(root, path, &own)?;
-    let mut mounts: Vec<String> = own
-        .iter()
-        .filter_map(|mount| place.hit(mount, true))
-        .collect();
-    let mut seen = HashSet::new();
-    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
-    seen.extend(namespace("self"));
-    let same_root = |pid: i32| match (fs::metadata(format!("/proc/{pid}/root")), fs::metadata("/"))
-    {
-        (Ok(theirs), Ok(ours)) => (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()),
-        _ => false,
+    let mut users = Users {
+        processes: Vec::new(),
+        mounts: own
+            .iter()
+            .filter_map(|mount| place.hit(mount, true))
+            .collect(),
     };
+    let (identity, our_root) = (root.identity()?, root_of("self"));
+    let mut seen = HashSet::from([namespace_of("self")]);
     for pid in pids()? {
-        // Of a process of others nothing is told; it cannot have mounted anything in a box of ours either.
-        let Some(namespace) = namespace(&pid.to_string()) else {
-            continue;
-        };
-        if !seen.insert(namespace) || processes.iter().any(|process| process.pid == pid) {
+        let its_root = root_of(pid);
+        if its_root == Some(identity) {
+            users.processes.push(Process::new(pid));
             continue;
         }
-        let Ok(theirs) = mountinfo(&pid.to_string()) else {
+        // Of a process of others nothing is told; it cannot have mounted anything in a box of ours either.
+        let namespace = namespace_of(pid);
+        if namespace.is_none() || !seen.insert(namespace) {
             continue;
-        };
+        }
+        let theirs = mountinfo(pid).unwrap_or_default();
+        let is_comparable = its_root == our_root;
         let hits = theirs
             .iter()
-            .filter_map(|mount| place.hit(mount, same_root(pid)));
-        mounts.extend(hits.map(|hit| format!("{hit} in the mount namespace of process {pid}")));
+            .filter_map(|mount| place.hit(mount, is_comparable));
+        let named = hits.map(|hit| format!("{hit} in the mount namespace of process {pid}"));
+        users.mounts.extend(named);
     }
-    Ok(Users { processes, mounts })
+    Ok(users)
+}
+
+/// The root directory of a process; None when it is gone, a zombie, or somebody else's.
+fn root_of(pid: impl fmt::Display) -> Option<Identity> {
+    let root = fs::metadata(format!("/proc/{pid}/root")).ok()?;
+    Some(Identity {
+        dev: root.dev(),
+        ino: root.ino(),
+    })
+}
+
+/// The mount namespace of a process, as its link in /proc says it.
+fn namespace_of(pid: impl fmt::Display) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/mnt")).ok()
 }
 
 fn pids() -> Result<Vec<i32>, Error> {
@@ -130,7 +142,7 @@ struct MountLine {
     kind: String,
 }
 
-fn mountinfo(pid: &str) -> Result<Vec<MountLine>, Error> {
+fn mountinfo(pid: impl fmt::Display) -> Result<Vec<MountLine>, Error> {
     let path = format!("/proc/{pid}/mountinfo");
     let text = fs::read(&path).call(|| format!("open({path})"))?;
     Ok(text

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
-use record::{Down, SourceArgs};
+use record::{Down, Known, SourceArgs};
 
 use crate::cli::{self, DownArgs};
 use crate::error::Error;
@@ -54,8 +54,7 @@ pub(crate) fn source(given: &SourceArgs, root: Option<&str>) -> Result<SourceArg
         return Ok(SourceArgs { id: None, pod });
     }
     let id = cli::id_of(root).map_err(Error::Usage)?;
-    let is_indexed = record::names::run_dir().join(id.as_ref()).exists();
-    if place.path.exists() && !is_indexed {
+    if place.path.exists() && record::known(TOOL, &id) == Known::Nothing {
         let marker = place.marker_path();
         return Err(Error::Failed(format!(
             "BOX {root}: no box of mkbox, there is no {} beside it",

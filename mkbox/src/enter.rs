@@ -17,7 +17,7 @@ use rustix::mount::{
     open_tree, unmount,
 };
 use rustix::process::{DumpableBehavior, chroot, fchdir, pivot_root, set_dumpable_behavior};
-use sys::{Call, ExecError, SysError};
+use sys::{Call, ExecError, Program, SysError};
 
 use crate::attach::{attach, describe, move_onto, needs_admin, open_source, read_only_copy};
 use crate::cli::ExecArgs;
@@ -26,7 +26,7 @@ use crate::mounts::{self, Planned};
 use crate::place::{Marker, Place};
 use crate::root::Root;
 use crate::state::State;
-use crate::sys::{execveat, mount_setattr};
+use crate::sys::mount_setattr;
 use crate::{TOOL, print};
 
 /// Ours that CMD may be without being in the box: the rest of a chain.
@@ -218,16 +218,12 @@ impl Entry {
         }
         self.pivot(&root)?;
         drop(root);
-        match own {
-            Some(program) => match execveat(program.as_fd(), command) {
-                Ok(never) => Ok(never),
-                Err(error) => Err(Failed::Command(ExecError::new(
-                    command[0].clone(),
-                    error.errno,
-                ))),
-            },
-            None => Err(Failed::Command(sys::exec(command))),
-        }
+        sys::restore_sigpipe();
+        let command = sys::Command::new(command);
+        Err(Failed::Command(match own {
+            Some(program) => command.exec_program(&Program::File(program), true),
+            None => command.exec(),
+        }))
     }
 
     /// Mounts the box on itself, so that it is a mount that can become the root; this process stands in it afterwards.

@@ -40,6 +40,9 @@ use error::Error;
 /// As it calls itself on stderr and in records.
 pub(crate) const TOOL: &str = "mkbox";
 
+#[global_allocator]
+static ARENA: ::sys::Arena = ::sys::Arena::new();
+
 fn main() -> ExitCode {
     let cli: Cli = match record::parse_cli(TOOL) {
         Ok(cli) => cli,

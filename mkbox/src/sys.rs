@@ -1,18 +1,11 @@
-//! The system calls that neither nix nor rustix has.
-#![expect(
-    unsafe_code,
-    reason = "mount_setattr(2) and signal(2) have no safe wrapper"
-)]
+//! The system call that neither nix nor rustix has.
+#![expect(unsafe_code, reason = "mount_setattr(2) has no safe wrapper")]
 
-use std::convert::Infallible;
-use std::ffi::{CString, OsString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::ffi::OsStringExt;
 
 use nix::errno::Errno;
-use nix::fcntl::AtFlags;
 use rustix::mount::MountAttrFlags;
-use sys::{Call, SysError};
+use sys::SysError;
 
 /// Sets attributes of the mount that `mount` is the root of, and with `recursive` of all that are below it.
 ///
@@ -53,43 +46,4 @@ pub(crate) fn mount_setattr(
     } else {
         error
     })
-}
-
-/// Replaces this process by the program behind `program`, whatever its path is here.
-///
-/// execveat(2) with `AT_EMPTY_PATH`, Linux 3.19. SIGPIPE gets its default back, as `std::process::Command` does it.
-///
-/// # Errors
-/// It returns only then: `ENOENT` also for a script, whose interpreter could not open it.
-pub(crate) fn execveat(
-    program: BorrowedFd<'_>,
-    command: &[OsString],
-) -> Result<Infallible, SysError> {
-    let call = || "execveat".to_owned();
-    let text = |text: OsString| {
-        CString::new(text.into_vec())
-            .map_err(|_| Errno::EINVAL)
-            .call(call)
-    };
-    let arguments = command
-        .iter()
-        .cloned()
-        .map(text)
-        .collect::<Result<Vec<_>, _>>()?;
-    let environment = std::env::vars_os().map(|(mut name, value)| {
-        name.push("=");
-        name.push(value);
-        text(name)
-    });
-    let environment = environment.collect::<Result<Vec<_>, _>>()?;
-    // SAFETY: SIG_DFL installs no handler, so nothing of ours can run when the signal comes.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    nix::unistd::execveat(
-        program,
-        c"",
-        &arguments,
-        &environment,
-        AtFlags::AT_EMPTY_PATH,
-    )
-    .call(call)
 }

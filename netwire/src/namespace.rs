@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -104,13 +104,16 @@ impl PodNamespace {
 
     fn open(path: &Path) -> Result<Self, Error> {
         let call = || format!("open({})", path.display());
-        let file = File::open(path)
-            .call(call)
-            .map_err(|error| match error.errno {
-                Errno::EACCES => error.hint("needs the user of that process, or CAP_SYS_PTRACE"),
-                Errno::ENOENT => error.hint("is the pod down?"),
-                _ => error,
-            })?;
+        // A FIFO in its place would have us wait for a writer.
+        let open = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(path);
+        let file = open.call(call).map_err(|error| match error.errno {
+            Errno::EACCES => error.hint("needs the user of that process, or CAP_SYS_PTRACE"),
+            Errno::ENOENT => error.hint("is the pod down?"),
+            _ => error,
+        })?;
         let kind = match sys::ns_type(file.as_fd()) {
             Ok(kind) => kind,
             Err(error) if error.errno == Errno::ENOTTY => {

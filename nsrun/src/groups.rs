@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -10,7 +9,7 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::statfs::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, statfs};
 use record::Groups;
-use sys::{Call, SysError, ToErrno};
+use sys::{Call, Mount, SysError, ToErrno, mountinfo};
 
 use crate::error::Error;
 
@@ -29,11 +28,12 @@ impl Group {
     pub(crate) fn of(groups: &Groups, child: &str) -> Result<Vec<Self>, Error> {
         let own =
             fs::read_to_string("/proc/self/cgroup").call(|| "open(/proc/self/cgroup)".into())?;
+        let mounts = mountinfo("self")?;
         let mut wanted = Vec::new();
         for (controllers, dir) in &groups.dirs {
             let v2 = is_v2(dir)?;
             let controllers = if v2 { "" } else { controllers };
-            if !is_within(&own, controllers, dir) {
+            if !is_within(&own, controllers, &in_hierarchy(&mounts, dir)) {
                 wanted.push(Self {
                     dir: dir.join(child),
                     v2,
@@ -101,60 +101,71 @@ pub(crate) fn is_v2(dir: &Path) -> Result<bool, Error> {
     }
 }
 
-/// Whether /proc/PID/cgroup, `own`, says that the process is in the group `dir` or below it; cgroups(7).
-fn is_within(own: &str, controllers: &str, dir: &Path) -> bool {
+/// The path of the group `dir` in its hierarchy, as /proc/PID/cgroup spells it: both are relative to the root of our cgroup
+/// namespace. None: the mount that shows it is not in the table.
+fn in_hierarchy(mounts: &[Mount], dir: &Path) -> Option<PathBuf> {
+    let shows = |mount: &&Mount| mount.kind.starts_with("cgroup") && dir.starts_with(&mount.point);
+    // Of mounts on top of each other the last one is seen.
+    let mount = mounts
+        .iter()
+        .filter(shows)
+        .max_by_key(|mount| mount.point.components().count())?;
+    Some(mount.root.join(dir.strip_prefix(&mount.point).ok()?))
+}
+
+/// Whether /proc/PID/cgroup, `own`, says that the process is in the group `path` or below it; cgroups(7).
+fn is_within(own: &str, controllers: &str, path: &Option<PathBuf>) -> bool {
+    let Some(path) = path else { return false };
     own.lines().any(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
-        let (Some(found), Some(path)) = (fields.next(), fields.next()) else {
+        let (Some(found), Some(place)) = (fields.next(), fields.next()) else {
             return false;
         };
         // v2 has none; controllers that share a hierarchy may be named in any order
-        let same = found
-            .split(',')
-            .any(|name| controllers.split(',').any(|wanted| wanted == name));
-        same && is_at_or_below(Path::new(path), dir)
+        let mut names = found.split(',');
+        let same = names.any(|name| controllers.split(',').any(|wanted| wanted == name));
+        same && Path::new(place).starts_with(path)
     })
-}
-
-/// `path` is seen from the root of its hierarchy, `dir` through a mount: they are the same if what is left of `dir` is the root.
-fn is_at_or_below(path: &Path, dir: &Path) -> bool {
-    path.ancestors()
-        .filter(|ancestor| ancestor.parent().is_some())
-        .any(|ancestor| {
-            let Ok(relative) = ancestor.strip_prefix("/") else {
-                return false;
-            };
-            let mut root = dir.to_path_buf();
-            dir.ends_with(relative) && relative.iter().all(|_| root.pop()) && is_root(&root)
-        })
-}
-
-/// The root directory of every cgroup hierarchy has the inode 1.
-fn is_root(dir: &Path) -> bool {
-    fs::metadata(dir).is_ok_and(|found| found.ino() == 1) && is_v2(dir).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn table(lines: &[&str]) -> Vec<Mount> {
+        lines
+            .iter()
+            .filter_map(|line| Mount::parse(line.as_bytes()))
+            .collect()
+    }
+
+    #[test]
+    fn a_group_is_found_in_its_hierarchy_through_any_mount() {
+        let dir = Path::new("/sys/fs/cgroup/memory/pod-foo");
+        let host = table(&[
+            "31 23 0:28 / /sys/fs/cgroup rw - tmpfs cgroup rw",
+            "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+        ]);
+        assert_eq!(in_hierarchy(&host, dir), Some("/pod-foo".into()));
+        // A container without a cgroup namespace sees its own group mounted, and whole paths.
+        let container =
+            table(&["35 31 0:32 /docker/1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory"]);
+        assert_eq!(
+            in_hierarchy(&container, dir),
+            Some("/docker/1/pod-foo".into())
+        );
+        assert_eq!(
+            in_hierarchy(
+                &table(&["31 23 0:28 / /sys/fs/cgroup rw - tmpfs cgroup rw"]),
+                dir
+            ),
+            None
+        );
+    }
+
     #[test]
     fn a_process_is_found_in_its_group_and_below_only() {
-        // The mount of any hierarchy will do; without one there is nothing to compare with.
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let mount = mounts.lines().filter(|line| {
-            line.split(' ')
-                .nth(2)
-                .is_some_and(|kind| kind.starts_with("cgroup"))
-        });
-        let Some(root) = mount
-            .filter_map(|line| line.split(' ').nth(1))
-            .map(PathBuf::from)
-            .find(|path| is_root(path))
-        else {
-            return;
-        };
-        let within = |own: &str| is_within(own, "memory", &root.join("a/pod-foo"));
+        let within = |own: &str| is_within(own, "memory", &Some("/a/pod-foo".into()));
         assert!(within("4:memory:/a/pod-foo\n"));
         assert!(within("5:pids:/\n4:cpu,memory:/a/pod-foo/app/x\n"));
         for other in [

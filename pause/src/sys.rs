@@ -36,6 +36,8 @@ impl Signals {
     pub(crate) const AWAITED: &'static Self = &Self(!Self::of(&[SIGTSTP, SIGTTIN, SIGTTOU]).0);
     /// What a terminal sends, and to the whole foreground group: CMD has its own.
     const TERMINAL: Self = Self::of(&[SIGHUP, SIGINT, SIGQUIT, SIGCONT, SIGWINCH]);
+    /// What a terminal that goes sends.
+    const HANGUP: Self = Self::of(&[SIGHUP, SIGCONT]);
 
     const fn of(signals: &[u32]) -> Self {
         let mut set = 0;
@@ -137,9 +139,9 @@ pub(crate) fn set_sigchld(action: &Action) {
     };
 }
 
-/// Waits for one of `signals`; what comes from the terminal is not told. sigtimedwait(2).
+/// Waits for one of `signals`, and says which to pass on: not SIGCHLD, and none that CMD has from the terminal. sigtimedwait(2).
 ///
-/// EINTR (SIGSTOP and SIGCONT) is none as well.
+/// EINTR (SIGSTOP and SIGCONT) is none to pass on as well.
 pub(crate) fn wait_for_signal(signals: &Signals) -> Option<u32> {
     /// siginfo_t: number, errno, code, and what is not read here.
     #[repr(C, align(8))]
@@ -161,10 +163,11 @@ pub(crate) fn wait_for_signal(signals: &Signals) -> Option<u32> {
     let signal = signal as u32;
     // SAFETY: a signal was taken, so it is filled.
     let code = unsafe { (*info.as_ptr()).0[2] };
-    // Codes above 0 are the kernel's. A terminal that hangs up tells the leader of its session only.
-    let told =
-        code > 0 && Signals::TERMINAL.contains(signal) && !(signal == SIGHUP && leads_session());
-    (!told).then_some(signal)
+    // Codes above 0 are the kernel's. Of its end a terminal tells the leader of the session, and nobody else.
+    let sent_to_all = code > 0
+        && Signals::TERMINAL.contains(signal)
+        && !(Signals::HANGUP.contains(signal) && leads_session());
+    (!sent_to_all).then_some(signal)
 }
 
 /// This process is the leader of its session. getsid(2).
@@ -228,6 +231,9 @@ pub(crate) fn become_subreaper() {
 }
 
 /// Ends this process when `parent` does, which may have happened. PR_SET_PDEATHSIG(2const).
+///
+/// No handshake is needed: who inherits this child is another process than `parent`, so getppid(2) tells. Only a child that came
+/// into a new pid namespace, after unshare(1) without --fork, sees 0 in both cases.
 pub(crate) fn die_with(parent: isize) {
     const PR_SET_PDEATHSIG: usize = 1;
     // SAFETY: takes no memory.
@@ -235,7 +241,6 @@ pub(crate) fn die_with(parent: isize) {
         syscall2(nr::PRCTL, PR_SET_PDEATHSIG, SIGKILL);
         syscall0(nr::GETPPID)
     };
-    // 0: it is in another pid namespace.
     if now != parent && now != 0 {
         exit(0)
     }

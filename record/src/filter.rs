@@ -181,28 +181,37 @@ fn run<E: Failure + From<Error>>(
         Ok(())
     });
     let Err(error) = answer else { return Ok(()) };
-    let left = match &up.intended {
-        // Nothing was begun: what was there before is there still.
-        None => up.state.clone().filter(|_| {
-            up.before
-                .as_ref()
-                .is_some_and(|before| before.get(up.tool).is_some())
-        }),
-        Some(state) => match undo(&up.id, state) {
-            Ok(()) => None,
-            Err(second) => {
-                // The write-ahead stays in the index, so that `down --id` can try again.
-                report(
-                    up.tool,
-                    format_args!("{second} (not undone: {} down --id {})", up.tool, up.id),
-                );
-                return Err(error);
-            }
-        },
-    };
-    let indexed = up.indexed(left);
-    up.index.write_or_remove(&indexed)?;
+    if let Some(state) = &up.intended {
+        if let Err(second) = undo(&up.id, state) {
+            // The write-ahead stays in the index, so that `down --id` can try again.
+            let again =
+                format_args!("{second} (not undone: {} down --id {})", up.tool, up.id).to_string();
+            report(up.tool, again);
+            return Err(error);
+        }
+        let rest = without(up.tool, up.before.unwrap_or_else(|| Record::new(&up.id)));
+        up.index.write_or_remove(&rest)?;
+    } else if up.before.is_none() {
+        // Nothing was begun, and nothing is known.
+        up.index.write_or_remove(&Record::new(&up.id))?;
+    }
     Err(error)
+}
+
+/// A record of the index, when `tool` has nothing in it any more.
+fn without(tool: &str, mut indexed: Record) -> Record {
+    indexed.remove(tool);
+    let pending = indexed.remove(PENDING);
+    let others = pending
+        .iter()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter(|name| **name != tool);
+    let others: Vec<Value> = others.cloned().collect();
+    if !others.is_empty() {
+        indexed.set(PENDING, others.into());
+    }
+    indexed
 }
 
 /// What one `down` works on.
@@ -284,21 +293,12 @@ fn down_one<E: Failure + From<Error>>(
     if down.record.failed().is_some_and(|(by, _)| by == tool) {
         down.record.remove("failed");
     }
-    if let Some(index) = index {
-        let mut rest = before.unwrap_or_else(|| Record::new(&down.id));
-        rest.remove(tool);
-        let pending = rest.remove(PENDING);
-        let others = pending
-            .iter()
-            .filter_map(Value::as_array)
-            .flatten()
-            .filter(|name| **name != tool)
-            .cloned();
-        let others: Vec<Value> = others.collect();
-        if !others.is_empty() {
-            rest.set(PENDING, others.into());
+    match index {
+        Some(index) => {
+            let rest = without(tool, before.unwrap_or_else(|| Record::new(&down.id)));
+            index.write_or_remove(&rest)?;
         }
-        index.write_or_remove(&rest)?;
+        None => index::remove_run_dir(),
     }
     Ok(down.record)
 }

@@ -29,19 +29,36 @@ pub(crate) struct Index {
 impl Index {
     /// Of `id`, made if it is not there.
     pub(crate) fn create(id: &Id) -> Result<Self, Error> {
+        let answer = Self::make(id);
+        if answer.is_err() {
+            remove_run_dir();
+        }
+        answer
+    }
+
+    fn make(id: &Id) -> Result<Self, Error> {
         let run_dir = names::run_dir();
         let path = run_dir.join(id.as_ref());
         loop {
             make_run_dir(&run_dir)?;
-            match DirBuilder::new().mode(0o700).create(&path) {
+            let made = match DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => true,
+                Err(error) if error.to_errno() == Errno::EEXIST => false,
+                // The last `down` took the directory above away.
                 Err(error) if error.to_errno() == Errno::ENOENT => continue,
-                Err(error) if error.to_errno() != Errno::EEXIST => {
+                Err(error) => {
                     return Err(SysError::new(format!("mkdir({})", path.display()), error).into());
                 }
-                _ => {}
-            }
-            if let Some(index) = Self::open(id)? {
-                return Ok(index);
+            };
+            match Self::open(id) {
+                Ok(Some(index)) => return Ok(index),
+                Ok(None) => {}
+                Err(error) => {
+                    if made {
+                        let _ = fs::remove_dir(&path);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -94,13 +111,21 @@ impl Index {
             self.path.join("record.json.new"),
             self.path.join("record.json"),
         );
-        let mut file = File::create(&new).call(|| format!("open({})", new.display()))?;
-        file.write_all(record.to_line().as_bytes())
-            .call(|| format!("write({})", new.display()))?;
-        drop(file);
-        fs::rename(&new, &path)
-            .call(|| format!("rename({}, {})", new.display(), path.display()))?;
-        Ok(())
+        let written = File::create(&new)
+            .call(|| format!("open({})", new.display()))
+            .and_then(|mut file| {
+                let line = record.to_line();
+                file.write_all(line.as_bytes())
+                    .call(|| format!("write({})", new.display()))
+            })
+            .and_then(|()| {
+                let call = || format!("rename({}, {})", new.display(), path.display());
+                fs::rename(&new, &path).call(call)
+            });
+        if written.is_err() {
+            let _ = fs::remove_file(&new);
+        }
+        Ok(written?)
     }
 
     /// Writes `record` while any tool has something in it, else removes the directory.
@@ -113,11 +138,15 @@ impl Index {
             gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
         }
         gone(fs::remove_dir(&self.path)).call(|| format!("rmdir({})", self.path.display()))?;
-        if std::env::var_os("CHROOT0_RUN").is_none() {
-            // The last pod takes our own directory along; others keep it, and a chosen one is not ours.
-            let _ = fs::remove_dir(names::run_dir());
-        }
+        remove_run_dir();
         Ok(())
+    }
+}
+
+/// The last pod takes the directory of all indexes along; while there are others it stays, and a chosen one is not ours.
+pub(crate) fn remove_run_dir() {
+    if std::env::var_os("CHROOT0_RUN").is_none() {
+        let _ = fs::remove_dir(names::run_dir());
     }
 }
 

@@ -34,7 +34,9 @@ pub use process::{ProcessId, boot_id};
 pub use source::SourceArgs;
 
 /// Version of the OCI runtime specification whose keys a new record carries.
-pub const OCI_VERSION: &str = "1.2.1";
+///
+/// Not the newest: runtimes refuse a version they have not heard of, and the keys written here are all in this one.
+pub const OCI_VERSION: &str = "1.0.2";
 
 /// The tools that keep what they made under a key of their own name.
 pub(crate) const TOOLS: [&str; 4] = ["cgset", "mkbox", "netwire", "nsrun"];

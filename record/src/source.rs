@@ -189,7 +189,7 @@ mod tests {
         };
         let (id, record) = source.read().unwrap();
         assert_eq!(id.as_ref(), "foo");
-        assert_eq!(record.to_string(), r#"{"ociVersion":"1.2.1","id":"foo"}"#);
+        assert_eq!(record.to_string(), r#"{"ociVersion":"1.0.2","id":"foo"}"#);
         assert!(!source.is_stdin());
     }
 

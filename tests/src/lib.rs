@@ -41,6 +41,10 @@
 //! [`Node::has`] tells whether a program that a test needs besides the tools is installed. When it is not, the test says
 //! `SKIPPED` on stderr and passes, or fails when `CI` is set.
 //!
+//! # Fault sweeps
+//! [`sweep`] stops a tool at, or fails, each of its system calls in turn: a sample of them, all with `CHROOT0_SWEEP=all` (a few
+//! minutes more).
+//!
 //! # Needs
 //! root (for namespaces and groups), bash, iproute2, strace, jq, and for single stories what they name.
 

@@ -49,7 +49,7 @@ fn a_stranger_is_never_signalled() {
          pid=$(cat pid); ino() { stat -Lc %i /proc/$pid/ns/$1; }
          jq -nc --argjson pid $pid --argjson start $(awk '{print $22}' /proc/$pid/stat) --arg boot $(cat /proc/sys/kernel/random/boot_id) \
            --argjson net $(ino net) --argjson pidns $(ino pid) --argjson mnt $(ino mnt) --argjson uts $(ino uts) --argjson ipc $(ino ipc) \
-           '{ociVersion:\"1.2.1\",id:\"foo\",linux:{namespaces:[{type:\"network\",path:\"/proc/\\($pid)/ns/net\"},{type:\"pid\",path:\"/proc/\\($pid)/ns/pid\"}]},
+           '{ociVersion:\"1.0.2\",id:\"foo\",linux:{namespaces:[{type:\"network\",path:\"/proc/\\($pid)/ns/net\"},{type:\"pid\",path:\"/proc/\\($pid)/ns/pid\"}]},
              nsrun:{pid:$pid,starttime:$start,boot_id:$boot,namespaces:{net:$net,pid:$pidns,mnt:$mnt,uts:$uts,ipc:$ipc},
              ids:{net:1,uts:2,ipc:3},made:[\"net\",\"pid\",\"uts\",\"ipc\"]}}' >foreign.json").succeeds();
     let world = node.world();

@@ -86,11 +86,11 @@ fn answer(output: Output) -> (i32, String, String) {
     )
 }
 
-const FOO: &str = "{\"ociVersion\":\"1.2.1\",\"id\":\"foo\"}\n";
+const FOO: &str = "{\"ociVersion\":\"1.0.2\",\"id\":\"foo\"}\n";
 
 fn foo_with_state(place: &Place) -> String {
     let file = place.0.join("made/foo");
-    format!("{{\"ociVersion\":\"1.2.1\",\"id\":\"foo\",\"netwire\":{{\"file\":{file:?}}}}}\n")
+    format!("{{\"ociVersion\":\"1.0.2\",\"id\":\"foo\",\"netwire\":{{\"file\":{file:?}}}}}\n")
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_failure_is_undone_and_flows() {
     let place = Place::new();
     let (status, failed, talk) = place.mark("up --fail", FOO);
     assert_eq!((status, talk.as_str()), (1, "netwire: told to fail\n"));
-    let expected = "{\"ociVersion\":\"1.2.1\",\"id\":\"foo\",\"failed\":{\"tool\":\"netwire\",\"error\":\"told to fail\"}}\n";
+    let expected = "{\"ociVersion\":\"1.0.2\",\"id\":\"foo\",\"failed\":{\"tool\":\"netwire\",\"error\":\"told to fail\"}}\n";
     assert_eq!(failed, expected);
     assert!(place.made().is_empty() && place.indexed().is_empty());
 
@@ -242,7 +242,7 @@ fn an_unusable_command_line_hands_the_record_on() {
     );
     assert!(
         failed
-            .starts_with("{\"ociVersion\":\"1.2.1\",\"id\":\"foo\",\"failed\":{\"tool\":\"mark\","),
+            .starts_with("{\"ociVersion\":\"1.0.2\",\"id\":\"foo\",\"failed\":{\"tool\":\"mark\","),
         "{failed}"
     );
     // of exec, 2 may be the command's own status

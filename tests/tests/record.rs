@@ -126,7 +126,7 @@ fn what_is_no_record_is_status_2_and_one_line() {
         ("an id with a NUL", "{\"id\":\"a\\u0000b\"}"),
         ("an id of 129 characters", &long),
         ("a number as id", "{\"id\":7}"),
-        ("no id", "{\"ociVersion\":\"1.2.1\"}"),
+        ("no id", "{\"ociVersion\":\"1.0.2\"}"),
         ("200000 brackets", &deep),
         ("5000 objects in each other", &deep_object),
     ] {

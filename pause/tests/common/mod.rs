@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -159,15 +159,31 @@ impl Lines {
     }
 }
 
-/// Runs to its end: status as a shell has it, stdout, stderr.
+/// Runs to its end, within the time: status as a shell has it, stdout, stderr.
+#[track_caller]
 pub(crate) fn output(command: &mut Command) -> (i32, String, String) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        shell_status(output.status),
-        text(output.stdout),
-        text(output.stderr),
-    )
+    let mut started = Running::start(
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    );
+    let stdout = text_of(started.stdout.take().unwrap());
+    let stderr = text_of(started.stderr.take().unwrap());
+    let text =
+        |receiver: Receiver<String>| receiver.recv_timeout(PATIENCE).expect("an end of the file");
+    (started.status(), text(stdout), text(stderr))
+}
+
+/// All that comes from `pipe`, read by a thread.
+fn text_of(mut pipe: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, text) = mpsc::channel();
+    thread::spawn(move || {
+        let mut all = String::new();
+        pipe.read_to_string(&mut all).unwrap();
+        let _ = sender.send(all);
+    });
+    text
 }
 
 /// How long anything may take on a machine with much else to do.
