@@ -40,7 +40,7 @@ pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
 fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
     let talk = Talk::from(args.talk);
     let (name, words) = name_and_limits(&args.words)?;
-    let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::detect())?;
+    let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::this())?;
     let record = match (&args.pod, &args.id) {
         (Some(_), _) if name.is_none() && !limits.is_empty() => {
             return Err(Error::Usage(

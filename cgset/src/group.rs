@@ -180,7 +180,7 @@ impl Group {
         )
         .call(|| format!("open({})", path.display()))
         .map_err(|error| self.explain_missing(error, name))?;
-        let mut text = String::new();
+        let mut text = String::with_capacity(4096);
         fs::File::from(fd)
             .read_to_string(&mut text)
             .call(|| format!("read({})", path.display()))?;

@@ -53,7 +53,14 @@ pub(crate) struct Hierarchies {
 impl Hierarchies {
     /// Of this process.
     pub(crate) fn detect() -> Result<Self, Error> {
-        let read = |path: &str| std::fs::read(path).call(|| format!("open({path})"));
+        let read = |path: &str| -> Result<Vec<u8>, Error> {
+            // at once: these files are put together anew for each read(2)
+            let mut text = Vec::with_capacity(16 << 10);
+            let file = std::fs::File::open(path).call(|| format!("open({path})"))?;
+            let read = std::io::Read::read_to_end(&mut &file, &mut text);
+            read.call(|| format!("read({path})"))?;
+            Ok(text)
+        };
         let mountinfo = read("/proc/self/mountinfo")?;
         let own = read("/proc/self/cgroup")?;
         Ok(Self::parse(

@@ -36,7 +36,7 @@ mod tests {
     use crate::vocabulary::{Machine, parse_all};
 
     const MACHINE: Machine = Machine {
-        memory_total: 1 << 30,
+        memory_total: || 1 << 30,
     };
 
     fn record(resources: &str) -> Record {

@@ -238,7 +238,7 @@ mod tests {
         parse_all(
             words.iter().copied(),
             &Machine {
-                memory_total: 1 << 30,
+                memory_total: || 1 << 30,
             },
         )
         .unwrap()

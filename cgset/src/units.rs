@@ -64,17 +64,15 @@ pub(crate) fn bytes(text: &str) -> Option<Amount> {
 }
 
 /// Bytes, or a share of `total` in percent.
-pub(crate) fn memory(text: &str, total: u64) -> Option<Amount> {
-    match text.strip_suffix('%') {
-        // In hundredths of a byte first: the percentage may have a fraction.
-        // of a machine whose memory is not known there is no share
-        Some(percent) if total > 0 => decimal(percent, u128::from(total))
-            .map(|hundredfold| hundredfold / 100)
-            .filter(|&share| share <= total)
-            .map(Amount::Exactly),
-        Some(_) => None,
-        None => bytes(text),
-    }
+pub(crate) fn memory(text: &str, total: impl FnOnce() -> u64) -> Option<Amount> {
+    let Some(percent) = text.strip_suffix('%') else {
+        return bytes(text);
+    };
+    // of a machine whose memory is not known there is no share
+    let total = Some(total()).filter(|&total| total > 0)?;
+    // In hundredths of a byte first: the percentage may have a fraction.
+    let share = decimal(percent, u128::from(total))? / 100;
+    (share <= total).then_some(Amount::Exactly(share))
 }
 
 /// A plain number, or `max`.
@@ -193,16 +191,16 @@ mod tests {
 
     #[test]
     fn a_percentage_is_of_the_total() {
-        assert_eq!(memory("50%", 1000), Some(Exactly(500)));
-        assert_eq!(memory("0.5%", 1000), Some(Exactly(5)));
+        assert_eq!(memory("50%", || 1000), Some(Exactly(500)));
+        assert_eq!(memory("0.5%", || 1000), Some(Exactly(5)));
         assert_eq!(
-            memory("100%", u64::MAX / 100),
+            memory("100%", || u64::MAX / 100),
             Some(Exactly(u64::MAX / 100))
         );
-        assert_eq!(memory("1Ki", 1000), Some(Exactly(1024)));
-        assert_eq!(memory("50%", 0), None);
+        assert_eq!(memory("1Ki", || 1000), Some(Exactly(1024)));
+        assert_eq!(memory("50%", || 0), None);
         for text in ["101%", "%", "-5%", "5 %", "max%", "5%%"] {
-            assert_eq!(memory(text, 1000), None, "{text}");
+            assert_eq!(memory(text, || 1000), None, "{text}");
         }
     }
 

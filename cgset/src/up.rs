@@ -66,7 +66,7 @@ struct Wanted {
 
 impl Wanted {
     fn new(record: &Record, words: &[String]) -> Result<Self, Error> {
-        let machine = Machine::detect();
+        let machine = Machine::this();
         let typed = vocabulary::parse_all(words.iter().map(String::as_str), &machine)?;
         let resources = oci::read(record, &machine)?;
         let mut all = resources.limits;

@@ -145,7 +145,7 @@ mod tests {
     use crate::vocabulary::{Machine, parse_all};
 
     fn written(words: &[&str]) -> Result<Vec<String>, String> {
-        let limits = parse_all(words.iter().copied(), &Machine { memory_total: 0 }).unwrap();
+        let limits = parse_all(words.iter().copied(), &Machine { memory_total: || 0 }).unwrap();
         let mut lines = Vec::new();
         for (name, value) in limits.iter() {
             for file in files(name, value, &limits).map_err(|error| error.to_string())? {
@@ -244,7 +244,7 @@ mod tests {
             "io.max=8:0 rbps=1",
             "memory.max=max",
         ];
-        let limits = parse_all(words, &Machine { memory_total: 0 }).unwrap();
+        let limits = parse_all(words, &Machine { memory_total: || 0 }).unwrap();
         let pairs: Vec<String> = limits
             .iter()
             .flat_map(|(name, value)| effective(name, value, &kernel).unwrap())

@@ -151,26 +151,29 @@ const CONTROLLERS: &[&str] = &[
 
 /// What the words are read against.
 pub(crate) struct Machine {
-    /// Bytes; MemTotal of /proc/meminfo.
-    pub(crate) memory_total: u64,
+    /// Bytes of memory, asked for only where there is a percentage.
+    pub(crate) memory_total: fn() -> u64,
 }
 
 impl Machine {
-    /// Of this machine; a total of 0 where /proc/meminfo cannot be read makes every percentage 0 and is refused.
-    pub(crate) fn detect() -> Self {
-        let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let total = text.lines().find_map(|line| {
-            line.strip_prefix("MemTotal:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse::<u64>()
-                .ok()
-        });
-        Self {
-            memory_total: total.unwrap_or(0) * 1024,
-        }
+    /// This one.
+    pub(crate) fn this() -> Self {
+        Self { memory_total }
     }
+}
+
+/// MemTotal of /proc/meminfo in bytes; 0 where that cannot be read.
+fn memory_total() -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemTotal:")?
+            .trim()
+            .strip_suffix("kB")?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    });
+    kib.unwrap_or(0) * 1024
 }
 
 /// `KEY=VALUE` words as limits.
@@ -296,7 +299,7 @@ mod tests {
     use super::*;
 
     const MACHINE: Machine = Machine {
-        memory_total: 1 << 30,
+        memory_total: || 1 << 30,
     };
 
     fn spelt(words: &[&str]) -> Vec<String> {

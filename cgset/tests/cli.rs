@@ -79,7 +79,8 @@ impl Answer {
 /// The record of an `up --id foo` that failed.
 fn failed(error: &str) -> String {
     format!(
-        "{{\"ociVersion\":\"1.2.1\",\"id\":\"foo\",\"failed\":{{\"tool\":\"cgset\",\"error\":{}}}}}\n",
+        "{{\"ociVersion\":\"{}\",\"id\":\"foo\",\"failed\":{{\"tool\":\"cgset\",\"error\":{}}}}}\n",
+        record::OCI_VERSION,
         quoted(error)
     )
 }
@@ -202,12 +203,15 @@ fn a_group_whose_inode_is_not_known_is_not_removed() {
 fn what_is_gone_already_is_as_good_as_removed() {
     let run = Run::new();
     let answer = run.run(&["down", "--id", "foo"]);
-    let record = "{\"ociVersion\":\"1.2.1\",\"id\":\"foo\"}\n";
+    let record = format!(
+        "{{\"ociVersion\":\"{}\",\"id\":\"foo\"}}\n",
+        record::OCI_VERSION
+    );
     assert_eq!(
         answer,
         Answer {
             status: 0,
-            stdout: record.into(),
+            stdout: record,
             stderr: String::new()
         }
     );

@@ -75,10 +75,11 @@ impl Cache {
             .take(usize::try_from(count).unwrap_or(0));
         let is_it = |entry: &&[u8]| {
             let at = u32_at(entry, 4).and_then(|at| usize::try_from(at).ok());
-            let rest = at
-                .and_then(|at| self.bytes.get(at..))
-                .and_then(|text| text.strip_prefix(name.as_bytes()));
-            rest.is_some_and(|rest| rest.first() == Some(&0))
+            let text = at.and_then(|at| self.bytes.get(at..));
+            // Its end first: that alone tells most names apart.
+            text.is_some_and(|text| {
+                text.get(name.len()) == Some(&0) && text.starts_with(name.as_bytes())
+            })
         };
         entries
             .filter(is_it)

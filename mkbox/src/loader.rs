@@ -257,26 +257,48 @@ pub(crate) fn normalize(path: &Path) -> PathBuf {
 fn compiled_directories(loader: &[u8]) -> Vec<PathBuf> {
     let is_directory = |text: &[u8]| {
         text.len() > 1
-            && text.starts_with(b"/")
             && text.ends_with(b"/")
             && text.iter().all(u8::is_ascii_graphic)
             && contains(text, b"/lib")
     };
-    let mut best: Vec<&[u8]> = Vec::new();
-    let mut run = Vec::new();
-    for text in loader.split(|&byte| byte == 0) {
+    let (mut best, mut run): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
+    let mut next = 0;
+    for begin in slashes(loader).filter(|&at| at == 0 || loader[at - 1] == 0) {
+        let text = loader[begin..]
+            .split(|&byte| byte == 0)
+            .next()
+            .unwrap_or_default();
+        if begin != next {
+            run.clear();
+        }
         if is_directory(text) {
             run.push(text);
-            continue;
+            next = begin + text.len() + 1;
         }
         if run.len() > best.len() {
-            best = std::mem::take(&mut run);
+            best.clone_from(&run);
         }
-        run.clear();
     }
-    best.into_iter()
-        .map(|text| PathBuf::from(OsStr::from_bytes(&text[..text.len() - 1])))
-        .collect()
+    let path = |text: &[u8]| PathBuf::from(OsStr::from_bytes(&text[..text.len() - 1]));
+    best.into_iter().map(path).collect()
+}
+
+/// Where the slashes are. In pieces, so that the compiler looks at many bytes of a piece without one at once.
+fn slashes(bytes: &[u8]) -> impl Iterator<Item = usize> {
+    const PIECE: usize = 64;
+    let has_slash = |piece: &[u8]| {
+        piece
+            .iter()
+            .fold(false, |found, &byte| found | (byte == b'/'))
+    };
+    let pieces = bytes
+        .chunks(PIECE)
+        .enumerate()
+        .filter(move |(_, piece)| has_slash(piece));
+    pieces.flat_map(|(at, piece)| {
+        let inside = piece.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
+        inside.map(move |(inside, _)| at * PIECE + inside)
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
