@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use serde_json::Value;
 use sys::{Call, SysError, ToErrno};
 
 use crate::{Error, Id, Record, TOOLS, names};
 
 /// How long an `up` or `down` waits for another of the same id; a `nsrun down` with its grace fits in.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Key of the index (never of a record): the tools that were at work when it was last written.
+pub(crate) const PENDING: &str = "pending";
 
 /// The directory of one id, locked until this value goes.
 #[derive(Debug)]
@@ -211,5 +215,65 @@ fn gone(answer: std::io::Result<()>) -> std::io::Result<()> {
     match answer {
         Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
         answer => answer,
+    }
+}
+
+/// `record` with what every tool has in the index `before`, and nothing else of theirs: their keys come only from their
+/// own hand, because who finds no record of an `up` has nothing to take down.
+pub(crate) fn with_their_keys(mut record: Record, before: Option<&Record>) -> Record {
+    record.remove("failed");
+    for tool in TOOLS {
+        match before.and_then(|before| before.get(tool)) {
+            Some(theirs) => record.set(tool, theirs.clone()),
+            None => drop(record.remove(tool)),
+        }
+    }
+    record
+}
+
+/// A record of the index, when `tool` has nothing in it any more.
+pub(crate) fn without(tool: &str, mut indexed: Record) -> Record {
+    indexed.remove(tool);
+    let pending = indexed.remove(PENDING);
+    let others = pending
+        .iter()
+        .filter_map(Value::as_array)
+        .flatten()
+        .filter(|name| **name != tool);
+    let others: Vec<Value> = others.cloned().collect();
+    if !others.is_empty() {
+        indexed.set(PENDING, others.into());
+    }
+    indexed
+}
+
+pub(crate) fn is_pending(index: Option<&Record>, tool: &str) -> bool {
+    let pending = index
+        .and_then(|index| index.get(PENDING))
+        .and_then(Value::as_array);
+    pending.is_some_and(|tools| tools.iter().any(|name| name == tool))
+}
+
+/// What the index says of one tool and one id, to somebody who does not wait for its lock.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Known {
+    /// This tool has nothing there.
+    Nothing,
+    /// An `up` is at work, was killed, or the index cannot be read: there may be something.
+    Unfinished,
+    /// What a finished `up` made.
+    Up(Value),
+}
+
+/// What the index says of `tool` and `id`.
+#[must_use]
+pub fn known(tool: &str, id: &Id) -> Known {
+    match peek(id) {
+        Ok(Some(indexed)) if is_pending(Some(&indexed), tool) => Known::Unfinished,
+        Ok(Some(indexed)) => indexed
+            .get(tool)
+            .map_or(Known::Nothing, |state| Known::Up(state.clone())),
+        Ok(None) if !exists(id) => Known::Nothing,
+        Ok(None) | Err(_) => Known::Unfinished,
     }
 }

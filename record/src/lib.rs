@@ -6,12 +6,13 @@
 //! | here | is |
 //! |---|---|
 //! | [`Record`] | the object: reading, writing, keys in order, and typed views of the OCI keys |
-//! | [`up`], [`down`], [`show`], [`for_exec`] | the verbs: one reading, one writing, failures that flow, write-ahead |
+//! | [`up()`], [`down()`], [`show`], [`for_exec`] | the verbs: one reading, one writing, failures that flow, write-ahead |
 //! | [`names`] | what is derived from an id: groups, interfaces, the run directory |
 //! | [`ProcessId`] | a process that cannot be mistaken for another |
 //! | [`Namespace`] | the eight kinds, in every spelling |
 
 mod cli;
+mod down;
 mod error;
 mod filter;
 mod id;
@@ -22,16 +23,20 @@ mod object;
 mod oci;
 mod process;
 mod source;
+mod up;
 
 pub use cli::{parse_cli, report};
+pub use down::{Down, down};
 pub use error::{Error, Failure};
-pub use filter::{Down, Known, Up, down, for_exec, known, show, up};
+pub use filter::{for_exec, show};
 pub use id::Id;
+pub use index::{Known, known};
 pub use namespace::Namespace;
 pub use object::Record;
 pub use oci::{Groups, Mount, NamespaceEntry};
 pub use process::{ProcessId, boot_id};
 pub use source::SourceArgs;
+pub use up::{Up, up};
 
 /// Version of the OCI runtime specification whose keys a new record carries.
 ///

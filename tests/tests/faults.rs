@@ -9,9 +9,10 @@ fn an_up_of_which_a_call_fails_undoes_itself(up: &str, before: &str, errno: &str
     node.sh(&format!("{before} >before.json")).succeeds();
     let tool = up.split(' ').next().unwrap_or_default().to_owned();
     let down = format!("{tool} down --id foo >/dev/null");
-    let world = node.world();
     let found = places(&node, &format!("{up} <before.json >/dev/null"), 3);
     node.sh(&down).succeeds();
+    // From here on the index has the spec that a down keeps.
+    let world = node.world();
     node.sh(&format!("{up} <before.json >/dev/null")).succeeds();
     let good = counts(&node.world());
     node.sh(&down).succeeds();

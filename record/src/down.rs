@@ -1,0 +1,103 @@
+//! `down`: undo exactly what `up` did.
+
+use std::cell::RefCell;
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::filter::{failed, refuse, status, write_stdout};
+use crate::index::{self, Index, PENDING, with_their_keys, without};
+use crate::{Error, Failure, Id, Record, SourceArgs, report};
+
+/// What one `down` works on.
+#[derive(Debug)]
+pub struct Down {
+    /// The pod's name.
+    pub id: Id,
+    /// For the spec paths that the tool wrote and now removes.
+    pub record: Record,
+    /// The tool's key in the record.
+    pub state: Option<Value>,
+    /// The tool's key in the index; of an `up` that was killed it tells what was about to be made.
+    pub indexed: Option<Value>,
+}
+
+/// `down`: runs `work` on every record of stdin, or on what the index knows of `--id`, and writes the records without
+/// what the tool owned. Where there is nothing to undo, `work` is not called.
+pub fn down<E: Failure + From<Error>>(
+    tool: &'static str,
+    source: &SourceArgs,
+    work: impl FnMut(&mut Down) -> Result<(), E>,
+) -> ExitCode {
+    let records = match (&source.id, &source.pod) {
+        (Some(id), None) => {
+            index::peek(id).map(|found| vec![found.unwrap_or_else(|| Record::new(id))])
+        }
+        _ => source.read_all(),
+    };
+    let records = match records {
+        Ok(records) => records,
+        Err(error) => return refuse(tool, &error),
+    };
+    let work = RefCell::new(work);
+    let mut code = ExitCode::SUCCESS;
+    for mut record in records {
+        record.remove(PENDING);
+        let written = match down_one(tool, record.clone(), &work) {
+            Ok(record) => record,
+            Err(error) => {
+                report(tool, &error);
+                code = status(&error);
+                failed(record, tool, &error.to_string())
+            }
+        };
+        if !write_stdout(tool, &written) {
+            code = ExitCode::FAILURE;
+        }
+    }
+    code
+}
+
+fn down_one<E: Failure + From<Error>>(
+    tool: &'static str,
+    record: Record,
+    work: &RefCell<impl FnMut(&mut Down) -> Result<(), E>>,
+) -> Result<Record, E> {
+    let id: Id = record
+        .id()
+        .unwrap_or_default()
+        .parse()
+        .map_err(Error::Record)?;
+    let index = Index::open(&id)?;
+    let before = match &index {
+        Some(index) => index.read()?,
+        None => None,
+    };
+    let indexed = before.as_ref().and_then(|before| before.get(tool)).cloned();
+    let state = record.get(tool).cloned();
+    let mut down = Down {
+        id,
+        record,
+        state,
+        indexed,
+    };
+    if down.state.is_some() || down.indexed.is_some() {
+        work.borrow_mut()(&mut down)?;
+    }
+    down.record.remove(tool);
+    if down.record.failed().is_some_and(|(by, _)| by == tool) {
+        down.record.remove("failed");
+    }
+    match index {
+        Some(index) => {
+            let mut rest = with_their_keys(down.record.clone(), before.as_ref());
+            if let Some(pending) = before.and_then(|mut before| before.remove(PENDING)) {
+                rest.set(PENDING, pending);
+            }
+            let rest = without(tool, rest);
+            index.write_or_remove(&rest)?;
+        }
+        None => index::remove_run_dir(),
+    }
+    Ok(down.record)
+}
