@@ -1,16 +1,14 @@
 //! Who still uses a box: processes whose root it is, and mounts at, below or of it, in every namespace that /proc shows.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, StatxFlags, statx};
-use sys::Call;
+use sys::{Call, Mount, mountinfo};
 
 use crate::error::Error;
 use crate::root::{Identity, Root};
@@ -129,71 +127,6 @@ fn pids() -> Result<Vec<i32>, Error> {
         .collect())
 }
 
-/// A line of /proc/PID/mountinfo, proc_pid_mountinfo(5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct MountLine {
-    id: u64,
-    /// major:minor
-    device: String,
-    /// The directory in the file system that is mounted.
-    root: PathBuf,
-    /// Where, as the process sees it.
-    point: PathBuf,
-    kind: String,
-}
-
-fn mountinfo(pid: impl fmt::Display) -> Result<Vec<MountLine>, Error> {
-    let path = format!("/proc/{pid}/mountinfo");
-    let text = fs::read(&path).call(|| format!("open({path})"))?;
-    Ok(text
-        .split(|&byte| byte == b'\n')
-        .filter_map(parse)
-        .collect())
-}
-
-fn parse(line: &[u8]) -> Option<MountLine> {
-    let mut fields = line.split(|&byte| byte == b' ');
-    let text = |field: &[u8]| std::str::from_utf8(field).ok().map(str::to_owned);
-    let id = text(fields.next()?)?.parse().ok()?;
-    let device = text(fields.nth(1)?)?;
-    let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
-    let kind = fields
-        .skip_while(|field| *field != b"-")
-        .nth(1)
-        .and_then(text)?;
-    Some(MountLine {
-        id,
-        device,
-        root,
-        point,
-        kind,
-    })
-}
-
-/// Space, tab, newline and backslash stand as `\040` and so on.
-fn unescape(field: &[u8]) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let octal = tail.get(..3).filter(|digits| {
-            byte == b'\\' && digits.iter().all(|digit| (b'0'..b'8').contains(digit))
-        });
-        match octal {
-            Some(digits) => {
-                bytes.push(digits.iter().fold(0u8, |value, digit| {
-                    value.wrapping_mul(8).wrapping_add(digit - b'0')
-                }));
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    OsString::from_vec(bytes).into()
-}
-
 /// A box as the mount tables see it.
 #[derive(Debug)]
 struct Location<'a> {
@@ -203,7 +136,7 @@ struct Location<'a> {
 }
 
 impl<'a> Location<'a> {
-    fn of(root: &Root, path: &'a Path, own: &[MountLine]) -> Result<Self, Error> {
+    fn of(root: &Root, path: &'a Path, own: &[Mount]) -> Result<Self, Error> {
         // Linux 5.8; it is not told by older ones, and then the box is known by its path alone.
         let stat = statx(root.as_fd(), "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
             .call(|| format!("statx({})", path.display()))?;
@@ -218,7 +151,7 @@ impl<'a> Location<'a> {
     /// Says it when `mount` is at or below the box, or a piece of the box that is mounted anywhere.
     ///
     /// `comparable`: the mount points are seen from the same root directory as ours.
-    fn hit(&self, mount: &MountLine, comparable: bool) -> Option<String> {
+    fn hit(&self, mount: &Mount, comparable: bool) -> Option<String> {
         if comparable && mount.point.starts_with(self.path) {
             return Some(format!(
                 "{} is mounted on {}",
@@ -242,33 +175,8 @@ impl<'a> Location<'a> {
 mod tests {
     use super::*;
 
-    fn line(text: &str) -> MountLine {
-        parse(text.as_bytes()).unwrap()
-    }
-
-    #[test]
-    fn lines_are_read_with_optional_fields_and_escapes() {
-        let mount = line(
-            r"36 35 98:0 /mnt1 /a\040b\134c rw,noatime master:1 shared:2 - ext3 /dev/root rw,errors=continue",
-        );
-        assert_eq!(
-            (mount.id, &mount.device[..], &mount.kind[..]),
-            (36, "98:0", "ext3")
-        );
-        assert_eq!(
-            (mount.root, mount.point),
-            ("/mnt1".into(), r"/a b\c".into())
-        );
-        assert_eq!(line("1 2 0:1 / / rw - tmpfs none rw").kind, "tmpfs");
-        for bad in [
-            "",
-            "1",
-            "x 2 0:1 / / rw - tmpfs none rw",
-            "1 2 0:1 / / rw tmpfs none rw",
-        ] {
-            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
-        }
-        assert_eq!(unescape(br"a\0"), Path::new(r"a\0"));
+    fn line(text: &str) -> Mount {
+        Mount::parse(text.as_bytes()).unwrap()
     }
 
     #[test]
