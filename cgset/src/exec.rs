@@ -1,9 +1,9 @@
 //! `cgset exec`: puts itself into a group of the pod, then becomes the command.
 
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 
-use record::{Id, Record, names};
+use record::{Id, Known, Record, names};
 use sys::Call;
 
 use crate::cli::ExecArgs;
@@ -204,13 +204,12 @@ impl<'a> Pod<'a> {
 /// The record of a pod that is known by name only: from the index. With `may_make` the pod's own limits are `words`, and a
 /// pod that is not there is made, as by `cgset up`; what cgset makes is in the index and goes by `cgset down --id`.
 fn named_pod(id: &Id, may_make: bool, words: &[String], args: &ExecArgs) -> Result<Record, Error> {
-    let path = names::run_dir().join(id.as_ref()).join("record.json");
-    let known = read_index(&path)?;
-    let is_up = known
-        .as_ref()
-        .is_some_and(|record| record.get(TOOL).is_some() && record.get("pending").is_none());
-    if let Some(record) = known.filter(|_| is_up && (words.is_empty() || !may_make)) {
-        return Ok(record);
+    let known = match record::known(TOOL, id) {
+        Known::Up(_) => record::indexed(id)?,
+        Known::Unfinished | Known::Nothing => None,
+    };
+    if let Some(record) = known.as_ref().filter(|_| words.is_empty() || !may_make) {
+        return Ok(record.clone());
     }
     let none = || Error::Failed(format!("{id}: no such pod (cgset up --id {id} makes one)"));
     if !may_make || args.dry_run {
@@ -218,30 +217,23 @@ fn named_pod(id: &Id, may_make: bool, words: &[String], args: &ExecArgs) -> Resu
     }
     let mut up = Command::new("/proc/self/exe");
     up.args(["up", "--id", id]);
-    if is_up {
-        up.arg("-P").arg(&path);
+    if known.is_some() {
+        up.args(["-P", "-"]);
     }
     up.args((0..args.talk.verbose).map(|_| "-v"))
         .args(args.talk.quiet.then_some("-q"));
     up.arg("--")
         .args(words)
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null());
-    let status = up.status().call(|| format!("exec({TOOL} up --id {id})"))?;
-    if !status.success() {
+    let call = || format!("exec({TOOL} up --id {id})");
+    let mut child = up.spawn().call(call)?;
+    if let (Some(mut stdin), Some(record)) = (child.stdin.take(), &known) {
+        // One that ends before it has read this says why.
+        let _ = stdin.write_all(record.to_line().as_bytes());
+    }
+    if !child.wait().call(call)?.success() {
         return Err(Error::Said);
     }
-    read_index(&path)?.ok_or_else(none)
-}
-
-fn read_index(path: &Path) -> Result<Option<Record>, Error> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(Record::parse(&bytes)?)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(sys::SysError::new(
-            format!("open({})", PathBuf::from(path).display()),
-            error,
-        )
-        .into()),
-    }
+    record::indexed(id)?.ok_or_else(none)
 }

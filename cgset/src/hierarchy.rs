@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sys::Call;
+use sys::{Call, Mount};
 
 use crate::error::Error;
 
@@ -64,7 +64,7 @@ impl Hierarchies {
         let mountinfo = read("/proc/self/mountinfo")?;
         let own = read("/proc/self/cgroup")?;
         Ok(Self::parse(
-            &String::from_utf8_lossy(&mountinfo),
+            &mountinfo,
             &String::from_utf8_lossy(&own),
             |mount| std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default(),
         ))
@@ -72,19 +72,20 @@ impl Hierarchies {
 
     /// From the two files' text; `v2_controllers` reads `cgroup.controllers` of a v2 mount.
     pub(crate) fn parse(
-        mountinfo: &str,
+        mountinfo: &[u8],
         own: &str,
         v2_controllers: impl Fn(&Path) -> String,
     ) -> Self {
-        let mounts: Vec<Mount> = mountinfo.lines().filter_map(Mount::parse).collect();
+        let lines = mountinfo.split(|&byte| byte == b'\n');
+        let mounts: Vec<Mount> = lines.filter_map(Mount::parse).collect();
         let v1_controllers: Vec<&str> = own.lines().flat_map(v1_controllers_of).collect();
         let mut found: Vec<Hierarchy> = Vec::new();
         for mount in mounts
             .iter()
-            .filter(|mount| mount.is_cgroup() && mount.is_visible(&mounts))
+            .filter(|mount| is_cgroup(mount) && is_visible(mount, &mounts))
         {
-            let (version, controllers) = match mount.fstype {
-                "cgroup" => (Version::V1, mount.options_among(&v1_controllers)),
+            let (version, controllers) = match &mount.kind[..] {
+                "cgroup" => (Version::V1, options_among(mount, &v1_controllers)),
                 _ => (Version::V2, words(&v2_controllers(&mount.point))),
             };
             if controllers.is_empty() {
@@ -94,9 +95,9 @@ impl Hierarchies {
                 version,
                 controllers,
                 mount: mount.point.clone(),
-                root: mount.root.clone(),
-                read_only: mount.read_only,
-                device: mount.device.to_owned(),
+                root: mount.root.to_string_lossy().into_owned(),
+                read_only: is_read_only(mount),
+                device: mount.device.clone(),
             };
             match found
                 .iter_mut()
@@ -184,73 +185,45 @@ impl Membership {
     }
 }
 
-/// One line of /proc/PID/mountinfo; proc_pid_mountinfo(5).
-struct Mount<'a> {
-    id: &'a str,
-    parent: &'a str,
-    device: &'a str,
-    root: String,
-    point: PathBuf,
-    read_only: bool,
-    fstype: &'a str,
-    super_options: &'a str,
+fn is_cgroup(mount: &Mount) -> bool {
+    matches!(&mount.kind[..], "cgroup" | "cgroup2")
 }
 
-impl<'a> Mount<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (mount, filesystem) = line.split_once(" - ")?;
-        let mut mount = mount.split(' ');
-        let mut filesystem = filesystem.split(' ');
-        let (id, parent, device) = (mount.next()?, mount.next()?, mount.next()?);
-        let (root, point) = (unescape(mount.next()?), unescape(mount.next()?));
-        let options = mount.next()?;
-        let (fstype, _source, super_options) =
-            (filesystem.next()?, filesystem.next()?, filesystem.next()?);
-        let read_only = [options, super_options]
+fn is_read_only(mount: &Mount) -> bool {
+    let mut options = mount.flags.split(',').chain(mount.options.split(','));
+    options.any(|option| option == "ro")
+}
+
+fn options_among(mount: &Mount, known: &[&str]) -> Vec<String> {
+    let options = mount
+        .options
+        .split(',')
+        .filter(|option| known.contains(option));
+    options.map(str::to_owned).collect()
+}
+
+/// Whether its path leads to it: no other mount lies over it or over a directory on the way.
+fn is_visible(mount: &Mount, all: &[Mount]) -> bool {
+    // From the mount itself to the root; each with the place, seen from it, that the way leads on to.
+    let (mut link, mut way) = (mount, &mount.point);
+    for _ in 0..all.len() {
+        // On the way itself lies the next link; on the mount itself whatever is there hides it.
+        let covers = |other: &Mount| {
+            other.parent == link.id
+                && other.id != link.id
+                && way.starts_with(&other.point)
+                && (link.id == mount.id || other.point != *way)
+        };
+        if all.iter().any(covers) {
+            return false;
+        }
+        let parent = all
             .iter()
-            .any(|list| list.split(',').any(|option| option == "ro"));
-        Some(Self {
-            id,
-            parent,
-            device,
-            root,
-            point: point.into(),
-            read_only,
-            fstype,
-            super_options,
-        })
+            .find(|other| other.id == link.parent && other.id != link.id);
+        let Some(parent) = parent else { break };
+        (link, way) = (parent, &link.point);
     }
-
-    fn is_cgroup(&self) -> bool {
-        matches!(self.fstype, "cgroup" | "cgroup2")
-    }
-
-    fn options_among(&self, known: &[&str]) -> Vec<String> {
-        let options = self
-            .super_options
-            .split(',')
-            .filter(|option| known.contains(option));
-        options.map(str::to_owned).collect()
-    }
-
-    /// Whether its path leads to it: no other mount lies over it or over a directory on the way.
-    fn is_visible(&self, all: &[Mount<'_>]) -> bool {
-        let chain: Vec<&str> = self.chain(all).map(|link| link.id).collect();
-        !all.iter().any(|other| {
-            chain.contains(&other.parent)
-                && !chain.contains(&other.id)
-                && self.point.starts_with(&other.point)
-        })
-    }
-
-    /// This mount and those it is mounted on.
-    fn chain<'b>(&'b self, all: &'b [Mount<'a>]) -> impl Iterator<Item = &'b Mount<'a>> {
-        std::iter::successors(Some(self), |link| {
-            all.iter()
-                .find(|other| other.id == link.parent && other.id != link.id)
-        })
-        .take(all.len())
-    }
+    true
 }
 
 /// The controllers of one line of /proc/self/cgroup that are on v1; a named hierarchy has none.
@@ -263,26 +236,6 @@ fn v1_controllers_of(line: &str) -> impl Iterator<Item = &str> {
 
 fn words(text: &str) -> Vec<String> {
     text.split_ascii_whitespace().map(str::to_owned).collect()
-}
-
-/// Blank, tab, newline and backslash stand as `\040` and so on in mountinfo.
-fn unescape(field: &str) -> String {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
-        match (first, tail.get(..3).and_then(octal)) {
-            (b'\\', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -300,7 +253,7 @@ mod tests {
         "4:memory:/user.slice\n3:cpu,cpuacct:/\n2:pids:/\n1:name=systemd:/\n0::/\n";
 
     fn parse(mountinfo: &str, own: &str, v2: &str) -> Hierarchies {
-        Hierarchies::parse(mountinfo, own, |_| v2.to_owned())
+        Hierarchies::parse(mountinfo.as_bytes(), own, |_| v2.to_owned())
     }
 
     fn mount_of<'a>(found: &'a Hierarchies, controller: &str) -> Option<&'a str> {
@@ -404,7 +357,5 @@ mod tests {
             "memory",
         );
         assert_eq!(found.iter().count(), 0);
-        assert_eq!(unescape("a\\04"), "a\\04");
-        assert_eq!(unescape("a\\"), "a\\");
     }
 }

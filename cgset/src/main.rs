@@ -33,6 +33,9 @@ use record::Failure;
 /// The name in errors, and the key in the record.
 const TOOL: &str = "cgset";
 
+#[global_allocator]
+static ARENA: ::sys::Arena = ::sys::Arena::new();
+
 fn main() -> ExitCode {
     let cli: cli::Cli = match record::parse_cli(TOOL) {
         Ok(cli) => cli,

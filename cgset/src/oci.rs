@@ -127,6 +127,14 @@ mod tests {
                 "linux.resources: memory.mx: no such limit (did you mean memory.max?)",
             ),
             (
+                r#"{"memory":{"limit":"much"}}"#,
+                "linux.resources.memory.limit: \"much\" is not a whole number",
+            ),
+            (
+                r#"{"cpu":{"cpus":3}}"#,
+                "linux.resources.cpu.cpus: 3 is not a string",
+            ),
+            (
                 r#"{"memory":{"limit":1.5}}"#,
                 "linux.resources.memory.limit: 1.5 is not a whole number",
             ),

@@ -225,11 +225,11 @@ mod tests {
     const OWN: &str = "5:pids:/\n4:memory:/\n3:cpuset:/\n1:cpu,cpuacct:/\n0::/\n";
 
     fn hybrid() -> Hierarchies {
-        Hierarchies::parse(V1, OWN, |_| "hugetlb rdma".into())
+        Hierarchies::parse(V1.as_bytes(), OWN, |_| "hugetlb rdma".into())
     }
 
     fn unified() -> Hierarchies {
-        Hierarchies::parse("1 0 0:1 / /cg rw - cgroup2 c rw\n", "0::/\n", |_| {
+        Hierarchies::parse(b"1 0 0:1 / /cg rw - cgroup2 c rw\n", "0::/\n", |_| {
             "cpuset cpu io memory pids".into()
         })
     }

@@ -48,6 +48,11 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     newcomers.place(&plan, talk)?;
     oci::write(up.record_mut(), &wanted.typed, &wanted.all)?;
     let path = format!("/{}", plan.name);
+    if let Some(given) = up.record().pointer("/linux/cgroupsPath")
+        && given != &path
+    {
+        talk.note(format_args!("linux.cgroupsPath: {given} becomes {path}"));
+    }
     up.record_mut()
         .set_at(&["linux", "cgroupsPath"], path.into())?;
     Ok(State {

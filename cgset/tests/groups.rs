@@ -512,11 +512,11 @@ fn what_a_killed_up_left_is_cleaned_from_the_index() {
     // Half made, as a SIGKILL between the second and the third mkdir leaves it: names and no inodes.
     let answer = story(
         "cgset up --id foo pids.max=5 >record
-         sed 's/,\"inodes\":{[^}]*}//; s/\"ociVersion\"/\"pending\":[\"cgset\"],&/' record >half
+         sed 's/,\"inodes\":{[^}]*}//; s/\"ociVersion\"/\"chroot0.pending\":[\"cgset\"],&/' record >half
          cp half $CHROOT0_RUN/foo/record.json
          cgset down --id foo >down; echo $?
          cgset up --id foo pids.max=5 >record
-         sed 's/,\"inodes\":{[^}]*}//; s/\"ociVersion\"/\"pending\":[\"cgset\"],&/' record >half
+         sed 's/,\"inodes\":{[^}]*}//; s/\"ociVersion\"/\"chroot0.pending\":[\"cgset\"],&/' record >half
          cp half $CHROOT0_RUN/foo/record.json
          cgset up --id foo pids.max=6 >record; echo $?
          cgset show --json <record

@@ -31,7 +31,7 @@ pub fn down<E: Failure + From<Error>>(
 ) -> ExitCode {
     let records = match (&source.id, &source.pod) {
         (Some(id), None) => {
-            index::peek(id).map(|found| vec![found.unwrap_or_else(|| Record::new(id))])
+            index::indexed(id).map(|found| vec![found.unwrap_or_else(|| Record::new(id))])
         }
         _ => source.read_all(),
     };

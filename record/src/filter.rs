@@ -16,7 +16,7 @@ pub fn show<E: Failure + From<Error>>(
     mut work: impl FnMut(&Record) -> Result<String, E>,
 ) -> ExitCode {
     let records = match (&source.id, &source.pod) {
-        (Some(id), None) => index::peek(id).and_then(|found| {
+        (Some(id), None) => index::indexed(id).and_then(|found| {
             let known = found.ok_or_else(|| Error::Failed(format!("{id}: no such pod")))?;
             Ok(vec![known])
         }),

@@ -20,7 +20,7 @@ use crate::{Error, Id, Record, TOOLS, names};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Key of the index (never of a record): the tools that were at work when it was last written.
-pub(crate) const PENDING: &str = "pending";
+pub(crate) const PENDING: &str = "chroot0.pending";
 
 /// The directory of one id, locked until this value goes.
 #[derive(Debug)]
@@ -31,8 +31,8 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// Of `id`, made if it is not there.
-    pub(crate) fn create(id: &Id) -> Result<Self, Error> {
+    /// Of `id`, made if it is not there; and what it holds.
+    pub(crate) fn create(id: &Id) -> Result<(Self, Option<Record>), Error> {
         let answer = Self::make(id);
         if answer.is_err() {
             remove_run_dir();
@@ -40,7 +40,7 @@ impl Index {
         answer
     }
 
-    fn make(id: &Id) -> Result<Self, Error> {
+    fn make(id: &Id) -> Result<(Self, Option<Record>), Error> {
         let run_dir = names::run_dir();
         let path = run_dir.join(id.as_ref());
         loop {
@@ -54,8 +54,12 @@ impl Index {
                     return Err(SysError::new(format!("mkdir({})", path.display()), error).into());
                 }
             };
-            match Self::open(id) {
-                Ok(Some(index)) => return Ok(index),
+            let opened = Self::open(id).and_then(|index| match index {
+                Some(index) => index.read().map(|before| Some((index, before))),
+                None => Ok(None),
+            });
+            match opened {
+                Ok(Some(opened)) => return Ok(opened),
                 Ok(None) => {}
                 Err(error) => {
                     if made {
@@ -154,8 +158,20 @@ pub(crate) fn remove_run_dir() {
     }
 }
 
-/// The record of `id` without taking the lock: what `show` sees.
-pub(crate) fn peek(id: &Id) -> Result<Option<Record>, Error> {
+/// What the index has of `id`, without waiting for who is at work. None: nothing.
+///
+/// # Errors
+/// It cannot be read.
+pub fn indexed(id: &Id) -> Result<Option<Record>, Error> {
+    let found = peek(id)?;
+    Ok(found.map(|mut record| {
+        record.remove(PENDING);
+        record
+    }))
+}
+
+/// The record of `id` without taking the lock.
+fn peek(id: &Id) -> Result<Option<Record>, Error> {
     read(&names::run_dir().join(id.as_ref()).join("record.json"))
 }
 
@@ -222,6 +238,7 @@ fn gone(answer: std::io::Result<()>) -> std::io::Result<()> {
 /// own hand, because who finds no record of an `up` has nothing to take down.
 pub(crate) fn with_their_keys(mut record: Record, before: Option<&Record>) -> Record {
     record.remove("failed");
+    record.remove(PENDING);
     for tool in TOOLS {
         match before.and_then(|before| before.get(tool)) {
             Some(theirs) => record.set(tool, theirs.clone()),

@@ -30,7 +30,7 @@ pub use down::{Down, down};
 pub use error::{Error, Failure};
 pub use filter::{for_exec, show};
 pub use id::Id;
-pub use index::{Known, known};
+pub use index::{Known, indexed, known};
 pub use namespace::Namespace;
 pub use object::Record;
 pub use oci::{Groups, Mount, NamespaceEntry};

@@ -102,10 +102,11 @@ pub fn up<E: Failure + From<Error>>(
     work: impl FnOnce(&mut Up) -> Result<Value, E>,
     undo: impl Fn(&Id, &Value) -> Result<(), E>,
 ) -> ExitCode {
-    let (id, given) = match source.read() {
+    let (id, mut given) = match source.read() {
         Ok(read) => read,
         Err(error) => return refuse(tool, &error),
     };
+    given.remove(PENDING);
     if let Some((by, _)) = given.failed() {
         let error = Error::Record(format!(
             "{id}: {by} failed on this record ({by} down --id {id} clears it)"
@@ -134,8 +135,7 @@ fn begin<E: Failure + From<Error>>(
     given: &Record,
     undo: &impl Fn(&Id, &Value) -> Result<(), E>,
 ) -> Result<Up, E> {
-    let index = Index::create(&id)?;
-    let before = index.read()?;
+    let (index, before) = Index::create(&id)?;
     let indexed = before.as_ref().and_then(|before| before.get(tool)).cloned();
     let state = indexed.clone().or_else(|| given.get(tool).cloned());
     let mut up = Up {

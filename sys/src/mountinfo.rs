@@ -21,6 +21,8 @@ pub struct Mount {
     pub root: PathBuf,
     /// Where, as the process sees it.
     pub point: PathBuf,
+    /// Options of this mount alone, separated by commas: `ro`, `nosuid`.
+    pub flags: String,
     /// Type of the file system.
     pub kind: String,
     /// Options of the file system, separated by commas; of a v1 hierarchy its controllers are among them.
@@ -50,6 +52,7 @@ impl Mount {
         let parent = text(fields.next()?)?.parse().ok()?;
         let device = text(fields.next()?)?;
         let (root, point) = (unescape(fields.next()?), unescape(fields.next()?));
+        let flags = text(fields.next()?)?;
         // Optional fields, of which there may be any number, end with a dash.
         let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
         let kind = text(fields.next()?)?;
@@ -60,6 +63,7 @@ impl Mount {
             device,
             root,
             point,
+            flags,
             kind,
             options,
         })

@@ -309,7 +309,7 @@ fn down_takes_many_records() {
 fn other_tools_keep_what_they_have_in_the_index() {
     let place = Place::new();
     fs::create_dir_all(place.0.join("run/foo")).unwrap();
-    let theirs = "{\"id\":\"foo\",\"cgset\":{\"groups\":{}},\"pending\":[\"cgset\"]}\n";
+    let theirs = "{\"id\":\"foo\",\"cgset\":{\"groups\":{}},\"chroot0.pending\":[\"cgset\"]}\n";
     fs::write(place.0.join("run/foo/record.json"), theirs).unwrap();
     assert_eq!(
         place.mark("up", FOO),
@@ -319,7 +319,7 @@ fn other_tools_keep_what_they_have_in_the_index() {
     let left = fs::read_to_string(place.0.join("run/foo/record.json")).unwrap();
     let left: serde_json::Value = serde_json::from_str(&left).unwrap();
     assert_eq!(
-        (&left["cgset"]["groups"], &left["pending"][0]),
+        (&left["cgset"]["groups"], &left["chroot0.pending"][0]),
         (&serde_json::json!({}), &"cgset".into())
     );
     assert_eq!(left.get("netwire"), None);

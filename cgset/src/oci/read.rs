@@ -9,6 +9,23 @@ use crate::limits::{Device, Limits, Value};
 use crate::units::Amount;
 use crate::vocabulary::{self, Machine};
 
+/// OCI's numbers: where, the limit they are, and what a negative one says of it.
+const NUMBERS: [(&str, &str, &str); 13] = [
+    ("memory.limit", "memory.limit_in_bytes", "-1"),
+    ("memory.reservation", "memory.soft_limit_in_bytes", "-1"),
+    ("memory.swap", "memory.memsw.limit_in_bytes", "-1"),
+    ("memory.swappiness", "memory.swappiness", ""),
+    ("cpu.shares", "cpu.shares", ""),
+    ("cpu.quota", "cpu.cfs_quota_us", "-1"),
+    ("cpu.period", "cpu.cfs_period_us", ""),
+    ("cpu.burst", "cpu.cfs_burst_us", ""),
+    ("cpu.idle", "cpu.idle", ""),
+    ("cpu.realtimeRuntime", "cpu.rt_runtime_us", ""),
+    ("cpu.realtimePeriod", "cpu.rt_period_us", ""),
+    ("pids.limit", "pids.max", "max"),
+    ("blockIO.weight", "blkio.weight", ""),
+];
+
 /// The limits a record asks for, and what of `linux.resources` is not among them.
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
@@ -79,6 +96,12 @@ impl Reader<'_> {
                 Json::Array(list) => self.throttle(&place, list)?,
                 Json::Object(_) | Json::Null => false,
             };
+            if !known && NUMBERS.iter().any(|(number, ..)| *number == place) {
+                return Err(shape(&place, value, "a whole number"));
+            }
+            if !known && matches!(&place[..], "cpu.cpus" | "cpu.mems") {
+                return Err(shape(&place, value, "a string"));
+            }
             if !known && !is_empty(value) {
                 self.found.ignored.push(place);
             }
@@ -88,23 +111,10 @@ impl Reader<'_> {
 
     /// False: no limit that is known here.
     fn number(&mut self, place: &str, number: i64) -> Result<bool, Error> {
-        let (name, no_limit) = match place {
-            "memory.limit" => ("memory.limit_in_bytes", "-1"),
-            "memory.reservation" => ("memory.soft_limit_in_bytes", "-1"),
-            "memory.swap" => ("memory.memsw.limit_in_bytes", "-1"),
-            "memory.swappiness" => ("memory.swappiness", ""),
-            "cpu.shares" => ("cpu.shares", ""),
-            "cpu.quota" => ("cpu.cfs_quota_us", "-1"),
-            "cpu.period" => ("cpu.cfs_period_us", ""),
-            "cpu.burst" => ("cpu.cfs_burst_us", ""),
-            "cpu.idle" => ("cpu.idle", ""),
-            "cpu.realtimeRuntime" => ("cpu.rt_runtime_us", ""),
-            "cpu.realtimePeriod" => ("cpu.rt_period_us", ""),
-            "pids.limit" => ("pids.max", "max"),
-            "blockIO.weight" => ("blkio.weight", ""),
-            _ => return Ok(false),
+        let Some((_, name, no_limit)) = NUMBERS.iter().find(|(known, ..)| *known == place) else {
+            return Ok(false);
         };
-        let is_left_out = number == 0 && !matches!(name, "memory.swappiness" | "cpu.idle");
+        let is_left_out = number == 0 && !matches!(*name, "memory.swappiness" | "cpu.idle");
         if number < 0 && !no_limit.is_empty() {
             self.word(name, no_limit)?;
         } else if !is_left_out {
