@@ -33,6 +33,18 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let hierarchies = Hierarchies::detect()?;
     let plan = Plan::of_pod(names::group(up.id()), &hierarchies, &wanted.all)?;
     let newcomers = Newcomers::find(up.record(), &args.pid)?;
+    let path = format!("/{}", plan.name);
+    match up.record().pointer("/linux/cgroupsPath") {
+        Some(Json::String(given)) if *given != path => {
+            talk.note(format_args!("linux.cgroupsPath: {given:?} becomes {path}"));
+        }
+        None | Some(Json::Null | Json::String(_)) => {}
+        Some(other) => {
+            return Err(Error::Usage(format!(
+                "linux.cgroupsPath: {other} is not a string"
+            )));
+        }
+    }
     for key in &wanted.ignored {
         talk.note(format_args!(
             "linux.resources.{key}: passed on, not applied"
@@ -47,12 +59,6 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     };
     newcomers.place(&plan, talk)?;
     oci::write(up.record_mut(), &wanted.typed, &wanted.all)?;
-    let path = format!("/{}", plan.name);
-    if let Some(given) = up.record().pointer("/linux/cgroupsPath")
-        && given != &path
-    {
-        talk.note(format_args!("linux.cgroupsPath: {given} becomes {path}"));
-    }
     up.record_mut()
         .set_at(&["linux", "cgroupsPath"], path.into())?;
     Ok(State {
