@@ -292,7 +292,7 @@ fn the_command_gets_signals_and_score_as_pause_got_them() {
     };
     let directly = seen(&mut perl(script));
     let through = seen(perl(script).args([&pause(), "--"]));
-    let ignored = directly.1[3].strip_prefix("SigIgn:\t").unwrap();
+    let ignored = directly.1[2].strip_prefix("SigIgn:\t").unwrap();
     let hup_usr1_pipe_chld = 0x11201;
     assert_eq!(
         u64::from_str_radix(ignored, 16).unwrap() & hup_usr1_pipe_chld,
