@@ -417,6 +417,20 @@ fn orphans_are_reaped_when_it_is_not_pid_1() {
 }
 
 #[test]
+fn orphans_come_to_it_when_it_is_not_pid_1() {
+    let script = "if (!fork) {
+            my $parent = $$;
+            if (!fork) { 1 while getppid == $parent; $| = 1; print getppid, qq(\n); exit }
+            exit;
+        }
+        sysread STDIN, $_, 1";
+    let mut started = Running::start(&mut init(script));
+    assert_eq!(started.lines().line(), started.pid().to_string());
+    drop(started.stdin.take());
+    assert_eq!(started.status(), 0);
+}
+
+#[test]
 fn children_of_the_process_it_was_are_not_taken_for_the_command() {
     let script = "if (!fork) { exit 3 } exec $ENV{PAUSE}, '--', 'perl', '-e', 'sysread STDIN, $_, 1; exit 4'";
     let mut started = Running::start(perl(script).stdin(Stdio::piped()));
