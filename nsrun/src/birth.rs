@@ -150,8 +150,9 @@ impl Birth<'_> {
                     .stdio
                     .take()
                     .and_then(|()| ::sys::close_on_exec_from(3));
-                let last =
-                    last.and_then(|()| signals::reset().call(|| "sigprocmask(SIG_SETMASK)".into()));
+                let last = last.and_then(|()| {
+                    signals::reset(!environment).call(|| "sigprocmask(SIG_SETMASK)".into())
+                });
                 match last {
                     Ok(()) => self.command.exec_program(self.program, environment).into(),
                     Err(error) => error.into(),

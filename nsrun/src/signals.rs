@@ -1,7 +1,7 @@
 //! Signals: kept for CMD as the caller had them, and taken by the parent that waits for it.
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use crate::sys;
 
@@ -54,11 +54,19 @@ impl Callers {
 }
 
 /// Every disposition default and nothing blocked: what a process that stays begins with.
-pub(crate) fn reset() -> Result<(), Errno> {
+///
+/// With `hold` TERM and INT stay blocked: pause, when it only holds, waits for them, and one that comes before its first
+/// instruction must not be lost.
+pub(crate) fn reset(hold: bool) -> Result<(), Errno> {
     for signal in 1..=64 {
         ::sys::set_disposition(signal, false);
     }
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
+    let mut blocked = SigSet::empty();
+    if hold {
+        blocked.add(Signal::SIGTERM);
+        blocked.add(Signal::SIGINT);
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&blocked), None)
 }
 
 /// What the waiting parent does about a signal it took.
