@@ -55,7 +55,7 @@ run 'mkbox show < site.json'
 say 'The app, in the pod: a group with its own limit, its own processes, its own root.'
 app='cgset exec -P web.json app memory.max=32Mi -- nsrun exec -P web.json --pid --mount -- mkbox exec -P site.json -- busybox httpd -f -p 80 -h /www'
 printf '%s$ %s &%s\n' "$bold" "$app" "$plain"
-eval "$app" &
+eval "exec $app" &
 disown # it is taken down with its pod, not by this shell
 
 say 'A second pod, and from it the first one:'
