@@ -23,15 +23,23 @@ trap clean_up EXIT
 trap 'exit 130' INT TERM HUP
 runs=${RUNS:-40}
 
-# compare TITLE NAME COMMAND [NAME COMMAND]...: the first is ours.
+# compare TITLE NAME COMMAND [NAME COMMAND]...: the first is ours. A command that needs a shell gets sh, on both sides.
 compare() {
     local title=$1 arguments=()
     shift
     while [ $# -gt 0 ]; do
-        arguments+=(--command-name "$1" "$2")
+        arguments+=(--command-name "$1")
+        case $2 in
+        *[\|\;\>]*)
+            printf '%s\n' "$2" >"$work/$#.sh"
+            arguments+=("sh $work/$#.sh")
+            ;;
+        *) arguments+=("$2") ;;
+        esac
         shift 2
     done
-    hyperfine --shell 'bash --norc' --style none --warmup 3 --runs "$runs" --export-json "$work/figures.json" "${arguments[@]}" 2>/dev/null >&2
+    hyperfine --shell none --style none --warmup 3 --runs "$runs" --export-json "$work/figures.json" "${arguments[@]}" >/dev/null 2>"$work/errors" ||
+        { cat "$work/errors" >&2; return 1; }
     printf '\n%s\n' "$title"
     jq -r '.results | .[0].median as $ours | .[] |
         "\(.command)\t\(.median * 1e6 | round / 1000)\t\(.min * 1e6 | round / 1000)\t\(.median / $ours * 100 | round / 100)"' \
@@ -49,19 +57,19 @@ rm -rf \$box
 EOF
 compare 'A box with eleven programs and their libraries, made and removed' \
     'mkbox up, down' "mkbox up --copy ${programs// /,} --proc $work/box | mkbox down" \
-    'ldd, cp, rm -rf' "bash $work/by-ldd.sh"
+    'ldd, cp, rm -rf' "sh $work/by-ldd.sh"
 
 compare 'A command in new mount, pid, ipc, uts and net namespaces' \
-    'nsrun exec true' 'nsrun exec -m -p -i -u -n -- true' \
-    'unshare --fork true' 'unshare -m -p -i -u -n --fork true' \
-    'bwrap true' 'bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net --bind / / true' \
-    'true' 'true'
+    'nsrun exec true' 'nsrun exec -m -p -i -u -n -- /bin/true' \
+    'unshare --fork true' 'unshare -m -p -i -u -n --fork /bin/true' \
+    'bwrap true' 'bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net --bind / / /bin/true' \
+    'nothing but true' '/bin/true'
 
 cgset up --id held memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
 holder=$(jq .nsrun.pid "$work/held.json")
 compare 'A command in the namespaces of a pod' \
-    'nsrun exec -P' "nsrun exec -P $work/held.json -- true" \
-    'nsenter' "nsenter -t $holder -n -i -u true"
+    'nsrun exec -P' "nsrun exec -P $work/held.json -- /bin/true" \
+    'nsenter' "nsenter -t $holder -n -i -u /bin/true"
 
 mkbox up --copy busybox --proc "$work/root" >"$work/root.json"
 compare 'A command in a root of its own, pid namespace and /proc included' \
