@@ -15,12 +15,13 @@ mount -t tmpfs node /run
 work=$(mktemp -d -p /var/tmp chroot0-bench.XXXXXX) # a disk, as boxes are usually on one
 ip link set lo up
 clean_up() {
+    trap '' INT TERM HUP
     nsrun down --id held | netwire down | cgset down >/dev/null
     mkbox down --id root >/dev/null
     rm -rf "$work"
 }
 trap clean_up EXIT
-trap 'exit 130' INT TERM HUP
+trap 'clean_up; exit 130' INT TERM HUP
 runs=${RUNS:-40}
 
 # compare TITLE NAME COMMAND [NAME COMMAND]...: the first is ours. A command that needs a shell gets sh, on both sides.

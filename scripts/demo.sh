@@ -35,13 +35,16 @@ run() {
 }
 
 take_down() {
+    # A second ^C does not stop what the first one began.
+    trap '' INT TERM HUP
     for id in web client; do
         nsrun down --id $id | netwire down | cgset down >/dev/null
     done
     mkbox down --id site >/dev/null
 }
 trap take_down EXIT
-trap 'exit 130' INT TERM HUP
+# Not exit alone: a signal that comes when the shell is on its way out already would end the clean-up.
+trap 'take_down; exit 130' INT TERM HUP
 
 say 'A sandbox: limits first, then a process that holds the namespaces, then its eth0.'
 run 'cgset up --id web memory.max=128Mi pids.max=50 | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 > web.json'
