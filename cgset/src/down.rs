@@ -29,6 +29,7 @@ fn work(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
     };
     down.record.groups()?; // a record that names another pod's groups is a bad one
     let hierarchies = Hierarchies::detect()?;
+    refuse_stale(down)?;
     let members = members(&down.id, down.indexed.as_ref(), down.state.as_ref())?;
     // An `up` that was killed may have moved processes that had no limit before.
     for moved in down
@@ -63,6 +64,26 @@ fn work(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
         .is_some_and(serde_json::Map::is_empty)
     {
         down.record.remove("linux"); // it was made for the path
+    }
+    Ok(())
+}
+
+/// A record that lay in a file while the pod was taken down and made anew is not of the pod that is up.
+fn refuse_stale(down: &Down) -> Result<(), Error> {
+    let (Some(recorded), Some(indexed)) = (&down.state, &down.indexed) else {
+        return Ok(());
+    };
+    let (recorded, indexed) = (State::from_json(recorded)?, State::from_json(indexed)?);
+    let differs = |member: &Member| {
+        let same = indexed.members.iter().find(|other| other.key == member.key);
+        let inode = same.and_then(|other| other.inode);
+        member.inode.is_some() && inode.is_some() && inode != member.inode
+    };
+    if recorded.members.iter().any(differs) {
+        let id = &down.id;
+        return Err(Error::Failed(format!(
+            "{id}: the record is of groups that are gone, the pod that is up has others (cgset down --id {id})"
+        )));
     }
     Ok(())
 }

@@ -180,10 +180,7 @@ impl Entry {
         sys::close_on_exec_from(3)?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .call(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
-        self.say(|| {
-            "a box without `nsrun drop` as the last link is trusted: CMD keeps all privileges"
-                .into()
-        });
+        self.say(|| "a box is for trusted programs: CMD keeps all privileges".into());
         self.say(|| "unshare(CLONE_NEWNS)".into());
         unshare(CloneFlags::CLONE_NEWNS)
             .call(|| "unshare(CLONE_NEWNS)".into())

@@ -13,6 +13,7 @@ use crate::state::{self, Attachment};
 
 /// Removes what the record and the index know of.
 pub(crate) fn down(down: &mut Down, verbose: bool) -> Result<(), Error> {
+    refuse_stale(down)?;
     let mut attachments: Vec<Attachment> = Vec::new();
     for state in [&down.indexed, &down.state].into_iter().flatten() {
         for attachment in state::attachments(state)? {
@@ -24,6 +25,28 @@ pub(crate) fn down(down: &mut Down, verbose: bool) -> Result<(), Error> {
     attachments
         .iter()
         .try_for_each(|attachment| detach(&down.id, attachment, verbose))
+}
+
+/// A record that lay in a file while the pod was taken down and made anew is not of the pod that is up.
+fn refuse_stale(down: &Down) -> Result<(), Error> {
+    let (Some(recorded), Some(indexed)) = (&down.state, &down.indexed) else {
+        return Ok(());
+    };
+    let (recorded, indexed) = (state::attachments(recorded)?, state::attachments(indexed)?);
+    let differs = |attachment: &Attachment| {
+        let same = indexed
+            .iter()
+            .find(|other| other.ifname == attachment.ifname);
+        let number = same.and_then(|other| other.ifindex);
+        attachment.ifindex.is_some() && number.is_some() && number != attachment.ifindex
+    };
+    if recorded.iter().any(differs) {
+        let id = &down.id;
+        return Err(Error::failed(format!(
+            "{id}: the record is of an interface that is gone, the pod that is up has another (netwire down --id {id})"
+        )));
+    }
+    Ok(())
 }
 
 /// Removes what an `up` intended and did not finish.

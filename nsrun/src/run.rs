@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, getsid};
-use record::Record;
+use record::{Namespace, Record};
 
 use crate::cli::{ExecArgs, NamespaceArgs};
 use crate::error::Error;
@@ -202,7 +202,10 @@ fn as_child(
     let parent = ::sys::pidfd_open(getpid().as_raw())?;
     let callers = Callers::block().call(|| "sigprocmask(SIG_SETMASK)".into())?;
     match clone(clone3, resources, 0, verbose)? {
-        Some(pid) => Ok(wait(Pid::from_raw(pid))?),
+        Some(pid) => {
+            let is_pid_1 = clone3.flags & Namespace::Pid.clone_flag() != 0;
+            Ok(wait(Pid::from_raw(pid), is_pid_1)?)
+        }
         None => {
             let error = match child(plan, resources, &parent, verbose) {
                 Ok(()) => become_command(command, &callers, verbose),
@@ -230,7 +233,10 @@ fn report(error: &impl Display) {
 }
 
 /// Waits until CMD has ended; its status, 128+N if signal N ended it.
-fn wait(child: Pid) -> Result<u8, SysError> {
+///
+/// The kernel does not let a terminal stop PID 1 of a namespace, but it stops whatever that one runs: then we stop for both, or
+/// the shell would never have its terminal back.
+fn wait(child: Pid, is_pid_1: bool) -> Result<u8, SysError> {
     let all = SigSet::all();
     let mut interrupted = false;
     let leads_session = getsid(None).is_ok_and(|session| session == getpid());
@@ -250,7 +256,15 @@ fn wait(child: Pid) -> Result<u8, SysError> {
             }
             // The pid is the child's for as long as it has not been waited for.
             Reaction::Forward => sys::kill(child.as_raw(), signal.number),
-            Reaction::Leave => interrupted |= signal.number == libc::SIGINT,
+            Reaction::Leave => {
+                interrupted |= signal.number == libc::SIGINT;
+                let stops = [Signal::SIGTSTP, Signal::SIGTTIN, Signal::SIGTTOU];
+                if let Some(&signal) = stops.iter().find(|stop| **stop as i32 == signal.number)
+                    && is_pid_1
+                {
+                    stop(signal)?;
+                }
+            }
         }
     }
 }

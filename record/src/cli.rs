@@ -51,7 +51,8 @@ pub fn parse_cli<C: Parser>(tool: &'static str) -> Result<C, ExitCode> {
         });
     }
     let line = one_line(&error);
-    let known = matches!(verb, "up" | "exec" | "drop" | "show" | "down");
+    let known = error.kind() != ErrorKind::InvalidSubcommand
+        && matches!(verb, "up" | "exec" | "drop" | "show" | "down");
     let line = format!(
         "{line} (see {tool} {}--help)",
         if known {

@@ -208,7 +208,7 @@ fn make_run_dir(path: &Path) -> Result<(), Error> {
     let found = fs::symlink_metadata(path).call(call)?;
     if !found.is_dir() || found.uid() != nix::unistd::geteuid().as_raw() {
         return Err(Error::Failed(format!(
-            "{} is not a directory of ours",
+            "{} is not a directory of ours (CHROOT0_RUN names another)",
             path.display()
         )));
     }

@@ -70,14 +70,15 @@ impl SourceArgs {
             ),
             _ => ("stdin".to_owned(), read_stdin(MAX_BYTES_OF_MANY)?),
         };
-        let records = in_place(&place, Record::parse_all(&bytes))?;
+        let mut records = in_place(&place, Record::parse_all(&bytes))?;
         if records.is_empty() {
             return Err(Error::Record(format!(
                 "{place}: no record (did the tool before this one fail?)"
             )));
         }
-        for record in &records {
+        for record in &mut records {
             match (record.id(), &self.id) {
+                (None, Some(named)) => record.set("id", named.as_ref().into()),
                 (None, _) => return Err(Error::Record(format!("{place}: the record has no id"))),
                 (Some(found), Some(named)) if found != named.as_ref() => {
                     return Err(Error::Usage(format!(

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::filter::{failed, refuse, status, write_record, write_stdout};
-use crate::index::{Index, PENDING, is_pending, with_their_keys, without};
+use crate::index::{Index, PENDING, indexed, is_pending, with_their_keys, without};
 use crate::{Error, Failure, Id, Record, SourceArgs, report};
 
 /// One `up` of one tool.
@@ -117,12 +117,18 @@ pub fn up<E: Failure + From<Error>>(
             false => ExitCode::from(2),
         };
     }
-    let answer = begin(tool, id, &given, &undo).and_then(|up| run(up, work, &undo));
+    let answer = begin(tool, id.clone(), &given, &undo).and_then(|up| run(up, work, &undo));
     match answer {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             report(tool, &error);
-            write_stdout(tool, &failed(given, tool, &error.to_string()));
+            // A pod that was only named may be up already: then the record is of what there is.
+            let named = source.pod.is_none() && source.id.is_some();
+            let known = Some(&id)
+                .filter(|_| named)
+                .and_then(|id| indexed(id).ok().flatten());
+            let record = known.unwrap_or(given);
+            write_stdout(tool, &failed(record, tool, &error.to_string()));
             status(&error)
         }
     }

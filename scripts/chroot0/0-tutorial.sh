@@ -3,7 +3,7 @@
 # The tutorial's chroot0.sh: a shell in a root directory of its own, made by hand. It copies all of /lib, mounts on
 # the host, and its clean-up deletes what is mounted if a umount fails. The other scripts replace it step by step.
 set -eu
-box=$1
+box=${1:?usage: $0 BOX}
 
 mkdir -p "$box/bin"
 mkdir -p "$box/lib"

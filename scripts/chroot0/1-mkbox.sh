@@ -3,7 +3,7 @@
 # mkbox in place of mkdir, cp, mount, chroot, umount and rm: the exact libraries, no mount on the host, a clean-up that
 # cannot reach outside the box.
 set -eu
-box=$1
+box=${1:?usage: $0 BOX}
 programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm
 
 record=$(mktemp)

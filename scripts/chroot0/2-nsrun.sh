@@ -2,7 +2,7 @@
 # usage: 2-nsrun.sh BOX
 # nsrun in place of unshare: the shell is PID 1, sees no process of the host, and has a network of its own.
 set -eu
-box=$1
+box=${1:?usage: $0 BOX}
 programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm
 
 record=$(mktemp)

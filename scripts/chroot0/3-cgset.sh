@@ -2,7 +2,7 @@
 # usage: 3-cgset.sh BOX
 # cgset in place of mkdir and echo below /sys/fs/cgroup: ten bytes of memory, and the next program is killed.
 set -eu
-box=$1
+box=${1:?usage: $0 BOX}
 programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm
 
 record=$(mktemp)

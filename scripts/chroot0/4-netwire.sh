@@ -3,7 +3,7 @@
 # netwire adds what the tutorial never gets: eth0, an address, routes. They belong to a network namespace that somebody
 # holds, so the shell joins one; and a limit it can live with is there before it is.
 set -eu
-box=$1
+box=${1:?usage: $0 BOX}
 programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm
 
 record=$(mktemp)

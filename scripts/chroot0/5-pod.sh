@@ -3,7 +3,7 @@
 # A pod: pause holds the network, IPC and host name; an app (the shell) and a sidecar share them, and each has
 # processes, files and a memory limit of its own.
 set -eu
-box=$1
+box=${1:?usage: $0 BOX}
 programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm,sleep
 
 record=$(mktemp)
@@ -22,8 +22,9 @@ cgset up --id chroot0 memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts
 container() {
     name=$1 memory=$2
     shift 2
-    cgset exec -P "$pod" "$name" "memory.max=$memory" -- nsrun exec -P "$pod" --mount --pid -- mkbox exec -P "$record" -- "$@"
+    exec cgset exec -P "$pod" "$name" "memory.max=$memory" -- nsrun exec -P "$pod" --mount --pid -- mkbox exec -P "$record" -- "$@"
 }
 container sidecar 128Mi sleep 3650d &
-until nsrun show -P "$pod" | grep sleep; do :; done
-container app 256Mi /bin/bash
+disown # it goes with the pod, not with this script
+until nsrun show -P "$pod" | grep -q sleep; do :; done
+(container app 256Mi /bin/bash)

@@ -4,7 +4,7 @@
 # measured and needs room for a copy of /lib.
 set -euo pipefail
 here=$(dirname "$0")
-dir=$(mktemp -d "$1/figures.XXXXXX")
+dir=$(mktemp -d "${1:?usage: $0 DIR}/figures.XXXXXX")
 trap 'mkbox down -P "$dir/box.json" >/dev/null || :; rm -rf "$dir"' EXIT
 
 measure() {

@@ -376,3 +376,27 @@ fn keys_of_others_enter_the_index_only_by_their_own_hand() {
     assert_eq!(place.mark("down", &record).0, 0);
     assert!(place.indexed().is_empty());
 }
+
+#[test]
+fn a_refused_up_of_a_pod_that_is_up_still_describes_it() {
+    let place = Place::new();
+    let up = place.mark("up --id foo", "").1;
+    let (status, failed, talk) = place.mark("up --id foo --other", "");
+    assert_eq!((status, talk.as_str()), (1, "netwire: foo is up\n"));
+    let exists = up.trim_end().trim_end_matches('}');
+    assert!(
+        failed.starts_with(exists) && failed.contains("\"failed\":"),
+        "{failed}"
+    );
+    assert_eq!(place.made(), ["foo"]);
+    assert_eq!(place.mark("down", &failed).0, 0);
+    assert!(place.made().is_empty() && place.indexed().is_empty());
+}
+
+#[test]
+fn a_configuration_without_an_id_is_named_for_show_too() {
+    let place = Place::new();
+    let file = place.file("config.json", "{\"ociVersion\":\"1.0.2\"}");
+    let shown = place.mark(&format!("show -P {file} --id foo"), "");
+    assert_eq!(shown, (0, "foo\n".into(), String::new()));
+}

@@ -114,3 +114,23 @@ fn down_when_others_were_quicker() {
         nothing_is_left(&node, gone);
     }
 }
+
+#[test]
+fn a_record_of_a_pod_that_was_made_anew_takes_nothing_of_it() {
+    let node = Node::new();
+    node.sh(&format!(
+        "{UP}; cp foo.json old.json; {DOWN} >/dev/null; {UP}"
+    ))
+    .succeeds();
+    let pod = node.world();
+    for down in ["nsrun down", "netwire down", "cgset down --kill"] {
+        let run = node.sh(&format!("{down} <old.json"));
+        assert_eq!(run.status, 1, "{run}");
+        assert!(run.stderr.contains("the pod that is up"), "{run}");
+        node.assert_same(&pod, &format!("{down} took what is not its record's"));
+    }
+    node.sh("nsrun exec -P foo.json -- ip -br -4 address show eth0")
+        .says("10.244.0.2/24");
+    node.sh(&format!("{DOWN} >/dev/null; rm *.json")).succeeds();
+    node.assert_as_it_was();
+}

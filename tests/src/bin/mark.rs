@@ -1,7 +1,8 @@
 //! A sixth tool, for the tests of the laws that all tools share: what it makes is a file.
 //!
 //! `mark up|down|show --dir DIR` makes and removes `DIR/ID`; it owns the key `netwire`, because the index keeps only the
-//! tools it knows. `--fail` fails after the effect, `--die` is killed after it, `--keep` cannot undo.
+//! tools it knows. `--fail` fails after the effect, `--die` is killed after it, `--keep` cannot undo,
+//! `--other` wants something else than what is there.
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ struct Options {
     die: bool,
     #[arg(long)]
     keep: bool,
+    #[arg(long)]
+    other: bool,
 }
 
 #[derive(Debug, Args)]
@@ -91,7 +94,10 @@ fn up(options: &Options) -> ExitCode {
         let path = options.dir.join(up.id().as_ref());
         let state = json!({"file": path.to_str()});
         if up.state() == Some(&state) && path.exists() {
-            return Ok(state);
+            return match options.other {
+                true => Err(Error::Failed(format!("{} is up", up.id()))),
+                false => Ok(state),
+            };
         }
         up.intend(&state)?;
         fs::File::create_new(&path).call(|| format!("open({})", path.display()))?;
