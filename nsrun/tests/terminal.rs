@@ -69,7 +69,7 @@ const INTERRUPT: u8 = 0x03;
 
 fn stops_and_continues(options: &str) {
     // What runs in the namespace is stopped by the terminal; PID 1 of a new one is not, and nsrun has to stop without it.
-    let command = "sh -c 'trap \"exit 7\" INT; trap \"echo on\" CONT; sleep 1000 & echo ready; while :; do wait; done'";
+    let command = "sh -c 'trap \"kill \\$!; exit 7\" INT; trap \"echo on\" CONT; sleep 1000 & echo ready; while :; do wait; done'";
     let mut shell = Shell::run(&format!(
         "\"$NSRUN\" exec {options} {command}; echo stopped $?; fg >/dev/null; echo ended $?"
     ));
