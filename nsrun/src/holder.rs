@@ -113,6 +113,16 @@ impl Wanted {
             Some(groups) => Group::of(&groups, groups.join.as_deref().unwrap_or("pause"))?,
             None => Vec::new(),
         };
+        // Afterwards only pause could say that there is no such program, and to nobody.
+        let options = &arguments.namespaces;
+        let joins_mount = request
+            .joins
+            .iter()
+            .any(|join| join.kind == Namespace::Mount);
+        let is_seen_from_here = !joins_mount && options.root.is_none() && options.wd.is_none();
+        if is_seen_from_here && !arguments.command.is_empty() {
+            Command::new(&arguments.command).find()?;
+        }
         let command = Command::new(&holder_line(id, &arguments.command));
         Ok(Self {
             request,

@@ -437,3 +437,24 @@ fn down_does_not_believe_a_record_that_names_another_process() {
     );
     assert!(line.contains(") is not its pause, and "), "{line}");
 }
+
+#[test]
+fn an_up_without_its_program_makes_nothing() {
+    let dir = Dir::new("up-missing");
+    let (status, record, talk) = nsrun_with(
+        &dir,
+        &["up", "--id", "foo", "--net", "--", "no-such-program"],
+        "",
+    );
+    assert_eq!(
+        (status, talk.as_str()),
+        (
+            1,
+            "nsrun: exec(no-such-program): No such file or directory\n"
+        )
+    );
+    assert!(
+        record.contains("\"failed\":{\"tool\":\"nsrun\",") && !record.contains("pid"),
+        "{record}"
+    );
+}

@@ -4,7 +4,7 @@ use std::ffi::{CString, OsString};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
@@ -147,6 +147,31 @@ impl Command {
         self.failed(answer, is_there)
     }
 
+    /// Whether there is a program to run, as it looks from here and now.
+    ///
+    /// # Errors
+    /// It is not found, or found and not executable.
+    pub fn find(&self) -> Result<(), ExecError> {
+        let name = self.name.as_bytes();
+        let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+        let candidates: Vec<PathBuf> = if name.is_empty() || name.contains(&b'/') {
+            vec![PathBuf::from(&self.name)]
+        } else {
+            std::env::split_paths(&path)
+                .map(|dir| dir.join(&self.name))
+                .collect()
+        };
+        let mut answer = Errno::ENOENT;
+        for file in candidates {
+            match access(&file, AccessFlags::X_OK) {
+                Ok(()) if file.is_file() => return Ok(()),
+                Ok(()) | Err(Errno::EACCES) => answer = Errno::EACCES,
+                Err(_) => {}
+            }
+        }
+        Err(self.failed(answer, false))
+    }
+
     /// execve(2), and the shell for a text without `#!`.
     fn try_path(&self, path: &CString) -> Errno {
         let Err(errno) = execv(path, &self.arguments);
@@ -217,6 +242,22 @@ mod tests {
         );
         assert_eq!(exec(&[]).status(), 127);
         assert_eq!(exec(&["".into()]).status(), 127);
+    }
+
+    #[test]
+    fn what_can_be_found_is_told_before_it_is_run() {
+        let find = |name: &str| {
+            Command::new(&[name.into()])
+                .find()
+                .map_err(|error| error.status())
+        };
+        assert_eq!(find("sh"), Ok(()));
+        assert_eq!(find("/bin/sh"), Ok(()));
+        assert_eq!(find("no-such-program"), Err(127));
+        assert_eq!(find("/no/such"), Err(127));
+        assert_eq!(find(""), Err(127));
+        assert_eq!(find("/bin"), Err(126));
+        assert_eq!(find("/proc/version"), Err(126));
     }
 
     #[test]
