@@ -81,7 +81,8 @@ fn down_one<E: Failure + From<Error>>(
         state,
         indexed,
     };
-    if down.state.is_some() || down.indexed.is_some() {
+    let is_ours = down.state.is_some() || down.indexed.is_some();
+    if is_ours {
         work.borrow_mut()(&mut down)?;
     }
     down.record.remove(tool);
@@ -90,7 +91,10 @@ fn down_one<E: Failure + From<Error>>(
     }
     match index {
         Some(index) => {
-            let mut rest = with_their_keys(down.record.clone(), before.as_ref());
+            // A record in which we have nothing may be of an earlier pod: it tells the index nothing.
+            let told = before.clone().filter(|_| !is_ours);
+            let told = told.unwrap_or_else(|| down.record.clone());
+            let mut rest = with_their_keys(told, before.as_ref());
             if let Some(pending) = before.and_then(|mut before| before.remove(PENDING)) {
                 rest.set(PENDING, pending);
             }

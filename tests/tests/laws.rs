@@ -400,3 +400,15 @@ fn a_configuration_without_an_id_is_named_for_show_too() {
     let shown = place.mark(&format!("show -P {file} --id foo"), "");
     assert_eq!(shown, (0, "foo\n".into(), String::new()));
 }
+
+#[test]
+fn a_record_without_the_tool_tells_the_index_nothing() {
+    let place = Place::new();
+    fs::create_dir_all(place.0.join("run/foo")).unwrap();
+    let known = "{\"id\":\"foo\",\"hostname\":\"now\",\"cgset\":{\"groups\":{}}}\n";
+    fs::write(place.0.join("run/foo/record.json"), known).unwrap();
+    let stale = "{\"id\":\"foo\",\"hostname\":\"then\"}\n";
+    assert_eq!(place.mark("down", stale), (0, stale.into(), String::new()));
+    let left = fs::read_to_string(place.0.join("run/foo/record.json")).unwrap();
+    assert_eq!(left, known);
+}
