@@ -35,7 +35,8 @@ pub fn host_mac(id: &Id, ifname: &str) -> [u8; 6] {
     [0x02, a, b, c, d, e]
 }
 
-/// Where the indexes live: `$CHROOT0_RUN`; else `/run/chroot0` for root and `$XDG_RUNTIME_DIR/chroot0` for others.
+/// Where the indexes live: `$CHROOT0_RUN`; else `/run/chroot0` for root and `$XDG_RUNTIME_DIR/chroot0` for others, root of a
+/// user namespace among them.
 ///
 /// Names in it that begin with a dot are no ids, and free for what belongs to no single pod.
 #[must_use]
@@ -45,9 +46,15 @@ pub fn run_dir() -> PathBuf {
     }
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     match runtime {
-        Some(dir) if !nix::unistd::geteuid().is_root() => PathBuf::from(dir).join("chroot0"),
+        Some(dir) if !is_root() => PathBuf::from(dir).join("chroot0"),
         _ => PathBuf::from("/run/chroot0"),
     }
+}
+
+/// Root, and not only of a user namespace: there /run is somebody else's.
+fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+        && std::fs::metadata("/run").is_ok_and(|run| std::os::unix::fs::MetadataExt::uid(&run) == 0)
 }
 
 /// FNV-1a with 32 bits: short, the same for ever, and no secret is involved.

@@ -26,6 +26,7 @@ impl ProcessId {
     /// # Errors
     /// `ESRCH`: there is none, or it has ended and only waits to be reaped.
     pub fn of(pid: i32) -> Result<Self, SysError> {
+        check_proc()?;
         Ok(Self {
             pid,
             starttime: starttime(pid)?,
@@ -41,6 +42,7 @@ impl ProcessId {
         if boot_id()? != self.boot_id {
             return Ok(None);
         }
+        check_proc()?;
         // Descriptor first: what is read after it cannot be about a later process of this pid without
         // the start time telling.
         let found = sys::pidfd_open(self.pid).and_then(|pidfd| Ok((pidfd, starttime(self.pid)?)));
@@ -83,6 +85,18 @@ pub fn boot_id() -> Result<String, SysError> {
         .call(|| format!("open({path})"))?
         .trim_end()
         .to_owned())
+}
+
+/// In a /proc of another pid namespace every number is of somebody else.
+fn check_proc() -> Result<(), SysError> {
+    let own = fs::read_link("/proc/self").call(|| "readlink(/proc/self)".into());
+    let is_own = |own: &std::path::PathBuf| own.to_str() == Some(&std::process::id().to_string());
+    match own {
+        Ok(own) if is_own(&own) => Ok(()),
+        Err(error) if error.errno != Errno::ENOENT => Err(error),
+        _ => Err(SysError::new("readlink(/proc/self)", Errno::ENOENT)
+            .hint("no /proc of this pid namespace: nsrun exec --mount-proc mounts one")),
+    }
 }
 
 /// Start time of `pid` in clock ticks after boot. `ESRCH`: gone, or a zombie.
