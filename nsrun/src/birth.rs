@@ -109,13 +109,14 @@ impl Birth<'_> {
         };
         if self.plan.before.iter().all(stays) {
             do_all(&self.plan.before, self.resources, self.verbose)?;
-            return Ok(run::clone(clone, self.resources, 0, self.verbose)?);
+            return run::clone(clone, self.resources, 0, self.verbose);
         }
         let (mut pid, mut pid_writer) = pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
         let between = sys::clone3(0, None).call(|| "clone3()".into())?;
         let Some(between) = between else {
             drop(pid);
             let answer = do_all(&self.plan.before, self.resources, self.verbose)
+                .map_err(Error::from)
                 .and_then(|()| run::clone(clone, self.resources, libc::CLONE_PARENT, self.verbose));
             let line = match answer {
                 Ok(None) => return Ok(None),

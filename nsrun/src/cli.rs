@@ -8,6 +8,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nix::sys::signal::Signal;
 use record::{Namespace, SourceArgs};
 
+use crate::idmap::{Range, Spec};
+use crate::offset::{Offset, Offsets};
+use crate::subids;
+
 /// Runs a command in new and joined namespaces, and keeps the namespaces of a pod.
 #[derive(Debug, Parser)]
 #[command(name = "nsrun", version)]
@@ -74,18 +78,130 @@ pub(crate) struct ExecArgs {
     /// Run CMD as a child and wait for it; a new or joined pid namespace implies it
     #[arg(short, long)]
     pub(crate) fork: bool,
+    /// Become CMD in any case; of a pid namespace only what CMD starts will be in it
+    #[arg(short = 'F', long, conflicts_with_all = ["fork", "kill_child"])]
+    pub(crate) no_fork: bool,
     /// The signal that CMD gets when nsrun ends first [default: KILL]; implies --fork
     #[arg(long, value_name = "SIG", num_args = 0..=1, require_equals = true, default_missing_value = "KILL", value_parser = signal)]
     pub(crate) kill_child: Option<Signal>,
+    /// Enter the groups of the target process
+    #[arg(long, requires = "target")]
+    pub(crate) join_cgroup: bool,
+    #[command(flatten)]
+    pub(crate) credentials: CredentialArgs,
     /// What to run [default: $SHELL, else /bin/sh]
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
 }
 
+/// Who CMD is.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Args)]
+pub(crate) struct CredentialArgs {
+    /// Become user UID, after everything else
+    #[arg(short = 'S', long, value_name = "UID", value_parser = subids::number)]
+    pub(crate) setuid: Option<u32>,
+    /// Become group GID and leave all others, after everything else
+    #[arg(short = 'G', long, value_name = "GID", value_parser = subids::number)]
+    pub(crate) setgid: Option<u32>,
+    /// Let CMD keep the capabilities of a new user namespace whoever it is
+    #[arg(long)]
+    pub(crate) keep_caps: bool,
+}
+
+/// Who is who in a new user namespace; each of these implies it.
+#[derive(Debug, Default, Args)]
+pub(crate) struct MapArgs {
+    /// Map the user and group to root in a new user namespace; implies --user, as all --map options do
+    #[arg(short = 'r', long)]
+    map_root_user: bool,
+    /// Map the user and group to themselves
+    #[arg(short = 'c', long)]
+    map_current_user: bool,
+    /// Map the user's subordinate ids to all that are free inside from 0 on
+    #[arg(long)]
+    map_auto: bool,
+    /// Map the user to UID, a number or a name
+    #[arg(long, value_name = "UID")]
+    map_user: Option<String>,
+    /// Map the group to GID, a number or a name
+    #[arg(long, value_name = "GID")]
+    map_group: Option<String>,
+    /// Map N users, IN and on inside to OUT and on; or root, self, auto, subids, all. May come several times
+    #[arg(long, value_name = "IN:OUT:N")]
+    map_users: Vec<Spec>,
+    /// The same for groups
+    #[arg(long, value_name = "IN:OUT:N")]
+    map_groups: Vec<Spec>,
+    /// Whether setgroups(2) may be called in the new user namespace
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    pub(crate) setgroups: Option<Setgroups>,
+}
+
+impl MapArgs {
+    /// Some option says what is mapped.
+    pub(crate) fn is_given(&self) -> bool {
+        self.map_root_user
+            || self.map_current_user
+            || self.map_auto
+            || self.map_user.is_some()
+            || self.map_group.is_some()
+            || !(self.map_users.is_empty() && self.map_groups.is_empty())
+    }
+
+    /// What the options say of users and of groups.
+    ///
+    /// # Errors
+    /// A name that nobody has; what the user reads.
+    pub(crate) fn maps(&self) -> Result<(Vec<Spec>, Vec<Spec>), String> {
+        let (mut users, mut groups) = (self.map_users.clone(), self.map_groups.clone());
+        for (is_given, spec) in [
+            (self.map_root_user, Spec::Root),
+            (self.map_current_user, Spec::Own),
+            (self.map_auto, Spec::Auto),
+        ] {
+            if is_given {
+                users.push(spec);
+                groups.push(spec);
+            }
+        }
+        if let Some(user) = &self.map_user {
+            let id = subids::id(user, "/etc/passwd").map_err(|why| format!("--map-user: {why}"))?;
+            let own = nix::unistd::geteuid().as_raw();
+            users.push(Spec::Range(Range::one(id, own)));
+        }
+        if let Some(group) = &self.map_group {
+            let id =
+                subids::id(group, "/etc/group").map_err(|why| format!("--map-group: {why}"))?;
+            let own = nix::unistd::getegid().as_raw();
+            groups.push(Spec::Range(Range::one(id, own)));
+        }
+        Ok((users, groups))
+    }
+}
+
+/// `--setgroups`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Setgroups {
+    /// It may.
+    Allow,
+    /// Never again.
+    Deny,
+}
+
+impl Setgroups {
+    /// As /proc/PID/setgroups has it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+        }
+    }
+}
+
 /// The grammar of namespaces, the same for `up` and `exec`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct NamespaceArgs {
-    /// Mount namespace: new; =FILE or =PID joins one, =host leaves it alone
+    /// Mount namespace: new; =FILE, =PID or =fd:N joins one, =host leaves it alone
     #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
     mount: Option<Option<OsString>>,
     /// UTS namespace (host name)
@@ -115,17 +231,22 @@ pub(crate) struct NamespaceArgs {
     /// With --target: join every namespace that differs from ours
     #[arg(short, long, requires = "target")]
     pub(crate) all: bool,
-    /// Map the user and group to root in a new user namespace; implies --user
-    #[arg(short = 'r', long)]
-    pub(crate) map_root_user: bool,
+    #[command(flatten)]
+    pub(crate) maps: MapArgs,
+    /// Add SECONDS to the monotonic clock of a new time namespace; implies --time
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) monotonic: Option<Offset>,
+    /// Add SECONDS to the boottime clock of a new time namespace; implies --time
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub(crate) boottime: Option<Offset>,
     /// Mount a fresh proc at DIR [default: /proc]; implies --mount
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc")]
     pub(crate) mount_proc: Option<PathBuf>,
     /// Change the root directory to DIR, by chroot(2)
     #[arg(short = 'R', long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// Change the working directory to DIR
-    #[arg(short, long, value_name = "DIR")]
+    /// Change the working directory to DIR, after everything else
+    #[arg(short, long, value_name = "DIR", alias = "wdns", short_alias = 'W')]
     pub(crate) wd: Option<PathBuf>,
     /// Set the host name; implies --uts
     #[arg(long, value_name = "NAME", value_parser = hostname)]
@@ -152,11 +273,21 @@ pub(crate) enum Choice {
     Host,
     /// `=PID`
     Process(i32),
+    /// `=fd:N`
+    Descriptor(i32),
     /// `=FILE`
     File(PathBuf),
 }
 
 impl NamespaceArgs {
+    /// Of the clocks of a new time namespace.
+    pub(crate) fn offsets(&self) -> Offsets {
+        Offsets {
+            monotonic: self.monotonic,
+            boottime: self.boottime,
+        }
+    }
+
     /// What the option of `kind` says; None when it is not given.
     pub(crate) fn choice(&self, kind: Namespace) -> Option<Choice> {
         let given = match kind {
@@ -179,7 +310,11 @@ impl NamespaceArgs {
             Some(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Choice::Process(text.parse().unwrap_or(i32::MAX))
             }
-            _ => Choice::File(value.into()),
+            Some(text) => match text.strip_prefix("fd:").and_then(|fd| fd.parse().ok()) {
+                Some(fd) => Choice::Descriptor(fd),
+                None => Choice::File(value.into()),
+            },
+            None => Choice::File(value.into()),
         })
     }
 }

@@ -43,6 +43,37 @@ impl Group {
         Ok(wanted)
     }
 
+    /// The groups that process `pid` is in, without those that this process is in as well.
+    ///
+    /// # Errors
+    /// It is gone; no mount shows one of its groups.
+    pub(crate) fn of_process(pid: i32) -> Result<Vec<Self>, Error> {
+        let read = |path: String| fs::read_to_string(&path).call(|| format!("open({path})"));
+        let own = read("/proc/self/cgroup".into())?;
+        let theirs = read(format!("/proc/{pid}/cgroup"))?;
+        let mounts = mountinfo("self")?;
+        let mut wanted = Vec::new();
+        for line in theirs
+            .lines()
+            .filter(|line| !own.lines().any(|own| own == *line))
+        {
+            let mut fields = line.splitn(3, ':').skip(1);
+            let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+                continue;
+            };
+            let dir = in_mount(&mounts, controllers, Path::new(path)).ok_or_else(|| {
+                Error::Failed(format!(
+                    "no mount shows the group {path} ({controllers}) of process {pid}"
+                ))
+            })?;
+            wanted.push(Self {
+                v2: controllers.is_empty(),
+                dir,
+            });
+        }
+        Ok(wanted)
+    }
+
     /// Makes it if it is not there, and opens what it is entered by.
     ///
     /// # Errors
@@ -113,6 +144,23 @@ fn in_hierarchy(mounts: &[Mount], dir: &Path) -> Option<PathBuf> {
     Some(mount.root.join(dir.strip_prefix(&mount.point).ok()?))
 }
 
+/// Where the group `path`, as /proc/PID/cgroup spells it, is found; the counterpart of [`in_hierarchy`].
+fn in_mount(mounts: &[Mount], controllers: &str, path: &Path) -> Option<PathBuf> {
+    let is_its = |mount: &&Mount| match controllers {
+        "" => mount.kind == "cgroup2",
+        _ => {
+            let mut options = mount.options.split(',');
+            mount.kind == "cgroup"
+                && controllers
+                    .split(',')
+                    .all(|name| options.any(|option| option == name))
+        }
+    };
+    let dir = |mount: &Mount| Some(mount.point.join(path.strip_prefix(&mount.root).ok()?));
+    // The one that was mounted last may hide the others.
+    mounts.iter().rev().filter(is_its).find_map(dir)
+}
+
 /// Whether /proc/PID/cgroup, `own`, says that the process is in the group `path` or below it; cgroups(7).
 fn is_within(own: &str, controllers: &str, path: &Option<PathBuf>) -> bool {
     let Some(path) = path else { return false };
@@ -161,6 +209,32 @@ mod tests {
             ),
             None
         );
+    }
+
+    #[test]
+    fn the_directory_of_a_process_s_group_is_found() {
+        let mounts = table(&[
+            "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct",
+            "35 31 0:32 /docker/1 /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory",
+            "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd",
+            "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw",
+        ]);
+        let dir = |controllers, path| in_mount(&mounts, controllers, Path::new(path));
+        assert_eq!(
+            dir("cpu,cpuacct", "/a"),
+            Some("/sys/fs/cgroup/cpu,cpuacct/a".into())
+        );
+        assert_eq!(
+            dir("memory", "/docker/1/a"),
+            Some("/sys/fs/cgroup/memory/a".into())
+        );
+        assert_eq!(dir("memory", "/docker/2"), None);
+        assert_eq!(
+            dir("name=systemd", "/"),
+            Some("/sys/fs/cgroup/systemd/".into())
+        );
+        assert_eq!(dir("", "/x"), Some("/sys/fs/cgroup/unified/x".into()));
+        assert_eq!(dir("pids", "/"), None);
     }
 
     #[test]

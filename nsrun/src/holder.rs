@@ -15,9 +15,11 @@ use crate::birth::{Birth, Born, Stdio};
 use crate::cli::{Choice, UpArgs};
 use crate::error::Error;
 use crate::groups::Group;
+use crate::maps::{Maps, RecordedMaps};
+use crate::offset::Offsets;
 use crate::plan::{End, Plan};
-use crate::request::{Recorded, Request, Source, holder_path};
-use crate::run::{self, prepare};
+use crate::request::{Join, Recorded, Request, Source, holder_path};
+use crate::run::{self, Asked};
 use crate::state::State;
 use crate::step::{self, Resources, kinds};
 use crate::{end, procfs};
@@ -79,6 +81,8 @@ struct Wanted {
     request: Request,
     hostname: Option<String>,
     groups: Vec<Group>,
+    maps: Option<Maps>,
+    offsets: Offsets,
     command: Command,
 }
 
@@ -93,8 +97,16 @@ impl Wanted {
             entries: record.namespaces()?,
             holder: earlier.map(|state| state.holder.pid),
             make: true,
+            join_cgroup: false,
         };
         let request = Request::new(&arguments.namespaces, &recorded)?;
+        let is_nameless = |join: &&Join| matches!(join.source, Source::Descriptor(_));
+        if let Some(join) = request.joins.iter().find(is_nameless) {
+            return Err(Error::Usage(format!(
+                "--{}=fd:N: a record keeps names, not descriptors",
+                join.kind.flag()
+            )));
+        }
         if request.new == 0 && request.joins.is_empty() {
             return Err(Error::Usage(
                 "no namespace is asked for (options such as --net, or linux.namespaces)".into(),
@@ -113,6 +125,8 @@ impl Wanted {
             Some(groups) => Group::of(&groups, groups.join.as_deref().unwrap_or("pause"))?,
             None => Vec::new(),
         };
+        let maps = run::maps(&arguments.namespaces, &request, &RecordedMaps::of(record)?)?;
+        let offsets = offsets(&request, record, arguments)?;
         // Afterwards only pause could say that there is no such program, and to nobody.
         let options = &arguments.namespaces;
         let joins_mount = request
@@ -128,6 +142,8 @@ impl Wanted {
             request,
             hostname,
             groups,
+            maps,
+            offsets,
             command,
         })
     }
@@ -136,14 +152,32 @@ impl Wanted {
         let end = End::Hold {
             hostname: self.hostname.as_deref(),
         };
-        prepare(
-            &arguments.namespaces,
-            &self.request,
-            Some(record),
-            &self.groups,
-            end,
-        )
+        let asked = Asked {
+            arguments: &arguments.namespaces,
+            request: &self.request,
+            pod: Some(record),
+            groups: &self.groups,
+            maps: self.maps.as_ref(),
+            offsets: self.offsets,
+        };
+        asked.prepare(end)
     }
+}
+
+/// Of the clocks of a new time namespace: the options, else the record's `linux.timeOffsets`.
+fn offsets(request: &Request, record: &Record, arguments: &UpArgs) -> Result<Offsets, Error> {
+    if request.new & Namespace::Time.clone_flag() == 0 {
+        return Ok(Offsets::default());
+    }
+    let recorded = match record.pointer("/linux/timeOffsets") {
+        None | Some(Value::Null) => Offsets::default(),
+        Some(value) => Offsets::from_json(value).ok_or_else(|| {
+            record::Error::Record(format!(
+                "linux.timeOffsets: {value} has no secs and nanosecs for monotonic and boottime"
+            ))
+        })?,
+    };
+    Ok(arguments.namespaces.offsets().or(recorded))
 }
 
 /// An id can be longer than a host name.
@@ -161,7 +195,7 @@ fn make(up: &mut Up, arguments: &UpArgs) -> Result<Value, Error> {
     if let Some(earlier) = earlier {
         if earlier.holder.open()?.is_some() {
             same(up.id(), &earlier, &wanted, arguments)?;
-            describe(up, &wanted.request, &earlier, arguments)?;
+            describe(up, &wanted, &earlier, arguments)?;
             return Ok(earlier.to_json());
         }
         let left = end::left(&earlier)?;
@@ -214,7 +248,7 @@ fn finish(
         step::say(&format_args!("write({})", index_path(up.id()).display()));
     }
     born.let_go()?;
-    describe(up, &wanted.request, &state, arguments)?;
+    describe(up, wanted, &state, arguments)?;
     Ok(state.to_json())
 }
 
@@ -247,7 +281,7 @@ fn same(id: &Id, earlier: &State, wanted: &Wanted, arguments: &UpArgs) -> Result
         let path = match &join.source {
             Source::File(path) => path.clone(),
             Source::Process { pid, .. } => holder_path(*pid, join.kind),
-            Source::Holder => continue,
+            Source::Holder | Source::Descriptor(_) => continue,
         };
         if procfs::identity(&path).map(|(_, inode)| inode) != earlier.inode(join.kind) {
             return differs(format!(
@@ -265,6 +299,13 @@ fn same(id: &Id, earlier: &State, wanted: &Wanted, arguments: &UpArgs) -> Result
             name(&wanted.hostname)
         ));
     }
+    let pid = earlier.holder.pid;
+    if wanted.maps.as_ref().is_some_and(|maps| !maps.are_of(pid)) {
+        return differs("with other users and groups mapped".into());
+    }
+    if !wanted.offsets.is_of(pid) {
+        return differs("with other offsets of its clocks".into());
+    }
     let command = texts(&arguments.command);
     if earlier.command != command {
         return differs(format!(
@@ -277,12 +318,8 @@ fn same(id: &Id, earlier: &State, wanted: &Wanted, arguments: &UpArgs) -> Result
 }
 
 /// The spec keys of what is up now.
-fn describe(
-    up: &mut Up,
-    request: &Request,
-    state: &State,
-    arguments: &UpArgs,
-) -> Result<(), Error> {
+fn describe(up: &mut Up, wanted: &Wanted, state: &State, arguments: &UpArgs) -> Result<(), Error> {
+    let request = &wanted.request;
     let left_alone = |kind: &Namespace| arguments.namespaces.choice(*kind) == Some(Choice::Host);
     let record = up.record_mut();
     let unwanted: Vec<_> = Namespace::ALL
@@ -306,11 +343,21 @@ fn describe(
             Source::Process { pid, .. } => {
                 record.set_namespace(join.kind, Some(&holder_path(*pid, join.kind)))?
             }
-            Source::Holder => {}
+            Source::Holder | Source::Descriptor(_) => {}
         }
     }
     if let Some(hostname) = &state.hostname {
         record.set("hostname", hostname.as_str().into());
+    }
+    if let Some(maps) = &wanted.maps {
+        for (key, map) in [("uidMappings", &maps.users), ("gidMappings", &maps.groups)] {
+            if let Some(map) = map {
+                record.set_at(&["linux", key], map.to_json())?;
+            }
+        }
+    }
+    if !wanted.offsets.is_empty() {
+        record.set_at(&["linux", "timeOffsets"], wanted.offsets.to_json())?;
     }
     Ok(())
 }

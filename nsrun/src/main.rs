@@ -4,11 +4,15 @@ use std::process::ExitCode;
 
 mod birth;
 mod cli;
+mod credentials;
 mod end;
 mod error;
 mod groups;
 mod holder;
+mod idmap;
+mod maps;
 mod namespaces;
+mod offset;
 mod plan;
 mod pod;
 mod procfs;
@@ -18,6 +22,7 @@ mod show;
 mod signals;
 mod state;
 mod step;
+mod subids;
 mod sys;
 
 use cli::{Cli, ExecCli, ExecVerb, Verb};

@@ -5,15 +5,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use ::sys::{Call, SysError, ToErrno};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use record::{Namespace, ProcessId, Record};
-use sys::{Call, SysError, ToErrno};
 
 use crate::error::Error;
 use crate::plan::Handle;
 use crate::request::{Join, Source, holder_path};
+use crate::sys;
 
 /// Descriptors of everything in `joins`, each with the name and kinds the plan knows it by. One process is one descriptor.
 ///
@@ -38,6 +39,15 @@ pub(crate) fn open_all(
                 }
                 continue;
             }
+            Source::Descriptor(fd) => {
+                let name = format!("fd:{fd}");
+                let fd = sys::duplicate(*fd).call(|| format!("fcntl({fd}, F_DUPFD_CLOEXEC)"))?;
+                if let Some(fd) = check_descriptor(*kind, &name, fd)? {
+                    let flags = kind.clone_flag();
+                    handles.push((Handle { flags, name }, fd));
+                }
+                continue;
+            }
             Source::Process { pid, if_other } => {
                 if !joinable(*kind, *pid, *if_other)? {
                     continue;
@@ -55,7 +65,7 @@ pub(crate) fn open_all(
         }
         let fd = match source {
             Source::Holder => open_holder(pod)?,
-            _ => sys::pidfd_open(pid)?,
+            _ => ::sys::pidfd_open(pid)?,
         };
         handles.push((
             Handle {
@@ -78,8 +88,21 @@ fn open_file(kind: Namespace, path: &Path) -> Result<Option<OwnedFd>, Error> {
         errno,
         hint: open_hint(path, errno),
     })?;
-    let shown = path.display();
-    match sys::ns_type(fd.as_fd()) {
+    check(kind, &path.display().to_string(), fd)
+}
+
+/// A namespace by descriptor: of nsfs, or of the process behind a pidfd.
+fn check_descriptor(kind: Namespace, name: &str, fd: OwnedFd) -> Result<Option<OwnedFd>, Error> {
+    // Signal 0 goes through a pidfd only.
+    if ::sys::pidfd_send_signal(fd.as_fd(), 0).is_ok() {
+        return Ok(Some(fd));
+    }
+    check(kind, name, fd)
+}
+
+/// A descriptor of nsfs, of the kind that is asked for. None: a user namespace that is ours already.
+fn check(kind: Namespace, shown: &str, fd: OwnedFd) -> Result<Option<OwnedFd>, Error> {
+    match ::sys::ns_type(fd.as_fd()) {
         Ok(found) if found == kind.clone_flag() => {}
         Ok(found) => {
             let other = Namespace::ALL

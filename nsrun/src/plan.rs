@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use nix::sys::signal::Signal;
 use record::Namespace;
 
-use crate::cli::{NamespaceArgs, Propagation};
+use crate::cli::{CredentialArgs, NamespaceArgs, Propagation};
+use crate::error::Error;
 use crate::groups::Group;
+use crate::maps::{Maps, Writer};
+use crate::offset::Offsets;
 use crate::step::{Step, names};
 
 /// An open descriptor by which namespaces are joined.
@@ -25,11 +28,12 @@ pub(crate) struct Facts<'a> {
     pub(crate) new: i32,
     pub(crate) handles: &'a [Handle],
     pub(crate) groups: &'a [Group],
+    /// Of a new user namespace.
+    pub(crate) maps: Option<&'a Maps>,
+    /// Of a new time namespace.
+    pub(crate) offsets: Offsets,
     /// May join every namespace without entering its user namespace first.
     pub(crate) privileged: bool,
-    /// Effective ones of the caller.
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
     /// What the steps lead up to.
     pub(crate) end: End<'a>,
 }
@@ -39,8 +43,13 @@ pub(crate) struct Facts<'a> {
 pub(crate) enum End<'a> {
     /// A process that stays, with this host name.
     Hold { hostname: Option<&'a str> },
-    /// CMD; `fork` is asked for.
-    Run { fork: bool, kill_child: Signal },
+    /// CMD.
+    Run {
+        /// --fork or --no-fork.
+        fork: Option<bool>,
+        kill_child: Signal,
+        credentials: CredentialArgs,
+    },
 }
 
 /// The steps, in order.
@@ -60,6 +69,8 @@ pub(crate) struct Clone3 {
     pub(crate) flags: i32,
     /// The place of the cgroup v2 directory in the groups.
     pub(crate) group: Option<usize>,
+    /// What the parent writes before the child goes on.
+    pub(crate) maps: Option<Maps>,
     pub(crate) call: String,
 }
 
@@ -69,6 +80,46 @@ const USER: i32 = Namespace::User.clone_flag();
 const CGROUP: i32 = Namespace::Cgroup.clone_flag();
 const TIME: i32 = Namespace::Time.clone_flag();
 
+impl Facts<'_> {
+    /// Whether CMD is a child. Only children are born into a pid or time namespace that is new, a pid namespace that is
+    /// joined, and a v2 group; and what others have to write for a process, they write for a child.
+    fn forks(&self, joined: i32) -> bool {
+        match self.end {
+            End::Hold { .. } => true,
+            End::Run {
+                fork: Some(asked), ..
+            } => asked,
+            End::Run { fork: None, .. } => {
+                let outside = self.maps.is_some_and(|maps| maps.by != Writer::Itself);
+                let v2 = self.groups.iter().any(|group| group.v2);
+                self.new & (PID | TIME) != 0 || joined & PID != 0 || v2 || outside
+            }
+        }
+    }
+
+    /// What goes by a child only, where --no-fork forbids one.
+    ///
+    /// # Errors
+    /// Such is asked for.
+    pub(crate) fn check_no_fork(&self) -> Result<(), Error> {
+        let what = if self.groups.iter().any(|group| group.v2) {
+            "a cgroup v2 group is entered by birth"
+        } else if self.maps.is_some_and(|maps| maps.by != Writer::Itself) {
+            "who stays outside writes these maps"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Usage(format!("--no-fork: {what}")))
+    }
+
+    fn die_with_parent(&self) -> Option<Step> {
+        match self.end {
+            End::Run { kill_child, .. } => Some(Step::DieWithParent(kill_child)),
+            End::Hold { .. } => None,
+        }
+    }
+}
+
 impl Plan {
     /// The order, and why it is this one.
     pub(crate) fn new(facts: &Facts<'_>) -> Self {
@@ -77,32 +128,32 @@ impl Plan {
             .iter()
             .fold(0, |flags, handle| flags | handle.flags);
         let v2 = facts.groups.iter().position(|group| group.v2);
-        let asked = matches!(facts.end, End::Hold { .. } | End::Run { fork: true, .. });
-        // Only children are born into a pid or time namespace that is new, a pid namespace that is joined, and a v2 group.
-        let fork = asked || facts.new & (PID | TIME) != 0 || joined & PID != 0 || v2.is_some();
+        let outside = facts.maps.filter(|maps| maps.by != Writer::Itself);
         let mut plan = Self::default();
-        // Of an ordinary user that would hide the process that stays from up, which has to write it down.
-        let may_hide = facts.privileged || matches!(facts.end, End::Run { .. });
+        // Of an ordinary user that would hide the process that stays from up, which has to write it down, and from itself
+        // the maps of its own.
+        let may_hide =
+            facts.privileged || matches!(facts.end, End::Run { .. }) && facts.maps.is_none();
         if may_hide && joined & (PID | USER | MOUNT) != 0 {
             plan.before.push(Step::NotDumpable);
         }
-        if !fork {
+        // An offset can be set as long as nobody is in the time namespace.
+        let time = if facts.offsets.is_empty() { 0 } else { TIME };
+        if !facts.forks(joined) {
             plan.groups(facts);
             plan.joins(facts, !0);
             plan.after
                 .extend((joined & USER != 0).then_some(Step::BecomeRoot));
-            if facts.new != 0 {
-                plan.after.push(Step::Unshare { flags: facts.new });
-            }
+            let new = facts.new & !time;
+            plan.after
+                .extend((new != 0).then_some(Step::Unshare { flags: new }));
             plan.inside(facts);
+            plan.last(facts);
             return plan;
         }
         // A cgroup namespace shows the group of the process that makes it: it has to be in it by then.
-        let later = if facts.groups.is_empty() {
-            0
-        } else {
-            facts.new & CGROUP
-        };
+        let cgroup = if facts.groups.is_empty() { 0 } else { CGROUP };
+        let later = facts.new & cgroup;
         // The parent stays outside of what is joined. Where a user namespace is in play the order decides who owns what, so
         // everything is joined before the clone.
         let early = if (joined | facts.new) & USER == 0 {
@@ -115,16 +166,20 @@ impl Plan {
         // Before the child asks for the signal of its parent's end: a change of ids forgets it.
         plan.before
             .extend((joined & USER != 0).then_some(Step::BecomeRoot));
-        plan.clone = Some(Clone3::new(facts, facts.new & !later, v2));
-        if let End::Run { kill_child, .. } = facts.end {
-            plan.after.push(Step::DieWithParent(kill_child));
-        }
+        plan.clone = Some(Clone3::new(facts, facts.new & !(later | time), v2, outside));
+        plan.after.extend(
+            outside
+                .is_some_and(Maps::leaves_us_nobody)
+                .then_some(Step::BecomeRoot),
+        );
+        plan.after.extend(facts.die_with_parent());
         plan.groups(facts);
         plan.joins(facts, !early);
         if later != 0 {
             plan.after.push(Step::Unshare { flags: later });
         }
         plan.inside(facts);
+        plan.last(facts);
         plan
     }
 
@@ -165,11 +220,10 @@ impl Plan {
     /// What is done once the namespaces are there.
     fn inside(&mut self, facts: &Facts<'_>) {
         let arguments = facts.arguments;
-        if arguments.map_root_user {
-            self.after.push(Step::MapRoot {
-                uid: facts.uid,
-                gid: facts.gid,
-            });
+        let own = facts.maps.filter(|maps| maps.by == Writer::Itself);
+        self.after.extend(own.cloned().map(Step::Map));
+        if !facts.offsets.is_empty() {
+            self.after.push(Step::TimeOffsets(facts.offsets));
         }
         let how = arguments.propagation.unwrap_or(Propagation::Private);
         if facts.new & MOUNT != 0 && how != Propagation::Unchanged {
@@ -200,11 +254,30 @@ impl Plan {
         }
     }
 
+    /// Who CMD is; whoever has become another is not killed with his parent any more.
+    fn last(&mut self, facts: &Facts<'_>) {
+        let End::Run { credentials, .. } = facts.end else {
+            return;
+        };
+        if credentials == CredentialArgs::default() {
+            return;
+        }
+        self.after.push(Step::Become(credentials));
+        if self.clone.is_some() {
+            self.after.extend(facts.die_with_parent());
+        }
+    }
+
     /// Some step writes below /proc.
     pub(crate) fn needs_proc(&self) -> bool {
-        self.after
-            .iter()
-            .any(|step| matches!(step, Step::MapRoot { .. } | Step::UnprivilegedPorts))
+        let writes = |step: &Step| {
+            matches!(
+                step,
+                Step::Map(_) | Step::TimeOffsets(_) | Step::UnprivilegedPorts
+            )
+        };
+        let parent = self.clone.iter().any(|clone| clone.maps.is_some());
+        parent || self.after.iter().any(writes)
     }
 
     /// One step on a line, those of the child indented, and `last`.
@@ -216,6 +289,8 @@ impl Plan {
         self.before.iter().for_each(|step| line("", step));
         if let Some(clone) = &self.clone {
             line("", &clone.call);
+            let maps = clone.maps.iter().flat_map(|maps| maps.calls("CHILD"));
+            maps.for_each(|call| line("", &call));
         }
         let indent = if self.clone.is_some() { "  " } else { "" };
         self.after.iter().for_each(|step| line(indent, step));
@@ -225,7 +300,7 @@ impl Plan {
 }
 
 impl Clone3 {
-    fn new(facts: &Facts<'_>, flags: i32, group: Option<usize>) -> Self {
+    fn new(facts: &Facts<'_>, flags: i32, group: Option<usize>, maps: Option<&Maps>) -> Self {
         let call = match group {
             Some(place) => format!(
                 "clone3({}|CLONE_INTO_CGROUP, {})",
@@ -237,6 +312,7 @@ impl Clone3 {
         Self {
             flags,
             group,
+            maps: maps.cloned(),
             call: call.replace("(0|", "("),
         }
     }

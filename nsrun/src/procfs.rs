@@ -1,11 +1,30 @@
 //! What /proc says of processes; proc(5).
 
 use std::fs;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nix::errno::Errno;
 use record::Namespace;
-use sys::{Call, SysError};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use sys::{Call, SysError, ToErrno};
+
+/// Opens /proc itself: it leads to the same after a mount namespace or a root was entered.
+///
+/// # Errors
+/// No /proc.
+pub(crate) fn open() -> Result<OwnedFd, SysError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, "/proc", flags, Mode::empty()).call(|| "open(/proc)".into())
+}
+
+/// Writes the file `path` of the /proc that was opened, in one piece.
+pub(crate) fn write(proc: BorrowedFd<'_>, path: &str, text: &str) -> Result<(), Errno> {
+    let file = openat(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
+    let file = file.map_err(|errno| errno.to_errno())?;
+    nix::unistd::write(file, text.as_bytes()).map(drop)
+}
 
 /// Device and inode of a namespace: the same for two processes as long as both are in it.
 pub(crate) type Identity = (u64, u64);

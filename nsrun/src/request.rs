@@ -30,6 +30,8 @@ pub(crate) enum Source {
     File(PathBuf),
     /// That of a process. `if_other`: only if it is not ours already, as nsenter --all has it.
     Process { pid: i32, if_other: bool },
+    /// Behind a descriptor of the caller: of nsfs, or a pidfd.
+    Descriptor(i32),
     /// That of the process that holds the pod.
     Holder,
 }
@@ -42,6 +44,8 @@ pub(crate) struct Recorded {
     pub(crate) holder: Option<i32>,
     /// Entries without a path are to be made: `up`, not `exec`.
     pub(crate) make: bool,
+    /// The groups of --target are entered, be it without its namespaces.
+    pub(crate) join_cgroup: bool,
 }
 
 impl Request {
@@ -68,6 +72,7 @@ impl Request {
                     },
                 ),
                 (Some(Choice::File(path)), _) => request.join(kind, Source::File(path)),
+                (Some(Choice::Descriptor(fd)), _) => request.join(kind, Source::Descriptor(fd)),
                 (Some(Choice::Host), _) => {}
                 (None, Some(pid)) if arguments.all => request.join(
                     kind,
@@ -79,7 +84,8 @@ impl Request {
                 (None, _) => request.take(kind, recorded),
             }
         }
-        if arguments.target.is_some() && request.joins.is_empty() {
+        let is_for_nothing = request.joins.is_empty() && !recorded.join_cgroup;
+        if arguments.target.is_some() && is_for_nothing {
             return Err(Error::Usage(
                 "--target: which of its namespaces? (--all, or options such as --net)".into(),
             ));
@@ -119,21 +125,31 @@ impl Request {
     /// Options that are about a new namespace bring it along.
     fn imply(&mut self, arguments: &NamespaceArgs) -> Result<(), Error> {
         let host = |kind| arguments.choice(kind) == Some(Choice::Host);
-        if arguments.map_root_user {
-            if host(Namespace::User) || self.joins(Namespace::User) {
-                return Err(Error::Usage(
-                    "--map-root-user: only a new user namespace can be mapped".into(),
-                ));
+        let maps = &arguments.maps;
+        let offsets = arguments.offsets();
+        for (is_given, kind, message) in [
+            (
+                maps.is_given() || maps.setgroups.is_some(),
+                Namespace::User,
+                "--map, --setgroups: only of a new user namespace (--user)",
+            ),
+            (
+                arguments.hostname.is_some(),
+                Namespace::Uts,
+                "--hostname: only of a new UTS namespace (--uts)",
+            ),
+            (
+                !offsets.is_empty(),
+                Namespace::Time,
+                "--monotonic, --boottime: only of a new time namespace (--time)",
+            ),
+        ] {
+            if is_given && (host(kind) || self.joins(kind)) {
+                return Err(Error::Usage(message.into()));
             }
-            self.new |= Namespace::User.clone_flag();
-        }
-        if arguments.hostname.is_some() {
-            if host(Namespace::Uts) || self.joins(Namespace::Uts) {
-                return Err(Error::Usage(
-                    "--hostname: only of a new UTS namespace (--uts)".into(),
-                ));
+            if is_given {
+                self.new |= kind.clone_flag();
             }
-            self.new |= Namespace::Uts.clone_flag();
         }
         if arguments.mount_proc.is_some() {
             if host(Namespace::Mount) {

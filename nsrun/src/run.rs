@@ -2,26 +2,30 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use ::sys::{Call, Command, SysError};
+use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid, getsid};
 use record::{Namespace, Record};
+use rustix::fs::CWD;
 
 use crate::cli::{ExecArgs, NamespaceArgs};
 use crate::error::Error;
 use crate::groups::Group;
+use crate::maps::{Maps, RecordedMaps};
+use crate::offset::Offsets;
 use crate::plan::{Clone3, End, Facts, Plan};
 use crate::request::{Recorded, Request};
 use crate::signals::{self, Callers, Reaction};
 use crate::step::{self, Resources, Step};
-use crate::{namespaces, sys};
+use crate::{namespaces, procfs, sys};
 
 /// `nsrun exec`
 pub(crate) fn exec(arguments: &ExecArgs) -> ExitCode {
@@ -52,16 +56,32 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     };
     let command = Command::new(argv);
     let end = End::Run {
-        fork: arguments.fork || arguments.kill_child.is_some(),
+        fork: fork(arguments),
         kill_child: arguments.kill_child.unwrap_or(Signal::SIGKILL),
+        credentials: arguments.credentials,
     };
-    let groups = match pod.as_ref().map(Record::groups).transpose()?.flatten() {
+    let mut groups = match pod.as_ref().map(Record::groups).transpose()?.flatten() {
         Some(groups) => Group::of(&groups, "exec")?,
         None => Vec::new(),
     };
-    let request = request(&arguments.namespaces, pod.as_ref())?;
-    let (plan, mut resources) =
-        prepare(&arguments.namespaces, &request, pod.as_ref(), &groups, end)?;
+    if let Some(pid) = arguments
+        .namespaces
+        .target
+        .filter(|_| arguments.join_cgroup)
+    {
+        groups = Group::of_process(pid)?;
+    }
+    let request = request(arguments, pod.as_ref())?;
+    let maps = maps(&arguments.namespaces, &request, &RecordedMaps::default())?;
+    let asked = Asked {
+        arguments: &arguments.namespaces,
+        request: &request,
+        pod: pod.as_ref(),
+        groups: &groups,
+        maps: maps.as_ref(),
+        offsets: arguments.namespaces.offsets(),
+    };
+    let (plan, mut resources) = asked.prepare(end)?;
     if arguments.namespaces.dry_run {
         return print(&plan.lines(&command.line()));
     }
@@ -79,16 +99,23 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     }
 }
 
+/// What --fork, --no-fork and --kill-child say.
+fn fork(arguments: &ExecArgs) -> Option<bool> {
+    let asked = arguments.fork || arguments.kill_child.is_some();
+    (asked || arguments.no_fork).then_some(asked)
+}
+
 /// What the options and the record ask for.
-fn request(arguments: &NamespaceArgs, pod: Option<&Record>) -> Result<Request, Error> {
+fn request(arguments: &ExecArgs, pod: Option<&Record>) -> Result<Request, Error> {
+    let mut recorded = Recorded {
+        join_cgroup: arguments.join_cgroup,
+        ..Recorded::default()
+    };
     let Some(pod) = pod else {
-        return Request::new(arguments, &Recorded::default());
+        return Request::new(&arguments.namespaces, &recorded);
     };
-    let recorded = Recorded {
-        entries: pod.namespaces()?,
-        holder: pod.holder()?.map(|holder| holder.pid),
-        make: false,
-    };
+    recorded.entries = pod.namespaces()?;
+    recorded.holder = pod.holder()?.map(|holder| holder.pid);
     let joins_something =
         pod.groups()?.is_some() || recorded.entries.iter().any(|entry| entry.path.is_some());
     if !joins_something {
@@ -97,49 +124,66 @@ fn request(arguments: &NamespaceArgs, pod: Option<&Record>) -> Result<Request, E
             record::Error::Record(format!("{id}: names no namespace to join (nsrun up)")).into(),
         );
     }
-    Request::new(arguments, &recorded)
+    Request::new(&arguments.namespaces, &recorded)
 }
 
-/// Opens what the plan needs, and makes the plan.
-pub(crate) fn prepare(
+/// Everything a plan is made from.
+pub(crate) struct Asked<'a> {
+    pub(crate) arguments: &'a NamespaceArgs,
+    pub(crate) request: &'a Request,
+    pub(crate) pod: Option<&'a Record>,
+    pub(crate) groups: &'a [Group],
+    pub(crate) maps: Option<&'a Maps>,
+    pub(crate) offsets: Offsets,
+}
+
+impl Asked<'_> {
+    /// Opens what the plan needs, and makes the plan.
+    pub(crate) fn prepare(&self, end: End<'_>) -> Result<(Plan, Resources), Error> {
+        let (handles, fds): (Vec<_>, Vec<_>) = namespaces::open_all(&self.request.joins, self.pod)?
+            .into_iter()
+            .unzip();
+        let facts = Facts {
+            arguments: self.arguments,
+            new: self.request.new,
+            handles: &handles,
+            groups: self.groups,
+            maps: self.maps,
+            offsets: self.offsets,
+            privileged: handles.is_empty() || has(Capability::CAP_SYS_ADMIN),
+            end,
+        };
+        let plan = Plan::new(&facts);
+        if plan.clone.is_none() {
+            facts.check_no_fork()?;
+        }
+        let proc = plan.needs_proc().then(procfs::open).transpose()?;
+        Ok((
+            plan,
+            Resources {
+                handles: fds,
+                groups: Vec::new(),
+                proc,
+            },
+        ))
+    }
+}
+
+/// Who is who in the new user namespace, if there is one.
+pub(crate) fn maps(
     arguments: &NamespaceArgs,
     request: &Request,
-    pod: Option<&Record>,
-    groups: &[Group],
-    end: End<'_>,
-) -> Result<(Plan, Resources), Error> {
-    let (handles, fds): (Vec<_>, Vec<_>) = namespaces::open_all(&request.joins, pod)?
-        .into_iter()
-        .unzip();
-    let facts = Facts {
-        arguments,
-        new: request.new,
-        handles: &handles,
-        groups,
-        privileged: handles.is_empty() || is_privileged(),
-        uid: nix::unistd::geteuid().as_raw(),
-        gid: nix::unistd::getegid().as_raw(),
-        end,
-    };
-    let plan = Plan::new(&facts);
-    let proc = plan.needs_proc().then(step::open_proc).transpose()?;
-    Ok((
-        plan,
-        Resources {
-            handles: fds,
-            groups: Vec::new(),
-            proc,
-        },
-    ))
+    recorded: &RecordedMaps,
+) -> Result<Option<Maps>, Error> {
+    if request.new & Namespace::User.clone_flag() == 0 {
+        return Ok(None);
+    }
+    let is_privileged = has(Capability::CAP_SETUID) && has(Capability::CAP_SETGID);
+    Maps::new(&arguments.maps, recorded, is_privileged)
 }
 
-fn is_privileged() -> bool {
-    caps::has_cap(
-        None,
-        caps::CapSet::Effective,
-        caps::Capability::CAP_SYS_ADMIN,
-    )
-    .unwrap_or(false)
+fn has(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }
 
 /// Prints a plan.
@@ -162,8 +206,41 @@ pub(crate) fn do_all(steps: &[Step], resources: &Resources, verbose: bool) -> Re
     Ok(())
 }
 
-/// clone3(2) as planned: None in the child.
+/// clone3(2) as planned: None in the child, which knows by then who is who in its user namespace.
 pub(crate) fn clone(
+    clone: &Clone3,
+    resources: &Resources,
+    extra: i32,
+    verbose: bool,
+) -> Result<Option<i32>, Error> {
+    let Some(maps) = &clone.maps else {
+        return Ok(clone_only(clone, resources, extra, verbose)?);
+    };
+    let (mut go, mut go_writer) = pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
+    let Some(pid) = clone_only(clone, resources, extra, verbose)? else {
+        drop(go_writer);
+        // End of file: the parent could not, and has said so.
+        if !matches!(go.read(&mut [0]), Ok(1)) {
+            sys::exit_now(125);
+        }
+        return Ok(None);
+    };
+    let proc = resources.proc.as_ref().map_or(CWD, AsFd::as_fd);
+    let written = maps.write_for(proc, pid);
+    if written.is_ok() {
+        if verbose {
+            maps.calls(&pid.to_string()).iter().for_each(step::say);
+        }
+        go_writer.write_all(b"+").call(|| "write(pipe)".into())?;
+    }
+    drop(go_writer);
+    if written.is_err() && extra & libc::CLONE_PARENT == 0 {
+        let _ = waitpid(Pid::from_raw(pid), None);
+    }
+    written.map(|()| Some(pid))
+}
+
+fn clone_only(
     clone: &Clone3,
     resources: &Resources,
     extra: i32,
@@ -219,13 +296,16 @@ fn as_child(
 
 /// What the child does before it becomes CMD.
 fn child(plan: &Plan, resources: &Resources, parent: &OwnedFd, verbose: bool) -> Result<(), Error> {
-    do_all(&plan.after[..1], resources, verbose)?;
-    // The signal was asked for a moment after the birth. getppid(2) could not tell whether the parent ended before: it is 0
-    // in a new pid namespace.
-    if ::sys::pidfd_wait(parent.as_fd(), Duration::ZERO)? {
-        sys::exit_now(125);
+    for step in &plan.after {
+        do_all(std::slice::from_ref(step), resources, verbose)?;
+        // The signal was asked for a moment after the birth, or after a change of ids that had forgotten it. getppid(2)
+        // could not tell whether the parent ended before: it is 0 in a new pid namespace.
+        let asked = matches!(step, Step::DieWithParent(_));
+        if asked && ::sys::pidfd_wait(parent.as_fd(), Duration::ZERO)? {
+            sys::exit_now(125);
+        }
     }
-    Ok(do_all(&plan.after[1..], resources, verbose)?)
+    Ok(())
 }
 
 fn report(error: &impl Display) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -11,9 +11,12 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use record::Namespace;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use sys::{Call, SysError};
+use sys::{SysError, ToErrno};
 
-use crate::cli::Propagation;
+use crate::cli::{CredentialArgs, Propagation};
+use crate::maps::Maps;
+use crate::offset::Offsets;
+use crate::{credentials, procfs};
 
 /// One system call, or two that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +37,10 @@ pub(crate) enum Step {
     Group { group: usize, dir: PathBuf },
     /// The kernel sends it when the parent ends.
     DieWithParent(Signal),
-    /// One user and one group are root in the new user namespace.
-    MapRoot { uid: u32, gid: u32 },
+    /// Who is who in the new user namespace, written by the process in it.
+    Map(Maps),
+    /// A time namespace of our own, in which the clocks are ahead or behind.
+    TimeOffsets(Offsets),
     /// Of every mount of a new mount namespace.
     Propagate(Propagation),
     /// sethostname(2)
@@ -50,6 +55,8 @@ pub(crate) enum Step {
     MountProc(PathBuf),
     /// A session without a terminal.
     Setsid,
+    /// Who CMD is.
+    Become(CredentialArgs),
 }
 
 /// What was opened before the first step: afterwards paths may mean something else.
@@ -82,19 +89,22 @@ impl Step {
             Self::Setns { handle, flags, .. } => {
                 nix::sched::setns(&resources.handles[*handle], bits(*flags))
             }
-            Self::BecomeRoot => become_root(),
+            Self::BecomeRoot => credentials::become_root(),
             Self::Unshare { flags } => nix::sched::unshare(bits(*flags)),
             Self::Group { group, .. } => {
                 nix::unistd::write(&resources.groups[*group], b"0").map(drop)
             }
             Self::DieWithParent(signal) => nix::sys::prctl::set_pdeathsig(*signal),
-            Self::MapRoot { uid, gid } => map_root(resources, *uid, *gid),
-            Self::Propagate(how) => {
-                mount(None::<&str>, "/", None::<&str>, how.flags(), None::<&str>)
-            }
+            Self::Map(maps) => maps.write_own(proc(resources)),
+            Self::TimeOffsets(offsets) => time_offsets(proc(resources), *offsets),
+            Self::Propagate(how) => propagate(how.flags()),
             Self::Hostname(name) => nix::unistd::sethostname(name),
             Self::UnprivilegedPorts => {
-                match write_proc(resources, "sys/net/ipv4/ip_unprivileged_port_start", "0") {
+                match procfs::write(
+                    proc(resources),
+                    "sys/net/ipv4/ip_unprivileged_port_start",
+                    "0",
+                ) {
                     // A kernel without IPv4 has no ports to free; a user that is not mapped may not.
                     Err(Errno::ENOENT | Errno::EACCES) => Ok(()),
                     answer => answer,
@@ -107,6 +117,7 @@ impl Step {
                 mount(Some("proc"), dir, Some("proc"), flags, None::<&str>)
             }
             Self::Setsid => nix::unistd::setsid().map(drop),
+            Self::Become(who) => credentials::take(*who),
         }
     }
 
@@ -121,9 +132,15 @@ impl Step {
             (Self::Setns { .. }, Errno::EPERM) => {
                 Some("needs CAP_SYS_ADMIN in the user namespace that owns it")
             }
-            (Self::Propagate(_), Errno::EINVAL) => Some(
-                "/ is no mount point, as in a plain chroot: --propagation unchanged leaves it alone",
-            ),
+            (Self::TimeOffsets(_), Errno::EPERM | Errno::EACCES) => {
+                Some("needs CAP_SYS_TIME in the user namespace of the time namespace")
+            }
+            (Self::TimeOffsets(_), Errno::ERANGE) => {
+                Some("no clock may be behind the start of the machine")
+            }
+            (Self::Map(_), Errno::EACCES) => {
+                Some("is /proc that of another user, or this process not dumpable?")
+            }
             (Self::MountProc(_), Errno::EPERM) => Some(
                 "in a user namespace /proc must be visible as a whole, and something is mounted over parts of it",
             ),
@@ -144,12 +161,12 @@ impl fmt::Display for Step {
             Self::Unshare { flags } => write!(f, "unshare({})", names(*flags)),
             Self::Group { dir, .. } => write!(f, "write({}/tasks, 0)", dir.display()),
             Self::DieWithParent(signal) => write!(f, "prctl(PR_SET_PDEATHSIG, {signal})"),
-            Self::MapRoot { uid, gid } => {
-                write!(
-                    f,
-                    "write(/proc/self/uid_map, 0 {uid} 1), write(/proc/self/gid_map, 0 {gid} 1)"
-                )
-            }
+            Self::Map(maps) => f.write_str(&maps.calls("self").join(", ")),
+            Self::TimeOffsets(offsets) => write!(
+                f,
+                "unshare(CLONE_NEWTIME), write(/proc/self/timens_offsets, {}), setns(CLONE_NEWTIME)",
+                offsets.to_string().replace('\n', ", ")
+            ),
             Self::Propagate(how) => write!(f, "mount(/, {})", how.name()),
             Self::Hostname(name) => write!(f, "sethostname({name})"),
             Self::UnprivilegedPorts => {
@@ -159,43 +176,44 @@ impl fmt::Display for Step {
             Self::Chdir(dir) => write!(f, "chdir({})", dir.display()),
             Self::MountProc(dir) => write!(f, "mount(proc, {}, proc)", dir.display()),
             Self::Setsid => f.write_str("setsid()"),
+            Self::Become(who) => f.write_str(&credentials::calls(*who)),
         }
     }
 }
 
-/// As nsenter(1). A namespace may forbid setgroups(2), and may have no root (`EINVAL`); user_namespaces(7).
-fn become_root() -> Result<(), Errno> {
-    if nix::unistd::geteuid().is_root() {
-        return Ok(());
+fn proc(resources: &Resources) -> BorrowedFd<'_> {
+    resources.proc.as_ref().map_or(CWD, AsFd::as_fd)
+}
+
+/// The kernel takes offsets until somebody is in the time namespace, and puts its maker in only when he asks.
+fn time_offsets(proc: BorrowedFd<'_>, offsets: Offsets) -> Result<(), Errno> {
+    nix::sched::unshare(bits(Namespace::Time.clone_flag()))?;
+    procfs::write(proc, "self/timens_offsets", &offsets.to_string())?;
+    let path = "self/ns/time_for_children";
+    let children = openat(proc, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let children = children.map_err(|errno| errno.to_errno())?;
+    nix::sched::setns(children, bits(Namespace::Time.clone_flag()))
+}
+
+/// Of all mounts. In a plain chroot / is no mount point, and what holds it cannot be seen: there we go out of the chroot,
+/// to the root of the new mount namespace, and come back by descriptors.
+fn propagate(how: MsFlags) -> Result<(), Errno> {
+    let all = || mount(None::<&str>, "/", None::<&str>, how, None::<&str>);
+    match all() {
+        Err(Errno::EINVAL) => {}
+        answer => return answer,
     }
-    let unless = |answer: Result<(), Errno>, allowed: &[Errno]| match answer {
-        Err(errno) if allowed.contains(&errno) => Ok(()),
-        answer => answer,
+    let open = |path| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, path, flags, Mode::empty()).map_err(|errno| errno.to_errno())
     };
-    unless(nix::unistd::setgroups(&[]), &[Errno::EPERM])?;
-    unless(nix::unistd::setgid(0.into()), &[Errno::EINVAL])?;
-    unless(nix::unistd::setuid(0.into()), &[Errno::EINVAL])
-}
-
-/// setgroups(2) has to be denied before an unprivileged process may write the map of groups; user_namespaces(7).
-fn map_root(resources: &Resources, uid: u32, gid: u32) -> Result<(), Errno> {
-    write_proc(resources, "self/setgroups", "deny")?;
-    write_proc(resources, "self/uid_map", &format!("0 {uid} 1"))?;
-    write_proc(resources, "self/gid_map", &format!("0 {gid} 1"))
-}
-
-/// Writes a file of the /proc that was opened before any mount namespace was entered.
-fn write_proc(resources: &Resources, path: &str, text: &str) -> Result<(), Errno> {
-    let proc = resources.proc.as_ref().map_or(CWD, AsFd::as_fd);
-    let file = openat(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
-    let file = file.map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
-    nix::unistd::write(file, text.as_bytes()).map(drop)
-}
-
-/// Opens /proc itself.
-pub(crate) fn open_proc() -> Result<OwnedFd, SysError> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat(CWD, "/proc", flags, Mode::empty()).call(|| "open(/proc)".into())
+    let (root, cwd) = (open("/")?, open(".")?);
+    let own = ::sys::pidfd_open(nix::unistd::getpid().as_raw()).map_err(|error| error.errno)?;
+    nix::sched::setns(own, CloneFlags::CLONE_NEWNS)?;
+    all()?;
+    nix::unistd::fchdir(root)?;
+    nix::unistd::chroot(".")?;
+    nix::unistd::fchdir(cwd)
 }
 
 /// Says on stderr that a step was done.

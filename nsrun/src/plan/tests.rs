@@ -4,13 +4,14 @@ use clap::Parser;
 use record::Namespace;
 
 use super::*;
-use crate::cli::{Cli, Verb};
+use crate::cli::{Cli, ExecArgs, Verb};
+use crate::maps::RecordedMaps;
 use crate::request::{Recorded, Request};
 
-fn arguments(line: &[&str]) -> NamespaceArgs {
+fn exec(line: &[&str]) -> ExecArgs {
     let line = ["nsrun", "exec"].iter().chain(line).chain(&["true"]);
     match Cli::try_parse_from(line).unwrap().verb {
-        Verb::Exec(arguments) => arguments.namespaces,
+        Verb::Exec(arguments) => arguments,
         other => panic!("{other:?}"),
     }
 }
@@ -23,7 +24,10 @@ fn plan(
     privileged: bool,
     fork: bool,
 ) -> String {
-    let arguments = arguments(line);
+    let exec = exec(line);
+    let arguments = exec.namespaces;
+    // Who tests is root and may write any map, or is not and asks newuidmap.
+    let maps = Maps::new(&arguments.maps, &RecordedMaps::default(), true).unwrap();
     let handles: Vec<Handle> = handles
         .iter()
         .map(|(flags, name)| Handle {
@@ -43,12 +47,13 @@ fn plan(
         arguments: &arguments,
         handles: &handles,
         groups: &groups,
+        maps: maps.as_ref(),
+        offsets: arguments.offsets(),
         privileged,
-        uid: 1000,
-        gid: 100,
         end: End::Run {
-            fork,
+            fork: fork.then_some(true),
             kill_child: Signal::SIGKILL,
+            credentials: exec.credentials,
         },
     };
     Plan::new(&facts).lines("exec")
@@ -172,9 +177,54 @@ fn everything_is_joined_before_a_user_namespace_is_made() {
             "clone3(CLONE_NEWPID|CLONE_NEWUSER)"
         ]
     );
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
     assert_eq!(
         lines[3],
-        "write(/proc/self/uid_map, 0 1000 1), write(/proc/self/gid_map, 0 100 1)"
+        format!(
+            "write(/proc/self/setgroups, deny), write(/proc/self/uid_map, 0 {uid} 1), write(/proc/self/gid_map, 0 {gid} 1)"
+        )
+    );
+}
+
+#[test]
+fn ranges_are_written_from_outside_before_the_child_goes_on() {
+    let line = [
+        "--map-users",
+        "0:700000:10",
+        "--map-groups=0:700000:10",
+        "--map-groups=10:800000:1",
+        "-m",
+        "-S",
+        "5",
+    ];
+    assert_eq!(
+        plan(&line, &[], &[], true, false),
+        "clone3(CLONE_NEWNS|CLONE_NEWUSER)\n\
+         write(/proc/CHILD/uid_map, 0 700000 10)\n\
+         write(/proc/CHILD/gid_map, 0 700000 10, 10 800000 1)\n  \
+           setgroups(), setgid(0), setuid(0)\n  \
+           prctl(PR_SET_PDEATHSIG, SIGKILL)\n  \
+           mount(/, MS_REC|MS_PRIVATE)\n  \
+           setuid(5)\n  \
+           prctl(PR_SET_PDEATHSIG, SIGKILL)\n  \
+           exec\n"
+    );
+}
+
+#[test]
+fn offsets_are_set_before_anybody_is_in_the_time_namespace() {
+    assert_eq!(
+        plan(
+            &["-p", "--boottime=-1.5", "--monotonic", "7"],
+            &[],
+            &[],
+            true,
+            false
+        ),
+        "clone3(CLONE_NEWPID)\n  \
+           prctl(PR_SET_PDEATHSIG, SIGKILL)\n  \
+           unshare(CLONE_NEWTIME), write(/proc/self/timens_offsets, monotonic 7 0, boottime -2 500000000), setns(CLONE_NEWTIME)\n  \
+           exec\n"
     );
 }
 
@@ -221,7 +271,7 @@ fn a_time_namespace_is_for_children() {
 
 #[test]
 fn the_process_that_stays_has_a_session_a_name_and_open_ports() {
-    let arguments = arguments(&["--net", "--uts"]);
+    let arguments = exec(&["--net", "--uts"]).namespaces;
     let new = libc::CLONE_NEWNET | libc::CLONE_NEWUTS;
     let end = End::Hold {
         hostname: Some("foo"),
@@ -231,9 +281,9 @@ fn the_process_that_stays_has_a_session_a_name_and_open_ports() {
         new,
         handles: &[],
         groups: &[],
+        maps: None,
+        offsets: Offsets::default(),
         privileged: true,
-        uid: 0,
-        gid: 0,
         end,
     };
     let plan = Plan::new(&facts);

@@ -34,6 +34,7 @@ fn join(kind: Namespace, path: &str) -> Join {
 #[test]
 fn a_record_is_joined_and_options_override_it() {
     let recorded = |make| Recorded {
+        join_cgroup: false,
         entries: vec![
             entry(Namespace::Network, Some("/proc/7/ns/net")),
             entry(Namespace::Uts, Some("/run/uts")),
@@ -100,7 +101,7 @@ fn options_bring_along_the_namespace_they_are_about() {
     for (line, problem) in [
         (
             &["-r", "--user=host"][..],
-            "--map-root-user: only a new user namespace can be mapped",
+            "--map, --setgroups: only of a new user namespace (--user)",
         ),
         (
             &["--hostname", "x", "--uts=/run/uts"],
