@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use ::sys::SysError;
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use record::Namespace;
 
@@ -10,7 +12,7 @@ use crate::error::Error;
 use crate::groups::Group;
 use crate::maps::{Maps, Writer};
 use crate::offset::Offsets;
-use crate::step::{Step, names};
+use crate::step::{self, Step, names};
 
 /// An open descriptor by which namespaces are joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -300,6 +302,20 @@ impl Plan {
 }
 
 impl Clone3 {
+    /// Nothing is done between the clone and the child, and clone(2) knows all of it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.maps.is_none() && self.group.is_none() && self.flags & TIME == 0
+    }
+
+    /// It failed.
+    pub(crate) fn error(&self, errno: Errno) -> SysError {
+        SysError {
+            call: self.call.clone(),
+            errno,
+            hint: step::new_hint(self.flags, errno),
+        }
+    }
+
     fn new(facts: &Facts<'_>, flags: i32, group: Option<usize>, maps: Option<&Maps>) -> Self {
         let call = match group {
             Some(place) => format!(

@@ -247,11 +247,7 @@ fn clone_only(
     verbose: bool,
 ) -> Result<Option<i32>, SysError> {
     let group = clone.group.map(|place| resources.groups[place].as_fd());
-    let answer = sys::clone3(clone.flags | extra, group).map_err(|errno| SysError {
-        call: clone.call.clone(),
-        errno,
-        hint: step::new_hint(clone.flags, errno),
-    })?;
+    let answer = sys::clone3(clone.flags | extra, group).map_err(|errno| clone.error(errno))?;
     if let Some(pid) = answer.filter(|_| verbose) {
         step::say(&format_args!("{} = {pid}", clone.call));
     }
@@ -278,20 +274,25 @@ fn as_child(
 ) -> Result<u8, Error> {
     let parent = ::sys::pidfd_open(getpid().as_raw())?;
     let callers = Callers::block().call(|| "sigprocmask(SIG_SETMASK)".into())?;
-    match clone(clone3, resources, 0, verbose)? {
-        Some(pid) => {
-            let is_pid_1 = clone3.flags & Namespace::Pid.clone_flag() != 0;
-            Ok(wait(Pid::from_raw(pid), is_pid_1)?)
+    let mut live = || {
+        let error = match child(plan, resources, &parent, verbose) {
+            Ok(()) => become_command(command, &callers, verbose),
+            Err(error) => error,
+        };
+        report(&error);
+        error.exec_status()
+    };
+    // While the child lives in our memory we could not say that it was born.
+    let pid = if clone3.is_plain() && !verbose {
+        sys::vfork(clone3.flags, &mut live).map_err(|errno| clone3.error(errno))?
+    } else {
+        match clone(clone3, resources, 0, verbose)? {
+            Some(pid) => pid,
+            None => sys::exit_now(live()),
         }
-        None => {
-            let error = match child(plan, resources, &parent, verbose) {
-                Ok(()) => become_command(command, &callers, verbose),
-                Err(error) => error,
-            };
-            report(&error);
-            sys::exit_now(error.exec_status())
-        }
-    }
+    };
+    let is_pid_1 = clone3.flags & Namespace::Pid.clone_flag() != 0;
+    Ok(wait(Pid::from_raw(pid), is_pid_1)?)
 }
 
 /// What the child does before it becomes CMD.
