@@ -48,6 +48,14 @@ compare() {
         { printf "  %-44s %10.3f %10.3f %8.2f\n", $1, $2, $3, $4 }'
 }
 
+# What the kernel itself takes, where there is a C compiler to say it with.
+raw=
+if command -v cc >/dev/null && cc -O2 -static -o "$work/raw" "$(dirname "$0")/bench-raw.c"; then
+    raw=$work/raw
+else
+    echo 'no C compiler: nothing is compared with the bare system calls'
+fi
+
 programs='bash ip ls mount umount kill ps curl pidof expr rm'
 cat >"$work/by-ldd.sh" <<EOF
 box=$work/ldd
@@ -60,23 +68,39 @@ compare 'A box with eleven programs and their libraries, made and removed' \
     'mkbox up, down' "mkbox up --copy ${programs// /,} --proc $work/box | mkbox down" \
     'ldd, cp, rm -rf' "sh $work/by-ldd.sh"
 
+# It starts and ends and does next to nothing in between: no library, two pages.
+bare='pause --version'
 compare 'A command in new mount, pid, ipc, uts and net namespaces' \
-    'nsrun exec true' 'nsrun exec -m -p -i -u -n -- /bin/true' \
-    'unshare --fork true' 'unshare -m -p -i -u -n --fork /bin/true' \
-    'bwrap true' 'bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net --bind / / /bin/true' \
-    'nothing but true' '/bin/true'
+    'nsrun exec' "nsrun exec -m -p -i -u -n -- $bare" \
+    ${raw:+'clone3, in C' "$raw clone $bare"} \
+    'unshare --fork' "unshare -m -p -i -u -n --fork $bare" \
+    'unshare --fork, chroot' "unshare -m -p -i -u -n --fork chroot / $bare" \
+    'bwrap' "bwrap --unshare-pid --unshare-ipc --unshare-uts --unshare-net --bind / / $bare" \
+    'nothing but the command' "$bare"
+compare 'Started, and nothing done' \
+    'nsrun exec' "nsrun exec -- $bare" \
+    'cgset --version' 'cgset --version' \
+    'mkbox --version' 'mkbox --version' \
+    'netwire --version' 'netwire --version' \
+    'pause --version' 'pause --version' \
+    'env' "env $bare" \
+    'nothing but the command' "$bare"
 
 cgset up --id held memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
 holder=$(jq .nsrun.pid "$work/held.json")
 compare 'A command in the namespaces of a pod' \
-    'nsrun exec -P' "nsrun exec -P $work/held.json -- /bin/true" \
-    'nsenter' "nsenter -t $holder -n -i -u /bin/true"
+    'nsrun exec -P' "nsrun exec -P $work/held.json -- $bare" \
+    'nsrun exec -t' "nsrun exec -t $holder -n -i -u -- $bare" \
+    ${raw:+'setns, in C' "$raw join $holder $bare"} \
+    'nsenter -t' "nsenter -t $holder -n -i -u $bare" \
+    'nsenter -a' "nsenter -a -t $holder $bare"
 
-mkbox up --copy busybox --proc "$work/root" >"$work/root.json"
+mkbox up --copy pause --proc "$work/root" >"$work/root.json"
 compare 'A command in a root of its own, pid namespace and /proc included' \
-    'nsrun exec, mkbox exec' "nsrun exec --pid -- mkbox exec -P $work/root.json -- busybox true" \
-    'unshare, mount, chroot' "unshare -m -p --fork sh -c 'mount -t proc proc $work/root/proc && exec chroot $work/root /bin/busybox true'" \
-    'bwrap' "bwrap --unshare-pid --bind $work/root / --proc /proc /bin/busybox true"
+    'nsrun exec, mkbox exec' "nsrun exec --pid -- mkbox exec -P $work/root.json -- $bare" \
+    'unshare, mount, chroot' "unshare -m -p --fork sh -c 'mount -t proc proc $work/root/proc && exec chroot $work/root $bare'" \
+    ${raw:+'pivot_root, in C' "$raw pivot $work/root $bare"} \
+    'bwrap' "bwrap --unshare-pid --bind $work/root / --proc /proc $bare"
 
 memory=/sys/fs/cgroup/memory
 if [ -d $memory ]; then
