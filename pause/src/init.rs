@@ -25,6 +25,7 @@ pub(crate) fn init(command: Texts, environment: Texts, inherited: Signals) -> ! 
         sys::die_with(parent);
         exec(command, environment)
     }
+    sys::lower_oom_score();
     sys::settle();
     loop {
         // Before the first wait too: who ended before pause began sends no signal any more.

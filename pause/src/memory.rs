@@ -4,7 +4,7 @@
     reason = "mmap(2) and munmap(2) of the program's own memory"
 )]
 
-use crate::arch::{PAGE, end_of_memory, keep_and_wait, nr, syscall5, syscall6};
+use crate::arch::{PAGE, end_of_memory, nr, syscall2, syscall5, syscall6, unmap_and_wait};
 use crate::stack::Stack;
 use crate::sys::{Signals, address};
 
@@ -17,7 +17,10 @@ const STRINGS: usize = 0x41_0000;
 /// More than a stack has with the longest argv (6 MiB, execve(2)), and less than the kernel leaves free below it.
 const STACK_SIZE: usize = 8 << 20;
 
+const PR_SET_MM: usize = 35;
+
 /// Gives all other memory back, and waits for one of [`Signals::END`]; exits with 0.
+#[inline(always)]
 pub(crate) fn keep_arguments_and_wait(stack: Stack) -> ! {
     let top = round_up(stack.top());
     // The kernel put the strings one after the other.
@@ -30,19 +33,53 @@ pub(crate) fn keep_arguments_and_wait(stack: Stack) -> ! {
         end = argument.end().address() + 1;
     }
     let length = end - start;
-    let (bottom, keep, keep_end, top) = if move_strings(start, length) {
+    let (bottom, keep) = if move_strings(start, length) {
         // A kernel takes no longer for all there is than for the stack alone.
-        let all = end_of_memory(top);
-        (round_up(STRINGS + length), all, all, all)
+        (round_up(STRINGS + length), end_of_memory(stack))
     } else {
         // This may be an emulator, which would go through all there is page by page: the stack alone.
-        (top - STACK_SIZE, start & !(PAGE - 1), round_up(end), top)
+        unmap_above(round_up(end), top);
+        (top - STACK_SIZE, start & !(PAGE - 1))
     };
     // SAFETY: nothing but the set and the text, both below STRINGS, is used from here on.
-    unsafe { keep_and_wait(bottom, keep, keep_end, top, Signals::END) }
+    unsafe { unmap_and_wait(bottom, keep, Signals::END) }
 }
 
-fn round_up(address: usize) -> usize {
+/// Gives all other memory back, the command line too, and waits for one of [`Signals::END`]; exits with 0.
+#[inline(always)]
+pub(crate) fn keep_nothing_and_wait(stack: Stack) -> ! {
+    let end = if is_all_ours(stack) {
+        end_of_memory(stack)
+    } else {
+        STRINGS
+    };
+    // SAFETY: as above. Nothing is to be given back from STRINGS to STRINGS: EINVAL, and no harm.
+    unsafe { unmap_and_wait(STRINGS, end, Signals::END) }
+}
+
+fn unmap_above(end: usize, top: usize) {
+    // SAFETY: above argv's strings there is nothing but the environment. An empty range is EINVAL, and no harm.
+    unsafe { syscall2(nr::MUNMAP, end, top - end) };
+}
+
+/// Nobody else lives in this memory. An emulator of another processor may, and would give itself back; none has PR_SET_MM(2const).
+#[inline(always)]
+fn is_all_ours(stack: Stack) -> bool {
+    const PR_SET_MM_MAP_SIZE: usize = 15;
+    // SAFETY: the size is an unsigned int; the first of argv, where it goes, is not read any more.
+    unsafe {
+        syscall5(
+            nr::PRCTL,
+            PR_SET_MM,
+            PR_SET_MM_MAP_SIZE,
+            stack.arguments().address(),
+            0,
+            0,
+        ) == 0
+    }
+}
+
+pub(crate) const fn round_up(address: usize) -> usize {
     (address + PAGE - 1) & !(PAGE - 1)
 }
 
@@ -51,7 +88,6 @@ fn round_up(address: usize) -> usize {
 /// PR_SET_MM_MAP(2const): needs no privilege, but CONFIG_CHECKPOINT_RESTORE. Without it the command line stays where it is.
 #[inline(always)]
 fn move_strings(start: usize, length: usize) -> bool {
-    const PR_SET_MM: usize = 35;
     const PR_SET_MM_MAP: usize = 14;
     /// PROT_READ | PROT_WRITE
     const PROTECTION: usize = 1 | 2;

@@ -28,7 +28,7 @@ const REASONS: Table = Table::new(
 
 /// Says `text` on stdout and ends; nobody may be there to read it.
 pub(crate) fn print(text: Text) -> ! {
-    let written = sys::write(STDOUT, &[text, NOTHING, NOTHING, NOTHING, NOTHING]);
+    let written = sys::write(STDOUT, &[text]);
     sys::exit((!written).into())
 }
 

@@ -65,31 +65,41 @@ const SIG_BLOCK: usize = 0;
 const SIG_SETMASK: usize = 2;
 const SIGNALS_SIZE: usize = size_of::<Signals>();
 
+/// Blocks `signals` too. sigprocmask(2).
+#[inline(always)]
+pub(crate) fn block(signals: &Signals) {
+    // SAFETY: what was before is not asked for.
+    unsafe { sigprocmask(SIG_BLOCK, signals, 0) }
+}
+
 /// Blocks `signals` too; what was blocked before. sigprocmask(2).
-pub(crate) fn block(signals: &Signals) -> Signals {
+#[inline(always)]
+pub(crate) fn block_and_tell(signals: &Signals) -> Signals {
     let mut before = MaybeUninit::<Signals>::uninit();
-    // SAFETY: both sets have the size that is given; the call cannot fail, so it fills `before`.
+    // SAFETY: `before` has the size of a set; the call cannot fail, so it is filled.
     unsafe {
-        syscall4(
-            nr::RT_SIGPROCMASK,
-            SIG_BLOCK,
-            address(signals),
-            before.as_mut_ptr() as usize,
-            SIGNALS_SIZE,
-        );
+        sigprocmask(SIG_BLOCK, signals, before.as_mut_ptr() as usize);
         before.assume_init()
     }
 }
 
 /// Blocks `signals` and no others. sigprocmask(2).
 pub(crate) fn set_mask(signals: &Signals) {
+    // SAFETY: what was before is not asked for.
+    unsafe { sigprocmask(SIG_SETMASK, signals, 0) }
+}
+
+/// # Safety
+/// `before` is 0 or the address of a set.
+#[inline(always)]
+unsafe fn sigprocmask(how: usize, signals: &Signals, before: usize) {
     // SAFETY: the set has the size that is given.
     unsafe {
         syscall4(
             nr::RT_SIGPROCMASK,
-            SIG_SETMASK,
+            how,
             address(signals),
-            0,
+            before,
             SIGNALS_SIZE,
         )
     };
@@ -201,10 +211,18 @@ pub(crate) struct Child {
     pub(crate) status: u32,
 }
 
+const WNOHANG: usize = 1;
+const WALL: usize = 0x4000_0000;
+
+/// Waits for all children that ended. waitpid(2).
+#[inline(always)]
+pub(crate) fn reap_all() {
+    // SAFETY: takes no memory: without an address nothing is told of them.
+    while unsafe { syscall4(nr::WAIT4, usize::MAX, 0, WNOHANG | WALL, 0) } > 0 {}
+}
+
 /// Any child that ended; None while there is none. waitpid(2).
 pub(crate) fn reap() -> Option<Child> {
-    const WNOHANG: usize = 1;
-    const WALL: usize = 0x4000_0000;
     let mut status = MaybeUninit::<u32>::uninit();
     // SAFETY: the status is as long as the kernel's, and filled when a child is returned.
     unsafe {
@@ -261,38 +279,47 @@ pub(crate) fn exit(status: u8) -> ! {
     }
 }
 
-/// One write of all `parts`. writev(2).
-pub(crate) fn write(descriptor: usize, parts: &[Text; 5]) -> bool {
+/// One write of all `parts`, five at most. writev(2).
+pub(crate) fn write(descriptor: usize, parts: &[Text]) -> bool {
     let mut vector = [const { MaybeUninit::<[usize; 2]>::uninit() }; 5];
     for (iovec, part) in vector.iter_mut().zip(parts) {
         iovec.write([part.address(), part.length()]);
     }
     // SAFETY: an iovec is an address and a length.
-    unsafe { syscall3(nr::WRITEV, descriptor, address(&vector), vector.len()) >= 0 }
+    unsafe { syscall3(nr::WRITEV, descriptor, address(&vector), parts.len()) >= 0 }
 }
 
-/// Makes this process one that stays: hard to kill for want of memory, in the way of no umount(2), with no descriptor.
-pub(crate) fn settle() {
-    const AT_FDCWD: usize = -100_isize as usize;
+/// Makes this process the last to be killed for want of memory, where that is allowed.
+pub(crate) fn lower_oom_score() {
+    /// No directory: the name is absolute.
+    const NOWHERE: usize = 0;
     /// O_WRONLY | O_NONBLOCK: who knows what a box has in its /proc; a FIFO must not hold us up.
     const FLAGS: usize = 0o1 | 0o4000;
     /// As the kubelet does for its pause: last of all, but for what must never be killed.
     const SCORE: &[u8; 4] = b"-998";
-    /// A program that is executed by its descriptor is named after the number.
-    const PR_SET_NAME: usize = 15;
-    // SAFETY: the strings end with NUL, the score has the length given. Nothing else uses the descriptors.
+    // SAFETY: the string ends with NUL, the score has the length given. Nothing else uses the descriptor, and settle() closes it.
     unsafe {
         let score = syscall4(
             nr::OPENAT,
-            AT_FDCWD,
+            NOWHERE,
             Text::new(c"/proc/self/oom_score_adj").address(),
             FLAGS,
             0,
         );
         syscall3(nr::WRITE, score as usize, address(SCORE), SCORE.len());
+    }
+}
+
+/// Makes this process one that stays: in the way of no umount(2), with no descriptor.
+#[inline(always)]
+pub(crate) fn settle() {
+    /// A program that is executed by its descriptor is named after the number.
+    const PR_SET_NAME: usize = 15;
+    // SAFETY: the strings end with NUL. Nothing else uses the descriptors.
+    unsafe {
         syscall2(nr::PRCTL, PR_SET_NAME, Text::new(c"pause").address());
         syscall1(nr::CHDIR, Text::new(c"/").address());
-        syscall3(nr::CLOSE_RANGE, 0, u32::MAX as usize, 0);
+        syscall3(nr::CLOSE_RANGE, 0, usize::MAX, 0);
     }
 }
 

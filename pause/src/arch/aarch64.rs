@@ -1,25 +1,32 @@
 //! aarch64: syscall(2).
 #![expect(unsafe_code, reason = "entry and system calls without a libc")]
 
-use core::arch::{asm, naked_asm};
+use core::arch::asm;
 
 use super::nr;
+use crate::memory::round_up;
+use crate::stack::Stack;
 use crate::sys::Signals;
 
 /// Bytes; memory is mapped and unmapped by as much. Kernels are built for 4, 16 or 64 KiB: the largest fits all.
 pub(crate) const PAGE: usize = 65536;
 
-/// The end of the memory that is in use, the stack at `stack`: nothing is above it.
-pub(crate) const fn end_of_memory(stack: usize) -> usize {
-    stack
+/// The end of the memory that is in use: nothing is above the stack.
+pub(crate) fn end_of_memory(stack: Stack) -> usize {
+    round_up(stack.top())
 }
 
-/// Where the kernel starts: hands the stack as it came to `run`.
-#[unsafe(naked)]
-#[unsafe(no_mangle)]
-extern "C" fn pause_start() -> ! {
-    naked_asm!("mov x0, sp", "bl {run}", run = sym crate::run)
+/// Where the kernel starts: hands the stack as it came to `$run`.
+macro_rules! entry {
+    ($name:ident, $run:ident) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        extern "C" fn $name() -> ! {
+            core::arch::naked_asm!("mov x0, sp", "bl {run}", run = sym $run)
+        }
+    };
 }
+pub(crate) use entry;
 
 macro_rules! syscall {
     ($name:ident, $first:ident $(, $argument:ident in $register:tt)*) => {
@@ -57,29 +64,19 @@ pub(crate) unsafe fn syscall0(number: usize) -> isize {
     unsafe { syscall1(number, 0) }
 }
 
-/// Gives back the memory from `bottom` to `keep` and from `end` to `top`, with the stack this runs on; then waits for a signal of
-/// `set`, and exits with 0.
+/// Gives back the memory from `start` to `end`, with the stack this runs on; then waits for a signal of `set`, and exits with 0.
 ///
 /// # Safety
 /// Neither `set` nor the text may be in that memory.
 #[inline(always)]
-pub(crate) unsafe fn keep_and_wait(
-    bottom: usize,
-    keep: usize,
-    end: usize,
-    top: usize,
-    set: &'static Signals,
-) -> ! {
-    // SAFETY: after the first munmap(2) nothing is touched but `set` and the text. An empty range is EINVAL, and no harm.
+pub(crate) unsafe fn unmap_and_wait(start: usize, end: usize, set: &'static Signals) -> ! {
+    // SAFETY: after the munmap(2) nothing is touched but `set` and the text.
     unsafe {
         asm!(
             "svc 0",
-            "mov x0, x21",
-            "mov x1, x23",
-            "svc 0",
             // EINTR after SIGSTOP and SIGCONT
             "2:",
-            "mov x0, x22",
+            "mov x0, x21",
             "mov x1, 0",
             "mov x8, {rt_sigtimedwait}",
             "svc 0",
@@ -91,13 +88,11 @@ pub(crate) unsafe fn keep_and_wait(
             rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
             exit_group = const nr::EXIT_GROUP,
             in("x8") nr::MUNMAP,
-            in("x0") bottom,
-            in("x1") keep - bottom,
+            in("x0") start,
+            in("x1") end - start,
             in("x2") 0,
             in("x3") size_of::<Signals>(),
-            in("x21") end,
-            in("x22") set,
-            in("x23") top - end,
+            in("x21") set,
             options(noreturn),
         );
     }

@@ -1,25 +1,32 @@
 //! riscv64: syscall(2).
 #![expect(unsafe_code, reason = "entry and system calls without a libc")]
 
-use core::arch::{asm, naked_asm};
+use core::arch::asm;
 
 use super::nr;
+use crate::memory::round_up;
+use crate::stack::Stack;
 use crate::sys::Signals;
 
 /// Bytes; memory is mapped and unmapped by as much.
 pub(crate) const PAGE: usize = 4096;
 
-/// The end of the memory that is in use, the stack at `stack`: nothing is above it.
-pub(crate) const fn end_of_memory(stack: usize) -> usize {
-    stack
+/// The end of the memory that is in use: nothing is above the stack.
+pub(crate) fn end_of_memory(stack: Stack) -> usize {
+    round_up(stack.top())
 }
 
-/// Where the kernel starts: hands the stack as it came to `run`.
-#[unsafe(naked)]
-#[unsafe(no_mangle)]
-extern "C" fn pause_start() -> ! {
-    naked_asm!("mv a0, sp", "tail {run}", run = sym crate::run)
+/// Where the kernel starts: hands the stack as it came to `$run`.
+macro_rules! entry {
+    ($name:ident, $run:ident) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        extern "C" fn $name() -> ! {
+            core::arch::naked_asm!("mv a0, sp", "tail {run}", run = sym $run)
+        }
+    };
 }
+pub(crate) use entry;
 
 macro_rules! syscall {
     ($name:ident, $first:ident $(, $argument:ident in $register:tt)*) => {
@@ -57,29 +64,19 @@ pub(crate) unsafe fn syscall0(number: usize) -> isize {
     unsafe { syscall1(number, 0) }
 }
 
-/// Gives back the memory from `bottom` to `keep` and from `end` to `top`, with the stack this runs on; then waits for a signal of
-/// `set`, and exits with 0.
+/// Gives back the memory from `start` to `end`, with the stack this runs on; then waits for a signal of `set`, and exits with 0.
 ///
 /// # Safety
 /// Neither `set` nor the text may be in that memory.
 #[inline(always)]
-pub(crate) unsafe fn keep_and_wait(
-    bottom: usize,
-    keep: usize,
-    end: usize,
-    top: usize,
-    set: &'static Signals,
-) -> ! {
-    // SAFETY: after the first munmap(2) nothing is touched but `set` and the text. An empty range is EINVAL, and no harm.
+pub(crate) unsafe fn unmap_and_wait(start: usize, end: usize, set: &'static Signals) -> ! {
+    // SAFETY: after the munmap(2) nothing is touched but `set` and the text.
     unsafe {
         asm!(
             "ecall",
-            "mv a0, s2",
-            "mv a1, s4",
-            "ecall",
             // EINTR after SIGSTOP and SIGCONT
             "2:",
-            "mv a0, s3",
+            "mv a0, s2",
             "li a1, 0",
             "li a7, {rt_sigtimedwait}",
             "ecall",
@@ -90,13 +87,11 @@ pub(crate) unsafe fn keep_and_wait(
             rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
             exit_group = const nr::EXIT_GROUP,
             in("a7") nr::MUNMAP,
-            in("a0") bottom,
-            in("a1") keep - bottom,
+            in("a0") start,
+            in("a1") end - start,
             in("a2") 0,
             in("a3") size_of::<Signals>(),
-            in("s2") end,
-            in("s3") set,
-            in("s4") top - end,
+            in("s2") set,
             options(noreturn),
         );
     }

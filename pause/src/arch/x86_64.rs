@@ -1,8 +1,9 @@
 //! x86_64: syscall(2), linux/arch/x86/entry/syscalls/syscall_64.tbl.
 #![expect(unsafe_code, reason = "entry and system calls without a libc")]
 
-use core::arch::{asm, naked_asm};
+use core::arch::asm;
 
+use crate::stack::Stack;
 use crate::sys::Signals;
 
 /// Numbers of the system calls.
@@ -31,18 +32,23 @@ pub(crate) mod nr {
 /// Bytes; memory is mapped and unmapped by as much.
 pub(crate) const PAGE: usize = 4096;
 
-/// The end of the memory that a process can have, its stack at `stack`: 47 bits, with five levels of page tables too unless it asks for
+/// The end of the memory that a process can have: 47 bits, with five levels of page tables too unless it asks for
 /// more. The vDSO may be above the stack.
-pub(crate) const fn end_of_memory(_stack: usize) -> usize {
+pub(crate) const fn end_of_memory(_: Stack) -> usize {
     (1 << 47) - PAGE
 }
 
-/// Where the kernel starts: hands the stack as it came to `run`.
-#[unsafe(naked)]
-#[unsafe(no_mangle)]
-extern "C" fn pause_start() -> ! {
-    naked_asm!("mov rdi, rsp", "call {run}", run = sym crate::run)
+/// Where the kernel starts: hands the stack as it came to `$run`.
+macro_rules! entry {
+    ($name:ident, $run:ident) => {
+        #[unsafe(naked)]
+        #[unsafe(no_mangle)]
+        extern "C" fn $name() -> ! {
+            core::arch::naked_asm!("mov rdi, rsp", "call {run}", run = sym $run)
+        }
+    };
 }
+pub(crate) use entry;
 
 macro_rules! syscall {
     ($name:ident $(, $argument:ident in $register:tt)*) => {
@@ -74,28 +80,17 @@ syscall!(syscall4, a in "rdi", b in "rsi", c in "rdx", d in "r10");
 syscall!(syscall5, a in "rdi", b in "rsi", c in "rdx", d in "r10", e in "r8");
 syscall!(syscall6, a in "rdi", b in "rsi", c in "rdx", d in "r10", e in "r8", f in "r9");
 
-/// Gives back the memory from `bottom` to `keep` and from `end` to `top`, with the stack this runs on; then waits for a signal of
-/// `set`, and exits with 0.
+/// Gives back the memory from `start` to `end`, with the stack this runs on; then waits for a signal of `set`, and exits with 0.
 ///
 /// # Safety
 /// Neither `set` nor the text may be in that memory.
 #[inline(always)]
-pub(crate) unsafe fn keep_and_wait(
-    bottom: usize,
-    keep: usize,
-    end: usize,
-    top: usize,
-    set: &'static Signals,
-) -> ! {
-    // SAFETY: after the first munmap(2) nothing is touched but `set` and the text. An empty range is EINVAL, and no harm.
+pub(crate) unsafe fn unmap_and_wait(start: usize, end: usize, set: &'static Signals) -> ! {
+    // SAFETY: after the munmap(2) nothing is touched but `set` and the text.
     unsafe {
         asm!(
             "syscall",
-            "mov rdi, r12",
-            "mov rsi, r13",
-            "mov eax, {munmap}",
-            "syscall",
-            "mov rdi, r14",
+            "mov rdi, r8",
             "xor esi, esi",
             // EINTR after SIGSTOP and SIGCONT
             "2:",
@@ -104,19 +99,16 @@ pub(crate) unsafe fn keep_and_wait(
             "test eax, eax",
             "jle 2b",
             "xor edi, edi",
-            "mov eax, {exit_group}",
+            "mov al, {exit_group}",
             "syscall",
-            munmap = const nr::MUNMAP,
             rt_sigtimedwait = const nr::RT_SIGTIMEDWAIT,
             exit_group = const nr::EXIT_GROUP,
             in("rax") nr::MUNMAP,
-            in("rdi") bottom,
-            in("rsi") keep - bottom,
+            in("rdi") start,
+            in("rsi") end - start,
             in("rdx") 0,
             in("r10") size_of::<Signals>(),
-            in("r12") end,
-            in("r13") top - end,
-            in("r14") set,
+            in("r8") set,
             options(noreturn),
         );
     }

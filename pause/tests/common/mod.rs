@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -17,14 +17,20 @@ use nix::unistd::{Pid, geteuid};
 
 /// The file under test: `$CHROOT0_BIN/pause`, else the one cargo built with the tests.
 pub(crate) fn pause() -> String {
-    match env::var_os("CHROOT0_BIN").filter(|dir| !dir.is_empty()) {
-        Some(dir) => PathBuf::from(dir)
-            .join("pause")
-            .into_os_string()
-            .into_string()
-            .unwrap(),
-        None => env!("CARGO_BIN_EXE_pause").to_owned(),
-    }
+    shipped("pause").unwrap_or_else(|| env!("CARGO_BIN_EXE_pause").to_owned())
+}
+
+/// The same for `pause-hold`, which is not installed: who tests what is installed tests cargo's.
+pub(crate) fn pause_hold() -> String {
+    shipped("pause-hold")
+        .filter(|file| Path::new(file).exists())
+        .unwrap_or_else(|| env!("CARGO_BIN_EXE_pause-hold").to_owned())
+}
+
+fn shipped(program: &str) -> Option<String> {
+    let dir = env::var_os("CHROOT0_BIN").filter(|dir| !dir.is_empty())?;
+    let file = PathBuf::from(dir).join(program);
+    Some(file.into_os_string().into_string().unwrap())
 }
 
 /// `command` as PID 1 of a new pid namespace with a /proc of its own; needs root or user namespaces. It goes with the `unshare`
