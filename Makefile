@@ -21,13 +21,13 @@ TEST_PACKAGES = $(DEMO_PACKAGES) crun iputils-ping jq libc-bin libcap2-bin nftab
 LINT_PACKAGES = shellcheck
 BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine
 
-.PHONY: all help demo test test-gnu lint bench install clean
+.PHONY: all help demo test test-gnu lint bench install pause-image clean
 
 all: ## build the five tools, static, into target/
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: all ## a pod is made, shown, used and taken down, in namespaces of its own (root)
 	@scripts/packages.sh $(DEMO_PACKAGES)
@@ -56,6 +56,10 @@ install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
 	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool).1) $(DESTDIR)$(MANDIR)/man1
+
+pause-image: ## pause as an OCI image archive, for podman, containerd and docker (IMAGE=NAME:TAG)
+	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" CARGO="$(CARGO)" \
+		scripts/pause-image.sh $(or $(CARGO_TARGET_DIR),target)/pause-image.tar
 
 clean: ## what was built
 	$(CARGO) clean
