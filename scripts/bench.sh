@@ -56,6 +56,63 @@ else
     echo 'no C compiler: nothing is compared with the bare system calls'
 fi
 
+# hold NAME COMMAND...: bytes of the file, and memory while it waits. Two of it run, so that what they share counts as shared.
+hold() {
+    local name=$1 file pid other
+    shift
+    file=$(readlink -f "$(command -v "$1")")
+    "$@" </dev/null >/dev/null 2>&1 &
+    other=$!
+    "$@" </dev/null >/dev/null 2>&1 &
+    pid=$!
+    # Nothing says that a program has come to rest. It has when it sleeps and its memory stays as it is.
+    local before='' now
+    for _ in {1..50}; do
+        now=$(cat "/proc/$pid/smaps_rollup")
+        if grep -q '^State:.S' "/proc/$pid/status" && [ "$now" = "$before" ]; then break; fi
+        before=$now
+        sleep 0.1
+    done
+    awk -v name="$name" -v bytes="$(stat -c %s "$file")" '/^Rss:/ { rss = $2 } /^Private_(Clean|Dirty):/ { private += $2 }
+        END { printf "%s\t%d\t%d\t%d\n", name, bytes, rss, private }' "/proc/$pid/smaps_rollup"
+    kill -KILL "$pid" "$other"
+    wait "$pid" "$other" 2>/dev/null || :
+}
+
+# What the pause of Kubernetes does, with a C library: the same signals, a handler that reaps, pause(2).
+cat >"$work/pause.c" <<'EOF'
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static void end(int number) { psignal(number, "ends"); exit(0); }
+static void reap(int number) { (void)number; while (waitpid(-1, NULL, WNOHANG) > 0) { } }
+int main(int argc, char **argv) {
+    struct sigaction action;
+    if (argc > 1 && strcmp(argv[1], "-v") == 0) return puts("pause") < 0;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = end;
+    if (sigaction(SIGTERM, &action, NULL) || sigaction(SIGINT, &action, NULL)) return 1;
+    action.sa_handler = reap;
+    if (sigaction(SIGCHLD, &action, NULL)) return 1;
+    for (;;) pause();
+}
+EOF
+printf '\nA process that holds namespaces\n'
+{
+    hold pause pause
+    hold 'pause-hold, in the image' pause-hold
+    if command -v cc >/dev/null && cc -Os -static -s -o "$work/c-pause" "$work/pause.c" 2>/dev/null; then
+        hold "C, static, as Kubernetes' pause" "$work/c-pause"
+    else
+        echo 'no C compiler, or no static C library: nothing to compare with' >&2
+    fi
+    hold 'sleep infinity' sleep infinity
+} | awk -F '\t' 'NR == 1 { ours = $3; printf "  %-44s %10s %10s %10s %8s\n", "", "file bytes", "resident", "private kB", "x ours" }
+    { printf "  %-44s %10d %10d %10d %8.1f\n", $1, $2, $3, $4, $3 / ours }'
+
 programs='bash ip ls mount umount kill ps curl pidof expr rm'
 cat >"$work/by-ldd.sh" <<EOF
 box=$work/ldd
