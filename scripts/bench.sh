@@ -110,8 +110,8 @@ printf '\nA process that holds namespaces\n'
         echo 'no C compiler, or no static C library: nothing to compare with' >&2
     fi
     hold 'sleep infinity' sleep infinity
-} | awk -F '\t' 'NR == 1 { ours = $3; printf "  %-44s %10s %10s %10s %8s\n", "", "file bytes", "resident", "private kB", "x ours" }
-    { printf "  %-44s %10d %10d %10d %8.1f\n", $1, $2, $3, $4, $3 / ours }'
+} | awk -F '\t' 'NR == 1 { ours = $3; printf "  %-44s %11s %11s %11s %8s\n", "", "file bytes", "resident kB", "private kB", "x ours" }
+    { printf "  %-44s %11d %11d %11d %8.1f\n", $1, $2, $3, $4, $3 / ours }'
 
 programs='bash ip ls mount umount kill ps curl pidof expr rm'
 cat >"$work/by-ldd.sh" <<EOF
