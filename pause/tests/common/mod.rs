@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, geteuid};
+use nix::unistd::{Pid, SysconfVar, geteuid, sysconf};
 
 /// The file under test: `$CHROOT0_BIN/pause`, else the one cargo built with the tests.
 pub(crate) fn pause() -> String {
@@ -242,6 +242,23 @@ pub(crate) fn proc_line(pid: i32, file: &str, key: &str) -> String {
         .to_owned()
 }
 
+pub(crate) fn page_in_kb() -> i64 {
+    sysconf(SysconfVar::PAGE_SIZE).unwrap().unwrap() / 1024
+}
+
+/// Of what is called `kind` in smaps_rollup. `Anonymous` is what no other process can share: a page of the file counts as private
+/// while nobody else runs it, and as dirty while it is not on the disk.
+pub(crate) fn kb(pid: i32, kind: &str) -> i64 {
+    proc_line(pid, "smaps_rollup", kind)
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap()
+}
+
+pub(crate) fn resident_kb(pid: i32) -> i64 {
+    kb(pid, "Rss")
+}
+
 pub(crate) fn descriptors(pid: i32) -> usize {
     fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
@@ -253,6 +270,13 @@ pub(crate) fn wait_until_it_holds(pid: i32) {
         "a pause that holds",
         || matches!(stat(pid), Some((name, 'S', _)) if name == "pause"),
     );
+}
+
+/// `pause-hold` takes no notice of arguments.
+pub(crate) fn hold(program: &str) -> Running {
+    let pause = Running::start(Command::new(program).args(["--id", "foo"]));
+    wait_until_it_holds(pause.pid());
+    pause
 }
 
 /// Waits until `parent` has a child that is a pause that has nothing left to do; its pid.
