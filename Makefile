@@ -36,6 +36,7 @@ demo: all ## a pod is made, shown, used and taken down, in namespaces of its own
 test: all ## everything: units, command lines, and the tools against the kernel (root)
 	@scripts/packages.sh $(TEST_PACKAGES)
 	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
+	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
 
 test-gnu: ## the tools as glibc builds them, against the kernel
