@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use nix::sys::signal::Signal;
 use record::{Namespace, SourceArgs};
 
+use crate::drop::DropArgs;
 use crate::idmap::{Range, Spec};
 use crate::offset::{Offset, Offsets};
 use crate::subids;
@@ -36,7 +37,23 @@ pub(crate) enum ExecVerb {
     Exec(ExecArgs),
 }
 
-/// One of the four.
+/// The same with `drop`.
+#[derive(Debug, Parser)]
+#[command(name = "nsrun", version)]
+pub(crate) struct DropCli {
+    #[command(subcommand)]
+    pub(crate) verb: DropVerb,
+}
+
+/// See [`DropCli`].
+#[derive(Debug, Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(crate) enum DropVerb {
+    /// Give up what CMD shall not have, and become it
+    Drop(DropArgs),
+}
+
+/// One of the verbs.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 pub(crate) enum Verb {
@@ -44,6 +61,8 @@ pub(crate) enum Verb {
     Up(UpArgs),
     /// Run CMD in new and joined namespaces
     Exec(ExecArgs),
+    /// Give up what CMD shall not have, and become it: the last link of a chain
+    Drop(DropArgs),
     /// Tell which processes are in a pod and which of its namespaces they share
     Show(ShowArgs),
     /// End every process of a pod: records in, records out

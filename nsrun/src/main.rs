@@ -5,6 +5,7 @@ use std::process::ExitCode;
 mod birth;
 mod cli;
 mod credentials;
+mod drop;
 mod end;
 mod error;
 mod groups;
@@ -25,7 +26,7 @@ mod step;
 mod subids;
 mod sys;
 
-use cli::{Cli, ExecCli, ExecVerb, Verb};
+use cli::{Cli, DropCli, DropVerb, ExecCli, ExecVerb, Verb};
 
 /// As it calls itself on stderr and in records.
 pub(crate) const TOOL: &str = "nsrun";
@@ -34,21 +35,23 @@ pub(crate) const TOOL: &str = "nsrun";
 static ARENA: ::sys::Arena = ::sys::Arena::new();
 
 fn main() -> ExitCode {
-    let is_exec = std::env::args_os()
-        .nth(1)
-        .is_some_and(|verb| verb == "exec");
-    let verb = if is_exec {
-        record::parse_cli(TOOL).map(
+    let verb = match std::env::args_os().nth(1) {
+        Some(verb) if verb == "exec" => record::parse_cli(TOOL).map(
             |ExecCli {
                  verb: ExecVerb::Exec(arguments),
              }| Verb::Exec(arguments),
-        )
-    } else {
-        record::parse_cli(TOOL).map(|Cli { verb }| verb)
+        ),
+        Some(verb) if verb == "drop" => record::parse_cli(TOOL).map(
+            |DropCli {
+                 verb: DropVerb::Drop(arguments),
+             }| Verb::Drop(arguments),
+        ),
+        _ => record::parse_cli(TOOL).map(|Cli { verb }| verb),
     };
     match verb {
         Ok(Verb::Up(arguments)) => holder::up(&arguments),
         Ok(Verb::Exec(arguments)) => run::exec(&arguments),
+        Ok(Verb::Drop(arguments)) => drop::drop_and_run(&arguments),
         Ok(Verb::Show(arguments)) => show::show(&arguments),
         Ok(Verb::Down(arguments)) => end::down(&arguments),
         Err(status) => status,

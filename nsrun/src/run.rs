@@ -309,7 +309,7 @@ fn child(plan: &Plan, resources: &Resources, parent: &OwnedFd, verbose: bool) ->
     Ok(())
 }
 
-fn report(error: &impl Display) {
+pub(crate) fn report(error: &impl Display) {
     record::report(crate::TOOL, error);
 }
 

@@ -58,9 +58,7 @@ impl Callers {
 /// With `hold` TERM and INT stay blocked: pause, when it only holds, waits for them, and one that comes before its first
 /// instruction must not be lost.
 pub(crate) fn reset(hold: bool) -> Result<(), Errno> {
-    for signal in 1..=64 {
-        ::sys::set_disposition(signal, false);
-    }
+    ::sys::set_defaults();
     let mut blocked = SigSet::empty();
     if hold {
         blocked.add(Signal::SIGTERM);

@@ -1,7 +1,7 @@
 //! The system calls that nsrun alone needs and nix lacks.
 #![expect(
     unsafe_code,
-    reason = "clone3, sigwaitinfo, a nsfs ioctl and a descriptor by its number have no safe wrapper"
+    reason = "clone3, seccomp, keyctl, sigwaitinfo, a nsfs ioctl and a descriptor by its number have no safe wrapper"
 )]
 
 use std::mem::{MaybeUninit, size_of};
@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
+
+use crate::drop::Instruction;
 
 /// A signal that was taken, and who sent it.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +33,52 @@ pub(crate) fn sigwaitinfo(set: &SigSet) -> Result<Signal, Errno> {
             code: info.si_code,
         })
     }
+}
+
+/// Installs a filter of system calls for this thread and what it runs; seccomp(2), SECCOMP_SET_MODE_FILTER, Linux 3.17.
+///
+/// # Errors
+/// `EACCES`: neither no_new_privs nor CAP_SYS_ADMIN.
+pub(crate) fn seccomp(program: &[Instruction], flags: u32) -> Result<(), Errno> {
+    let mut filter: Vec<libc::sock_filter> = program
+        .iter()
+        .map(|&Instruction { code, jt, jf, k }| libc::sock_filter { code, jt, jf, k })
+        .collect();
+    let program = libc::sock_fprog {
+        len: u16::try_from(filter.len()).map_err(|_| Errno::EINVAL)?,
+        filter: filter.as_mut_ptr(),
+    };
+    // SAFETY: the kernel reads `len` instructions through a pointer to as many, which live until it has returned.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
+/// A session keyring without a name and without a key, instead of the caller's; keyctl(2).
+///
+/// # Errors
+/// `ENOSYS`: a kernel without keys. `EDQUOT`: too many keyrings.
+pub(crate) fn join_session_keyring() -> Result<(), Errno> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    let name = std::ptr::null::<libc::c_char>();
+    // SAFETY: a null name asks for an anonymous keyring; nothing is read.
+    let answer = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name) };
+    Errno::result(answer).map(drop)
+}
+
+/// Lets an exec leave the caller's descriptor `fd` open; fcntl(2), F_SETFD.
+///
+/// # Errors
+/// `EBADF`: nothing is open there.
+pub(crate) fn keep_open(fd: i32) -> Result<(), Errno> {
+    // SAFETY: fcntl takes integers here, and the flag changes nothing before an exec.
+    Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
 }
 
 /// Another descriptor of what the caller has open as `fd`, close-on-exec; fcntl(2), F_DUPFD_CLOEXEC.

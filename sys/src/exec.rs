@@ -1,6 +1,6 @@
 //! Chain loading: the rest of the command line replaces this process, as in env(1).
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -95,6 +95,8 @@ pub struct Command {
     name: OsString,
     /// `argv`, the name included.
     arguments: Vec<CString>,
+    /// `NAME=VALUE`; None is that of this process.
+    environment: Option<Vec<CString>>,
 }
 
 impl Command {
@@ -108,7 +110,27 @@ impl Command {
         Self {
             name: argv.first().cloned().unwrap_or_default(),
             arguments,
+            environment: None,
         }
+    }
+
+    /// With `variables` instead of the environment of this process. The PATH among them is where it is looked up.
+    #[must_use]
+    pub fn with_environment(mut self, variables: &[(OsString, OsString)]) -> Self {
+        self.environment = Some(variables.iter().cloned().map(variable).collect());
+        self
+    }
+
+    /// PATH, else where every system has its programs.
+    fn path(&self) -> OsString {
+        let path = match &self.environment {
+            None => std::env::var_os("PATH"),
+            Some(variables) => variables
+                .iter()
+                .find_map(|variable| variable.as_bytes().strip_prefix(b"PATH="))
+                .map(|path| OsString::from_vec(path.to_vec())),
+        };
+        path.unwrap_or_else(|| "/bin:/usr/bin".into())
     }
 
     /// As a user reads it in a plan.
@@ -130,7 +152,7 @@ impl Command {
             let errno = self.try_path(&path);
             return self.failed(errno, access(path.as_c_str(), AccessFlags::F_OK).is_ok());
         }
-        let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+        let path = self.path();
         let mut answer = Errno::ENOENT;
         let mut is_there = false;
         for dir in path.as_bytes().split(|&byte| byte == b':') {
@@ -153,7 +175,7 @@ impl Command {
     /// It is not found, or found and not executable.
     pub fn find(&self) -> Result<(), ExecError> {
         let name = self.name.as_bytes();
-        let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+        let path = self.path();
         let candidates: Vec<PathBuf> = if name.is_empty() || name.contains(&b'/') {
             vec![PathBuf::from(&self.name)]
         } else {
@@ -174,14 +196,22 @@ impl Command {
 
     /// execve(2), and the shell for a text without `#!`.
     fn try_path(&self, path: &CString) -> Errno {
-        let Err(errno) = execv(path, &self.arguments);
+        let errno = self.run(path, &self.arguments);
         if errno != Errno::ENOEXEC {
             return errno;
         }
         let mut script = vec![c"/bin/sh".to_owned(), path.clone()];
         script.extend(self.arguments.iter().skip(1).cloned());
-        let Err(_) = execv(c"/bin/sh", &script);
+        self.run(c"/bin/sh", &script);
         Errno::ENOEXEC
+    }
+
+    fn run(&self, path: &CStr, arguments: &[CString]) -> Errno {
+        let Err(errno) = match &self.environment {
+            None => execv(path, arguments),
+            Some(variables) => execve(path, arguments, variables),
+        };
+        errno
     }
 
     /// Replaces this process by `program`, found before this process went elsewhere, with or without the environment;
@@ -191,13 +221,7 @@ impl Command {
     /// not open it.
     #[must_use]
     pub fn exec_program(&self, program: &Program, environment: bool) -> ExecError {
-        let variables = std::env::vars_os()
-            .filter(|_| environment)
-            .map(|(mut name, value)| {
-                name.push("=");
-                name.push(value);
-                c_string(&name.into_vec())
-            });
+        let variables = std::env::vars_os().filter(|_| environment).map(variable);
         let variables: Vec<CString> = variables.collect();
         let errno = match program {
             Program::Path(path) => execve(path, &self.arguments, &variables).err(),
@@ -215,6 +239,12 @@ impl Command {
             is_there,
         }
     }
+}
+
+fn variable((mut name, value): (OsString, OsString)) -> CString {
+    name.push("=");
+    name.push(value);
+    c_string(&name.into_vec())
 }
 
 /// An argument or path never holds a NUL: it came as a C string, or was checked where it was read.

@@ -14,4 +14,4 @@ pub use calls::{close_on_exec_from, ns_type, pidfd_open, pidfd_send_signal, pidf
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
 pub use mountinfo::{Mount, mountinfo};
-pub use signals::{is_ignored, restore_sigpipe, set_disposition};
+pub use signals::{is_ignored, restore_sigpipe, set_defaults, set_disposition};

@@ -49,6 +49,29 @@ pub fn set_disposition(signal: i32, ignored: bool) {
     unsafe { libc::signal(signal, handler) };
 }
 
+/// Gives every signal its default disposition: those too that a C library keeps for itself and will not touch, but that a
+/// caller may have left ignored.
+///
+/// rt_sigaction(2); what cannot be changed answers `EINVAL`.
+pub fn set_defaults() {
+    /// Bytes of a set of signals, as the kernel has it.
+    const SET: usize = 8;
+    // The kernel's struct sigaction, whose order is another on each processor: zero is SIG_DFL, no flag, an empty mask.
+    let default = [0_u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the kernel reads a struct sigaction, which has 32 bytes at most, and with a null pointer writes none.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SET,
+            )
+        };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,341 @@
+//! What CMD will be, as data: from the options, else the record, else the hardened default.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use caps::Capability;
+use record::Record;
+use serde_json::{Value, json};
+use sys::Call;
+
+use super::capabilities::{self, Sets};
+use super::cli::DropArgs;
+use super::limits::Limit;
+use super::seccomp::Seccomp;
+use super::user::User;
+use crate::error::Error;
+
+/// Where programs are in every box.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Permissions that new files do not get.
+const UMASK: u32 = 0o022;
+
+/// What CMD will be.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    /// None: whoever calls, in his group alone.
+    pub(crate) user: Option<User>,
+    pub(crate) sets: Sets,
+    pub(crate) no_new_privs: bool,
+    /// None: every call is left.
+    pub(crate) seccomp: Option<Seccomp>,
+    pub(crate) limits: Vec<Limit>,
+    pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) umask: u32,
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    pub(crate) keep_fds: Vec<i32>,
+    pub(crate) cwd: Option<PathBuf>,
+    pub(crate) command: Vec<OsString>,
+}
+
+impl Profile {
+    /// Reads what has to be read: afterwards it might not be allowed.
+    ///
+    /// # Errors
+    /// Names that are not there, a profile that does not parse, nothing to run.
+    pub(crate) fn new(arguments: &DropArgs, record: Option<&Record>) -> Result<Self, Error> {
+        let process = Process(record.and_then(|record| record.pointer("/process")));
+        let user = match &arguments.user {
+            Some(user) => Some(user.find()?),
+            None => process.user()?,
+        };
+        let uid = user
+            .as_ref()
+            .map_or_else(|| nix::unistd::geteuid().as_raw(), |user| user.uid);
+        let (permitted, bounding) = capabilities::present().call(|| "capget()".into())?;
+        let request = match &arguments.caps {
+            Some(request) => request.clone(),
+            None => process.capabilities()?,
+        };
+        let sets = Sets::new(&request, &permitted, &bounding, uid == 0);
+        let seccomp = seccomp(arguments, record, &sets.bounding)?;
+        let limits: Vec<Limit> = [process.limits()?, arguments.rlimit.clone()].concat();
+        let command = if arguments.command.is_empty() {
+            process.texts("args")?
+        } else {
+            arguments.command.clone()
+        };
+        if command.is_empty() {
+            return Err(Error::Usage(
+                "what to run is missing (CMD, or process.args of the record)".into(),
+            ));
+        }
+        Ok(Self {
+            environment: environment(arguments, &process, user.as_ref())?,
+            sets,
+            no_new_privs: arguments
+                .no_new_privs
+                .unwrap_or_else(|| process.no_new_privs()),
+            seccomp,
+            limits: Limit::defaults(&limits),
+            oom_score_adj: match arguments.oom_score_adj {
+                Some(score) => Some(score),
+                None => process.number("oomScoreAdj")?.map(|score| score as i32),
+            },
+            umask: match arguments.umask {
+                Some(umask) => umask,
+                None => process.umask()?.unwrap_or(UMASK),
+            },
+            keep_fds: arguments.keep_fd.clone(),
+            cwd: process.cwd()?,
+            user,
+            command,
+        })
+    }
+
+    /// As `process` of an OCI configuration, and what became of the filter.
+    pub(crate) fn to_json(&self) -> Value {
+        let text = |text: &OsStr| text.to_string_lossy().into_owned();
+        let variable =
+            |(name, value): &(OsString, OsString)| format!("{}={}", text(name), text(value));
+        let (uid, gid) = (
+            nix::unistd::geteuid().as_raw(),
+            nix::unistd::getegid().as_raw(),
+        );
+        let groups = self
+            .user
+            .as_ref()
+            .map(|user| user.groups.clone())
+            .unwrap_or_default();
+        let descriptors = [vec![0, 1, 2], self.keep_fds.clone()].concat();
+        json!({
+            "user": {
+                "uid": self.user.as_ref().map_or(uid, |user| user.uid),
+                "gid": self.user.as_ref().map_or(gid, |user| user.gid),
+                "additionalGids": groups,
+                "umask": self.umask,
+            },
+            "capabilities": self.sets.to_json(),
+            "noNewPrivileges": self.no_new_privs,
+            "seccomp": self.seccomp.as_ref().map(|seccomp| {
+                json!({"profile": seccomp.name, "instructions": seccomp.program.len()})
+            }),
+            "rlimits": self.limits.iter().map(|limit| limit.to_json()).collect::<Vec<_>>(),
+            "oomScoreAdj": self.oom_score_adj,
+            "descriptors": descriptors,
+            "env": self.environment.iter().map(variable).collect::<Vec<_>>(),
+            "cwd": self.cwd,
+            "args": self.command.iter().map(|word| text(word)).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// `process` of a record: it may come from anywhere.
+struct Process<'a>(Option<&'a Value>);
+
+impl Process<'_> {
+    fn get(&self, pointer: &str) -> Option<&Value> {
+        self.0?.pointer(pointer).filter(|value| !value.is_null())
+    }
+
+    fn wrong(key: &str, value: &Value) -> Error {
+        record::Error::Record(format!("process.{key}: {value} is not what OCI has there")).into()
+    }
+
+    fn number(&self, key: &str) -> Result<Option<i64>, Error> {
+        let Some(value) = self.get(&format!("/{key}")) else {
+            return Ok(None);
+        };
+        let is_score = |number: &i64| (-1000..=1000).contains(number);
+        let number = value.as_i64().filter(is_score);
+        number.map(Some).ok_or_else(|| Self::wrong(key, value))
+    }
+
+    fn no_new_privs(&self) -> bool {
+        self.get("/noNewPrivileges")
+            .and_then(Value::as_bool)
+            .unwrap_or(true)
+    }
+
+    fn texts(&self, key: &str) -> Result<Vec<OsString>, Error> {
+        let Some(value) = self.get(&format!("/{key}")) else {
+            return Ok(Vec::new());
+        };
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .filter(|text| !text.contains('\0'))
+                .map(OsString::from)
+        };
+        let list = value
+            .as_array()
+            .map(|list| list.iter().map(text).collect::<Option<Vec<_>>>());
+        list.flatten().ok_or_else(|| Self::wrong(key, value))
+    }
+
+    fn cwd(&self) -> Result<Option<PathBuf>, Error> {
+        let Some(value) = self.get("/cwd") else {
+            return Ok(None);
+        };
+        let path = value
+            .as_str()
+            .filter(|path| path.starts_with('/') && !path.contains('\0'));
+        path.map(|path| Some(path.into()))
+            .ok_or_else(|| Self::wrong("cwd", value))
+    }
+
+    fn id(&self, key: &str) -> Result<Option<u32>, Error> {
+        let Some(value) = self.get(&format!("/user/{key}")) else {
+            return Ok(None);
+        };
+        let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+        let id = id.filter(|id| *id != u32::MAX);
+        id.map(Some)
+            .ok_or_else(|| Self::wrong(&format!("user.{key}"), value))
+    }
+
+    fn umask(&self) -> Result<Option<u32>, Error> {
+        Ok(self.id("umask")?.map(|umask| umask & 0o777))
+    }
+
+    fn user(&self) -> Result<Option<User>, Error> {
+        let Some(uid) = self.id("uid")? else {
+            return Ok(None);
+        };
+        let gid = self.id("gid")?.unwrap_or(0);
+        let mut groups = Vec::new();
+        if let Some(list) = self.get("/user/additionalGids") {
+            let id = |id: &Value| {
+                u32::try_from(id.as_u64()?)
+                    .ok()
+                    .filter(|id| *id != u32::MAX)
+            };
+            let ids = list
+                .as_array()
+                .map(|list| list.iter().map(id).collect::<Option<Vec<_>>>());
+            groups = ids
+                .flatten()
+                .ok_or_else(|| Self::wrong("user.additionalGids", list))?;
+        }
+        groups.retain(|other| *other != gid);
+        Ok(Some(User {
+            uid,
+            gid,
+            groups,
+            home: None,
+        }))
+    }
+
+    /// The bounding set is what the others cannot exceed. Without the key: none.
+    fn capabilities(&self) -> Result<capabilities::Request, Error> {
+        let mut found = HashSet::new();
+        if let Some(value) = self.get("/capabilities/bounding") {
+            let list = value
+                .as_array()
+                .ok_or_else(|| Self::wrong("capabilities.bounding", value))?;
+            for name in list {
+                let name = name
+                    .as_str()
+                    .ok_or_else(|| Self::wrong("capabilities.bounding", name))?;
+                let capability = capabilities::named(name);
+                found.insert(capability.map_err(|why| {
+                    record::Error::Record(format!("process.capabilities: {why}"))
+                })?);
+            }
+        }
+        Ok(capabilities::Request::These(found))
+    }
+
+    fn limits(&self) -> Result<Vec<Limit>, Error> {
+        let Some(value) = self.get("/rlimits") else {
+            return Ok(Vec::new());
+        };
+        let list = value
+            .as_array()
+            .ok_or_else(|| Self::wrong("rlimits", value))?;
+        let limit = |entry: &Value| match Limit::from_json(entry) {
+            Some(Ok(limit)) => Ok(limit),
+            _ => Err(Self::wrong("rlimits", entry)),
+        };
+        list.iter().map(limit).collect()
+    }
+}
+
+/// The filter that the option names, else the record's, else the default.
+fn seccomp(
+    arguments: &DropArgs,
+    record: Option<&Record>,
+    capabilities: &HashSet<Capability>,
+) -> Result<Option<Seccomp>, Error> {
+    let standard = || {
+        Seccomp::standard(capabilities)
+            .map(Some)
+            .map_err(Error::Failed)
+    };
+    let recorded = record
+        .and_then(|record| record.pointer("/linux/seccomp"))
+        .filter(|value| !value.is_null());
+    match (&arguments.seccomp, recorded) {
+        (Some(name), _) if name == Path::new("none") => Ok(None),
+        (Some(name), _) if name == Path::new("default") => standard(),
+        (Some(file), _) => {
+            let shown = file.display().to_string();
+            let text = std::fs::read(file).call(|| format!("open({shown})"))?;
+            let value = serde_json::from_slice(&text)
+                .map_err(|error| Error::Usage(format!("--seccomp {shown}: no JSON: {error}")))?;
+            let seccomp = Seccomp::of_json(&shown, &value, capabilities);
+            seccomp
+                .map(Some)
+                .map_err(|why| Error::Usage(format!("--seccomp {why}")))
+        }
+        (None, Some(value)) => {
+            let seccomp = Seccomp::of_json("linux.seccomp", value, capabilities);
+            Ok(Some(seccomp.map_err(record::Error::Record)?))
+        }
+        (None, None) => standard(),
+    }
+}
+
+/// PATH, HOME and TERM, unless more is asked for; later ones win.
+fn environment(
+    arguments: &DropArgs,
+    process: &Process<'_>,
+    user: Option<&User>,
+) -> Result<Vec<(OsString, OsString)>, Error> {
+    let mut all: Vec<(OsString, OsString)> = Vec::new();
+    let mut set = |name: &OsStr, value: OsString| {
+        all.retain(|(other, _)| other != name);
+        all.push((name.to_owned(), value));
+    };
+    set(OsStr::new("PATH"), PATH.into());
+    let home = user.and_then(|user| user.home.clone());
+    set(OsStr::new("HOME"), home.unwrap_or_else(|| "/".into()));
+    if let Some(term) = std::env::var_os("TERM").filter(|_| std::io::stdin().is_terminal()) {
+        set(OsStr::new("TERM"), term);
+    }
+    if arguments.keep_env {
+        std::env::vars_os().for_each(|(name, value)| set(&name, value));
+    }
+    for variable in process.texts("env")?.iter().chain(&arguments.env) {
+        let bytes = variable.as_bytes();
+        let equals = bytes.iter().position(|&byte| byte == b'=');
+        let name = OsStr::from_bytes(&bytes[..equals.unwrap_or(bytes.len())]);
+        if name.is_empty() {
+            let shown = variable.to_string_lossy();
+            return Err(Error::Usage(format!("--env: {shown:?} has no name")));
+        }
+        match equals {
+            Some(at) => set(name, OsString::from_vec(bytes[at + 1..].to_vec())),
+            None => {
+                if let Some(value) = std::env::var_os(name) {
+                    set(name, value);
+                }
+            }
+        }
+    }
+    Ok(all)
+}
