@@ -103,6 +103,9 @@ pub(crate) struct ExecArgs {
     /// The signal that CMD gets when nsrun ends first [default: KILL]; implies --fork
     #[arg(long, value_name = "SIG", num_args = 0..=1, require_equals = true, default_missing_value = "KILL", value_parser = signal)]
     pub(crate) kill_child: Option<Signal>,
+    /// Whether CMD gets a terminal of its own [default: yes where it ends in nsrun drop and stdin is a terminal]
+    #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes_no, conflicts_with = "no_fork")]
+    pub(crate) pty: Option<bool>,
     /// Enter the groups of the target process
     #[arg(long, requires = "target")]
     pub(crate) join_cgroup: bool,
@@ -375,6 +378,15 @@ pub(crate) struct DownArgs {
     /// Say each step as it is done, with its system call
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// An answer.
+pub(crate) fn yes_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err(format!("{text:?} is neither yes nor no")),
+    }
 }
 
 /// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `term`, `15`.

@@ -25,6 +25,7 @@ mod state;
 mod step;
 mod subids;
 mod sys;
+mod terminal;
 
 use cli::{Cli, DropCli, DropVerb, ExecCli, ExecVerb, Verb};
 

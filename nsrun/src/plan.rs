@@ -49,6 +49,8 @@ pub(crate) enum End<'a> {
     Run {
         /// --fork or --no-fork.
         fork: Option<bool>,
+        /// It gets one of its own.
+        terminal: bool,
         kill_child: Signal,
         credentials: CredentialArgs,
     },
@@ -175,6 +177,8 @@ impl Plan {
                 .then_some(Step::BecomeRoot),
         );
         plan.after.extend(facts.die_with_parent());
+        let terminal = matches!(facts.end, End::Run { terminal: true, .. });
+        plan.after.extend(terminal.then_some(Step::Terminal));
         plan.groups(facts);
         plan.joins(facts, !early);
         if later != 0 {

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::{Read, Write, pipe};
+use std::io::{IsTerminal, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::plan::{Clone3, End, Facts, Plan};
 use crate::request::{Recorded, Request};
 use crate::signals::{self, Callers, Reaction};
 use crate::step::{self, Resources, Step};
+use crate::terminal::Pty;
 use crate::{namespaces, procfs, sys};
 
 /// `nsrun exec`
@@ -55,8 +57,12 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
         &arguments.command
     };
     let command = Command::new(argv);
+    let pty = wants_terminal(arguments, argv)
+        .then(Pty::open)
+        .transpose()?;
     let end = End::Run {
-        fork: fork(arguments),
+        fork: fork(arguments).or(pty.is_some().then_some(true)),
+        terminal: pty.is_some(),
         kill_child: arguments.kill_child.unwrap_or(Signal::SIGKILL),
         credentials: arguments.credentials,
     };
@@ -82,6 +88,7 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
         offsets: arguments.namespaces.offsets(),
     };
     let (plan, mut resources) = asked.prepare(end)?;
+    resources.pty = pty;
     if arguments.namespaces.dry_run {
         return print(&plan.lines(&command.line()));
     }
@@ -91,12 +98,22 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     let verbose = arguments.namespaces.verbose;
     do_all(&plan.before, &resources, verbose)?;
     match &plan.clone {
-        Some(clone) => as_child(clone, &plan, &resources, &command, verbose),
+        Some(clone) => as_child(clone, &plan, resources, &command, verbose),
         None => {
             do_all(&plan.after, &resources, verbose)?;
             Err(become_command(&command, &Callers::unchanged(), verbose))
         }
     }
+}
+
+/// CMD gets a terminal of its own: it was asked for, or who types would share his with what is dropped.
+fn wants_terminal(arguments: &ExecArgs, argv: &[OsString]) -> bool {
+    let is_nsrun = |word: &OsString| Path::new(word).file_name() == Some("nsrun".as_ref());
+    let drops = argv
+        .windows(2)
+        .any(|words| is_nsrun(&words[0]) && words[1] == "drop");
+    let by_itself = drops && !arguments.no_fork && std::io::stdin().is_terminal();
+    arguments.pty.unwrap_or(by_itself)
 }
 
 /// What --fork, --no-fork and --kill-child say.
@@ -164,6 +181,7 @@ impl Asked<'_> {
                 handles: fds,
                 groups: Vec::new(),
                 proc,
+                pty: None,
             },
         ))
     }
@@ -268,14 +286,14 @@ fn become_command(command: &Command, callers: &Callers, verbose: bool) -> Error 
 fn as_child(
     clone3: &Clone3,
     plan: &Plan,
-    resources: &Resources,
+    mut resources: Resources,
     command: &Command,
     verbose: bool,
 ) -> Result<u8, Error> {
     let parent = ::sys::pidfd_open(getpid().as_raw())?;
     let callers = Callers::block().call(|| "sigprocmask(SIG_SETMASK)".into())?;
     let mut live = || {
-        let error = match child(plan, resources, &parent, verbose) {
+        let error = match child(plan, &resources, &parent, verbose) {
             Ok(()) => become_command(command, &callers, verbose),
             Err(error) => error,
         };
@@ -286,11 +304,14 @@ fn as_child(
     let pid = if clone3.is_plain() && !verbose {
         sys::vfork(clone3.flags, &mut live).map_err(|errno| clone3.error(errno))?
     } else {
-        match clone(clone3, resources, 0, verbose)? {
+        match clone(clone3, &resources, 0, verbose)? {
             Some(pid) => pid,
             None => sys::exit_now(live()),
         }
     };
+    if let Some(pty) = resources.pty.take() {
+        return Ok(pty.relay(Pid::from_raw(pid))?);
+    }
     let is_pid_1 = clone3.flags & Namespace::Pid.clone_flag() != 0;
     Ok(wait(Pid::from_raw(pid), is_pid_1)?)
 }
@@ -328,7 +349,7 @@ fn wait(child: Pid, is_pid_1: bool) -> Result<u8, SysError> {
         };
         match signals::reaction(signal, leads_session) {
             Reaction::Look => {
-                if let Some(status) = look(child)? {
+                if let Some(status) = look(child, Stops::Followed)? {
                     if interrupted && status == INTERRUPTED {
                         die_interrupted();
                     }
@@ -362,15 +383,26 @@ fn die_interrupted() {
     let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);
 }
 
+/// What becomes of this process when CMD is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stops {
+    /// It stops too.
+    Followed,
+    /// CMD has a terminal of its own, and this process one that nobody else is to wait for.
+    Ignored,
+}
+
 /// Takes the changes of all children, some of whom this process may have been handed by who exec'd it.
-fn look(child: Pid) -> Result<Option<u8>, SysError> {
+pub(crate) fn look(child: Pid, stops: Stops) -> Result<Option<u8>, SysError> {
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
             Ok(WaitStatus::Exited(pid, status)) if pid == child => return Ok(Some(status as u8)),
             Ok(WaitStatus::Signaled(pid, signal, _)) if pid == child => {
                 return Ok(Some(128 + signal as u8));
             }
-            Ok(WaitStatus::Stopped(pid, signal)) if pid == child => stop(signal)?,
+            Ok(WaitStatus::Stopped(pid, signal)) if pid == child && stops == Stops::Followed => {
+                stop(signal)?;
+            }
             Ok(WaitStatus::StillAlive) => return Ok(None),
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(SysError::new("waitpid()", errno)),
@@ -379,7 +411,7 @@ fn look(child: Pid) -> Result<Option<u8>, SysError> {
 }
 
 /// Stops as CMD was stopped, so that the shell sees it; goes on here when it is continued, as CMD is.
-fn stop(signal: Signal) -> Result<(), SysError> {
+pub(crate) fn stop(signal: Signal) -> Result<(), SysError> {
     let call = || format!("kill(self, {signal})");
     // Signals for stopping by hand have a default that can be asked for; SIGSTOP cannot be blocked.
     if signal != Signal::SIGSTOP {

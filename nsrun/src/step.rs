@@ -16,6 +16,7 @@ use sys::{SysError, ToErrno};
 use crate::cli::{CredentialArgs, Propagation};
 use crate::maps::Maps;
 use crate::offset::Offsets;
+use crate::terminal::Pty;
 use crate::{credentials, procfs};
 
 /// One system call, or two that belong together.
@@ -57,6 +58,8 @@ pub(crate) enum Step {
     Setsid,
     /// Who CMD is.
     Become(CredentialArgs),
+    /// A session on the new terminal.
+    Terminal,
 }
 
 /// What was opened before the first step: afterwards paths may mean something else.
@@ -68,6 +71,8 @@ pub(crate) struct Resources {
     pub(crate) groups: Vec<OwnedFd>,
     /// /proc
     pub(crate) proc: Option<OwnedFd>,
+    /// A terminal for CMD.
+    pub(crate) pty: Option<Pty>,
 }
 
 impl Step {
@@ -118,6 +123,7 @@ impl Step {
             }
             Self::Setsid => nix::unistd::setsid().map(drop),
             Self::Become(who) => credentials::take(*who),
+            Self::Terminal => resources.pty.as_ref().map_or(Ok(()), Pty::take),
         }
     }
 
@@ -177,6 +183,7 @@ impl fmt::Display for Step {
             Self::MountProc(dir) => write!(f, "mount(proc, {}, proc)", dir.display()),
             Self::Setsid => f.write_str("setsid()"),
             Self::Become(who) => f.write_str(&credentials::calls(*who)),
+            Self::Terminal => f.write_str("setsid(), ioctl(TIOCSCTTY), dup2()"),
         }
     }
 }

@@ -96,3 +96,125 @@ fn a_terminal_stops_and_continues_a_command() {
 fn a_terminal_stops_and_continues_a_command_that_is_pid_1() {
     stops_and_continues("--map-root-user --pid");
 }
+
+#[test]
+fn a_terminal_of_its_own_has_the_size_and_is_told_of_another() {
+    let mut shell = Shell::run(
+        "stty rows 33 cols 44; before=$(stty -g)
+         \"$NSRUN\" exec --pty sh -c 'stty size; echo $(ps -o tty= -p $$) >&2; trap \"stty size; exit 3\" WINCH; echo ready; while :; do sleep 0.05; done'
+         echo ended $?; [ \"$(stty -g)\" = \"$before\" ] && echo as before",
+    );
+    assert_eq!(shell.line(), "33 44");
+    assert_eq!(shell.line(), "ready");
+    let size = rustix::termios::Winsize {
+        ws_row: 50,
+        ws_col: 60,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    rustix::termios::tcsetwinsize(&shell.terminal, size).unwrap();
+    assert_eq!(shell.line(), "50 60");
+    assert_eq!(shell.line(), "ended 3");
+    assert_eq!(shell.line(), "as before");
+}
+
+#[test]
+fn keys_reach_the_command_through_its_own_terminal_and_nobody_else() {
+    let mut shell = Shell::run(
+        "trap 'echo outside' INT
+         \"$NSRUN\" exec --pty sh -c 'trap \"echo inside; exit 5\" INT; echo ready; while :; do sleep 0.05; done'; echo ended $?
+         before=$(stty -g); \"$NSRUN\" exec --pty sh -c 'echo ready; exec sleep 1000' & child=$!; wait $child; echo stopped $?; kill %1
+         fg >/dev/null; echo killed $?; [ \"$(stty -g)\" = \"$before\" ] && echo as before",
+    );
+    assert_eq!(shell.line(), "ready");
+    shell.press(INTERRUPT);
+    assert_eq!(shell.line(), "inside");
+    assert_eq!(shell.line(), "ended 5");
+    // In the background it does not take the keys of who is in front.
+    assert_eq!(shell.line(), "ready");
+    let pid = shell.child.id();
+    let job = String::from_utf8(
+        Command::new("pgrep")
+            .args(["-P", &pid.to_string(), "-f", "exec --pty"])
+            .output()
+            .unwrap()
+            .stdout,
+    )
+    .unwrap();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", job.trim()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(shell.line(), format!("stopped {}", 128 + libc::SIGTERM));
+    let mut rest = String::new();
+    while !rest.ends_with("as before") {
+        rest = shell.line();
+        assert!(rest != "outside", "{rest}");
+    }
+}
+
+#[test]
+fn without_a_terminal_nothing_hangs() {
+    let nsrun = env!("CARGO_BIN_EXE_nsrun");
+    for (script, expected) in [
+        ("echo hi | timeout 20 $NSRUN exec --pty cat", "hi\r\nhi\r\n"),
+        (
+            "timeout 20 $NSRUN exec --pty sh -c 'test -t 0 && test -t 1 && echo both' </dev/null",
+            "both\r\n",
+        ),
+        (
+            "timeout 20 $NSRUN exec --pty yes | head -n 1; echo $?",
+            "y\r\n0\n",
+        ),
+        (
+            "timeout 20 $NSRUN exec --pty sh -c 'exit 7' </dev/null; echo $?",
+            "7\n",
+        ),
+        (
+            "timeout 20 $NSRUN exec --pty /no/such </dev/null 2>&1; echo $?",
+            "nsrun: exec(/no/such): No such file or directory\r\n127\n",
+        ),
+        (
+            "timeout 20 $NSRUN exec --pty head -c 200000 /dev/zero </dev/null | wc -c",
+            "200000\n",
+        ),
+        (
+            "timeout 20 $NSRUN exec --pty sh -c 'kill -KILL $$' </dev/null; echo $?",
+            "137\n",
+        ),
+        (
+            "exec <&-; timeout 20 $NSRUN exec --pty echo closed",
+            "closed\r\n",
+        ),
+        // No terminal is made where none is shared.
+        (
+            "timeout 20 $NSRUN exec --fork -- $NSRUN drop -- sh -c 'test -t 0 || echo none' </dev/null",
+            "none\n",
+        ),
+    ] {
+        let output = Command::new("sh")
+            .args(["-c", script])
+            .env("NSRUN", nsrun)
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            expected,
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn what_is_dropped_gets_a_terminal_of_its_own() {
+    let mut shell = Shell::run(
+        "outer=$(tty); for how in '' '--pty=no'; do
+             \"$NSRUN\" exec --fork $how -- \"$NSRUN\" drop --keep-env -- sh -c \"[ \\$(tty) = $outer ] && echo shared || echo its own\"
+         done",
+    );
+    assert_eq!(shell.line(), "its own");
+    assert_eq!(shell.line(), "shared");
+}

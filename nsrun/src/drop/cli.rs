@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::limits::Limit;
 use super::{capabilities, user};
+use crate::cli::yes_no;
 
 /// `nsrun drop`
 #[derive(Debug, Args)]
@@ -61,14 +62,6 @@ pub(crate) struct DropArgs {
     /// What to run
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
-}
-
-fn yes_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err(format!("{text:?} is neither yes nor no")),
-    }
 }
 
 /// A mode as umask(1) takes it.

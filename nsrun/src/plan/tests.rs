@@ -52,6 +52,7 @@ fn plan(
         privileged,
         end: End::Run {
             fork: fork.then_some(true),
+            terminal: false,
             kill_child: Signal::SIGKILL,
             credentials: exec.credentials,
         },

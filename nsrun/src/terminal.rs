@@ -1,0 +1,325 @@
+//! A terminal of its own for CMD, and what stands between it and the caller's; pty(7).
+//!
+//! Whoever shares a terminal can type into it (TIOCSTI, TIOCLINUX) and see its modes. So what is dropped behind the chain
+//! gets one that ends with it.
+
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use ::sys::{Call, SysError};
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{
+    OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
+
+use crate::run;
+use crate::sys;
+
+/// End of transmission: what Ctrl-D types.
+const EOT: u8 = 4;
+
+/// Both sides of a new terminal.
+#[derive(Debug)]
+pub(crate) struct Pty {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+}
+
+impl Pty {
+    /// A new one, as large and in the modes of the caller's, if he has one.
+    ///
+    /// # Errors
+    /// No /dev/ptmx, or too many terminals.
+    pub(crate) fn open() -> Result<Self, SysError> {
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let ours = openpt(flags).call(|| "open(/dev/ptmx)".into())?;
+        grantpt(&ours)
+            .and_then(|()| unlockpt(&ours))
+            .call(|| "unlockpt()".into())?;
+        // By descriptor: in the box there is another /dev/pts, or none. Linux 4.13.
+        let theirs = ioctl_tiocgptpeer(&ours, flags).call(|| "ioctl(TIOCGPTPEER)".into())?;
+        let stdin = std::io::stdin();
+        if let Ok(modes) = tcgetattr(&stdin) {
+            tcsetattr(&theirs, OptionalActions::Now, &modes).call(|| "tcsetattr(pty)".into())?;
+        }
+        let pty = Self { ours, theirs };
+        pty.resize();
+        Ok(pty)
+    }
+
+    /// The size of the caller's terminal.
+    fn resize(&self) {
+        if let Ok(size) = tcgetwinsize(std::io::stdin()) {
+            // The size is for looks.
+            let _ = tcsetwinsize(&self.ours, size);
+        }
+    }
+
+    /// For the process that becomes CMD: a session on this terminal. What leads to no terminal now, a pipe or a file, stays,
+    /// unless nothing does.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub(crate) fn take(&self) -> Result<(), Errno> {
+        let (stdin, stdout, stderr) = (std::io::stdin(), std::io::stdout(), std::io::stderr());
+        let none = !stdin.is_terminal();
+        setsid()?;
+        rustix::process::ioctl_tiocsctty(&self.theirs)
+            .map_err(|errno| Errno::from_raw(errno.raw_os_error()))?;
+        dup2_stdin(&self.theirs)?;
+        if none || stdout.is_terminal() {
+            dup2_stdout(&self.theirs)?;
+        }
+        if none || stderr.is_terminal() {
+            dup2_stderr(&self.theirs)?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what is typed and what is shown until `child` has ended; its status.
+    ///
+    /// # Errors
+    /// The call that failed.
+    pub(crate) fn relay(self, child: Pid) -> Result<u8, SysError> {
+        let Self { ours, theirs } = self;
+        // With the last of theirs the terminal hangs up, and that has to be CMD's.
+        drop(theirs);
+        let signals = SignalFd::with_flags(
+            &SigSet::all(),
+            SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
+        )
+        .call(|| "signalfd()".into())?;
+        let mut relay = Relay {
+            ours,
+            signals,
+            raw: Raw::default(),
+            reads: true,
+            shows: true,
+            typed: Vec::new(),
+            child,
+        };
+        relay.raw.set();
+        relay.run()
+    }
+}
+
+/// What stands between the two terminals.
+struct Relay {
+    ours: OwnedFd,
+    signals: SignalFd,
+    raw: Raw,
+    /// stdin has not ended.
+    reads: bool,
+    /// CMD's side has not hung up.
+    shows: bool,
+    /// What CMD's side has not taken yet.
+    typed: Vec<u8>,
+    child: Pid,
+}
+
+impl Relay {
+    fn run(&mut self) -> Result<u8, SysError> {
+        loop {
+            let stdin = std::io::stdin();
+            let (read, write) = (PollFlags::IN, PollFlags::OUT);
+            let none = PollFlags::empty();
+            let may_type = self.reads && self.typed.is_empty() && self.raw.is_foreground();
+            let show = if self.typed.is_empty() {
+                read
+            } else {
+                read | write
+            };
+            let mut fds = vec![PollFd::from_borrowed_fd(self.signals.as_fd(), read)];
+            // A descriptor that has hung up would wake us for ever.
+            if self.shows {
+                fds.push(PollFd::from_borrowed_fd(self.ours.as_fd(), show));
+            }
+            if may_type {
+                fds.push(PollFd::from_borrowed_fd(stdin.as_fd(), read));
+            }
+            match poll(&mut fds, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(SysError::new("poll()", errno)),
+            }
+            let came: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
+            drop(fds);
+            if self.shows && came[1] != none {
+                self.type_on();
+                if came[1].intersects(read | PollFlags::HUP | PollFlags::ERR) {
+                    self.show();
+                }
+            }
+            if may_type && came.last().is_some_and(|came| *came != none) {
+                self.type_in();
+            }
+            if came[0] != none
+                && let Some(status) = self.signal()?
+            {
+                // What it said last.
+                while self.shows && self.has_more() {
+                    self.show();
+                }
+                self.raw.restore();
+                return Ok(status);
+            }
+        }
+    }
+
+    fn has_more(&self) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::IN)];
+        let at_once = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        poll(&mut fds, Some(&at_once)).is_ok_and(|count| count > 0)
+    }
+
+    /// From CMD's side to stdout; to stderr where stdout is somewhere else.
+    fn show(&mut self) {
+        let mut bytes = [0; 4096];
+        match rustix::io::read(&self.ours, &mut bytes) {
+            // EIO: nobody has their side open.
+            Ok(0) | Err(rustix::io::Errno::IO) => self.shows = false,
+            Ok(count) => {
+                let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+                let to = if stdout.is_terminal() || !stderr.is_terminal() {
+                    stdout.as_fd()
+                } else {
+                    stderr.as_fd()
+                };
+                if !write_all(to, &bytes[..count]) {
+                    // Nobody looks any more; CMD is told as by any terminal that goes.
+                    sys::kill(self.child.as_raw(), libc::SIGHUP);
+                    self.shows = false;
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// From stdin, as much as there is.
+    fn type_in(&mut self) {
+        let mut bytes = [0; 1024];
+        match rustix::io::read(std::io::stdin(), &mut bytes) {
+            Ok(0) => {
+                self.reads = false;
+                self.typed.push(EOT);
+            }
+            Ok(count) => self.typed.extend_from_slice(&bytes[..count]),
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Err(_) => self.reads = false,
+        }
+        self.type_on();
+    }
+
+    /// To CMD's side, as much as it takes.
+    fn type_on(&mut self) {
+        if self.typed.is_empty() {
+            return;
+        }
+        let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::OUT)];
+        let at_once = rustix::event::Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let takes = poll(&mut fds, Some(&at_once)).is_ok_and(|count| count > 0);
+        if takes && let Ok(count) = rustix::io::write(&self.ours, &self.typed) {
+            self.typed.drain(..count);
+        }
+    }
+
+    /// One signal after the other; the status of CMD if one of them says that it has ended.
+    fn signal(&mut self) -> Result<Option<u8>, SysError> {
+        while let Some(info) = self
+            .signals
+            .read_signal()
+            .call(|| "read(signalfd)".into())?
+        {
+            match info.ssi_signo as i32 {
+                libc::SIGCHLD => {
+                    if let Some(status) = run::look(self.child, run::Stops::Ignored)? {
+                        return Ok(Some(status));
+                    }
+                }
+                libc::SIGWINCH => self.resize(),
+                // The shell has put us into the foreground again, or we were stopped by hand.
+                libc::SIGCONT => {
+                    self.raw.set();
+                    self.resize();
+                }
+                signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
+                    self.raw.restore();
+                    let signal = Signal::try_from(signal).unwrap_or(Signal::SIGTSTP);
+                    run::stop(signal)?;
+                    self.raw.set();
+                    self.resize();
+                }
+                signal => sys::kill(self.child.as_raw(), signal),
+            }
+        }
+        Ok(None)
+    }
+
+    fn resize(&self) {
+        if let Ok(size) = tcgetwinsize(std::io::stdin()) {
+            let _ = tcsetwinsize(&self.ours, size);
+        }
+    }
+}
+
+/// The caller's terminal, every key of which goes through as it is.
+#[derive(Default)]
+struct Raw {
+    /// As it was.
+    modes: Option<Termios>,
+}
+
+impl Raw {
+    /// We are what the keys of the terminal are for; also where there is none.
+    fn is_foreground(&self) -> bool {
+        let group = tcgetpgrp(std::io::stdin());
+        group.is_err() || group.is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw())
+    }
+
+    fn set(&mut self) {
+        let stdin = std::io::stdin();
+        if !self.is_foreground() {
+            return;
+        }
+        let Ok(modes) = tcgetattr(&stdin) else { return };
+        let mut raw = modes.clone();
+        raw.make_raw();
+        if tcsetattr(&stdin, OptionalActions::Drain, &raw).is_ok() {
+            self.modes.get_or_insert(modes);
+        }
+    }
+
+    fn restore(&mut self) {
+        if let Some(modes) = self.modes.take() {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Drain, &modes);
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.restore();
+    }
+}
+
+/// False: nobody takes it any more.
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(count) => bytes = &bytes[count..],
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
