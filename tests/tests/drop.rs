@@ -356,3 +356,57 @@ fn an_ordinary_user_drops_what_he_can() {
     .prints("CapEff: 0000000000000000\nCapBnd: 0000000000000000");
     node.assert_as_it_was();
 }
+
+#[test]
+fn the_whole_chain_ends_in_it() {
+    let node = Node::new();
+    node.sh(
+        "cgset up --id foo memory.max=256Mi pids.max=50 | nsrun up --net --ipc --uts >foo.json
+         mkbox up --copy bash,id,cat,grep,ls --proc app >app.json
+         # a box that brings its own: it must never run
+         printf '#!/bin/bash\\necho hostile $0\\n' >app/bin/nsrun; cp app/bin/nsrun app/bin/pause; chmod 755 app/bin/nsrun app/bin/pause
+         mkdir app/etc; echo 'maria:x:1234:100::/home/maria:/bin/sh' >app/etc/passwd",
+    )
+    .succeeds();
+    let chain = "cgset exec -P foo.json app memory.max=64Mi -- nsrun exec -P foo.json --pid -- mkbox exec -P app.json --";
+    node.sh(&format!(
+        "{chain} nsrun drop --user maria --rlimit nofile=64 -- bash -c 'echo $UID $HOME $$; ls /proc/self/fd | grep -c .; grep -E \"^(CapBnd|NoNewPrivs|Seccomp):\" /proc/self/status; grep -m 1 -o \"pod-foo/app$\" /proc/self/cgroup'"
+    ))
+    .succeeds()
+    .prints("1234 /home/maria 1\n4\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\npod-foo/app");
+    // With an init of the host between, which the box cannot replace either, and every signal reaches the command.
+    node.sh(&format!(
+        "coproc {{ exec {chain} pause -- bash -c 'trap \"echo got; exit 3\" TERM; echo ready $$; while :; do read -t 0.1 x; done'; }}
+         read -r line <&${{COPROC[0]}}; echo $line; exec 5<&${{COPROC[0]}}; pid=$COPROC_PID
+         kill -TERM $pid; cat <&5; wait $pid; echo $?"
+    ))
+    .succeeds()
+    .prints("ready 2\ngot\n3");
+    node.sh(
+        "nsrun down <foo.json | cgset down >/dev/null; mkbox down <app.json >/dev/null; rm *.json",
+    )
+    .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn a_shell_at_a_terminal_through_the_whole_chain() {
+    let node = Node::new();
+    node.sh("mkbox up --copy bash,id,sleep,stty --proc app >app.json")
+        .succeeds();
+    // Job control, a key for the job in front, the size, the status; then the terminal is as it was.
+    let keys =
+        "stty size\\nsleep 100\\n\\003echo after $?\\nsleep 100 &\\njobs\\nkill %%1\\nexit 7\\n";
+    for drop in ["", "nsrun drop --user 1000 --"] {
+        let run = node.sh(&format!(
+            "(sleep 0.5; printf '{keys}' | while IFS= read -r line; do printf '%s\\n' \"$line\"; sleep 0.3; done) |
+             timeout 30 script -qec \"stty rows 30 cols 50; nsrun exec --pid -- mkbox exec -P app.json -- {drop} bash --norc -i; echo status \\$?; stty size\" /dev/null"
+        ));
+        for words in ["30 50", "after 130", "[1]+", "sleep 100 &", "status 7"] {
+            assert!(run.stdout.contains(words), "{drop}: {words}: {run}");
+        }
+    }
+    node.sh("mkbox down <app.json >/dev/null; rm app.json")
+        .succeeds();
+    node.becomes_as_it_was();
+}
