@@ -143,6 +143,12 @@ compare 'Started, and nothing done' \
     'env' "env $bare" \
     'nothing but the command' "$bare"
 
+compare 'A command that has given up everything' \
+    'nsrun drop' "nsrun drop -- $bare" \
+    'nsrun drop --seccomp none' "nsrun drop --seccomp none -- $bare" \
+    'setpriv, without seccomp' "setpriv --bounding-set -all --inh-caps -all --no-new-privs --clear-groups $bare" \
+    'nothing but the command' "$bare"
+
 cgset up --id held memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
 holder=$(jq .nsrun.pid "$work/held.json")
 compare 'A command in the namespaces of a pod' \
