@@ -52,7 +52,7 @@ pub fn parse_cli<C: Parser>(tool: &'static str) -> Result<C, ExitCode> {
     }
     let line = one_line(&error);
     let known = error.kind() != ErrorKind::InvalidSubcommand
-        && matches!(verb, "up" | "exec" | "drop" | "show" | "down");
+        && verb.starts_with(|c: char| c.is_ascii_lowercase());
     let line = format!(
         "{line} (see {tool} {}--help)",
         if known {

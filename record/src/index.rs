@@ -170,6 +170,27 @@ pub fn indexed(id: &Id) -> Result<Option<Record>, Error> {
     }))
 }
 
+/// Every id that the index has a record of, in order, without waiting for who is at work.
+///
+/// # Errors
+/// The directory is there and cannot be read.
+pub fn ids() -> Result<Vec<Id>, Error> {
+    let dir = names::run_dir();
+    let entries = match fs::read_dir(&dir) {
+        Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
+        entries => entries.call(|| format!("opendir({})", dir.display()))?,
+    };
+    let named = entries.flatten().filter(|entry| {
+        // Killed before its first write: nothing was made yet.
+        entry.path().join("record.json").exists()
+    });
+    let mut ids: Vec<Id> = named
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    ids.sort();
+    Ok(ids)
+}
+
 /// The record of `id` without taking the lock.
 fn peek(id: &Id) -> Result<Option<Record>, Error> {
     read(&names::run_dir().join(id.as_ref()).join("record.json"))
@@ -251,6 +272,11 @@ pub(crate) fn with_their_keys(mut record: Record, before: Option<&Record>) -> Re
 /// A record of the index, when `tool` has nothing in it any more.
 pub(crate) fn without(tool: &str, mut indexed: Record) -> Record {
     indexed.remove(tool);
+    at_rest(tool, indexed)
+}
+
+/// A record of the index, when `tool` is not at work any more.
+pub(crate) fn at_rest(tool: &str, mut indexed: Record) -> Record {
     let pending = indexed.remove(PENDING);
     let others = pending
         .iter()

@@ -31,14 +31,14 @@ pub use down::{Down, down};
 pub use error::{Error, Failure};
 pub use filter::{for_exec, show};
 pub use id::Id;
-pub use index::{Known, indexed, known};
+pub use index::{Known, ids, indexed, known};
 pub use mappings::IdMapping;
 pub use namespace::Namespace;
 pub use object::Record;
 pub use oci::{Groups, Mount, NamespaceEntry};
 pub use process::{ProcessId, boot_id};
 pub use source::SourceArgs;
-pub use up::{Up, up};
+pub use up::{RESTORES, Up, up};
 
 /// Version of the OCI runtime specification whose keys a new record carries.
 ///

@@ -57,6 +57,23 @@ fn is_root() -> bool {
         && std::fs::metadata("/run").is_ok_and(|run| std::os::unix::fs::MetadataExt::uid(&run) == 0)
 }
 
+/// Where ip-netns(8) and the CNI plugins keep network namespaces by name.
+pub const NETNS: &str = "/run/netns";
+
+/// The file that the pod's network namespace is pinned to, so that `ip netns exec ID` finds it.
+#[must_use]
+pub fn netns(id: &Id) -> PathBuf {
+    PathBuf::from(NETNS).join(id.as_ref())
+}
+
+/// The directory in which the pod's other namespaces are pinned, absolute: `/run/chroot0/ID/ns`.
+#[must_use]
+pub fn pins(id: &Id) -> PathBuf {
+    let dir = run_dir();
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    dir.join(id.as_ref()).join("ns")
+}
+
 /// FNV-1a with 32 bits: short, the same for ever, and no secret is involved.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, &byte| {
@@ -81,6 +98,8 @@ mod tests {
         let id: Id = "foo".parse().unwrap();
         assert_eq!(group(&id), "pod-foo");
         assert_eq!(ifalias(&id), "foo");
+        assert_eq!(netns(&id), PathBuf::from("/run/netns/foo"));
+        assert!(pins(&id).is_absolute() && pins(&id).ends_with("foo/ns"));
         assert_eq!(veth(&id, "eth0"), "vethce5359d4");
         assert_ne!(veth(&id, "eth0"), veth(&id, "eth1"));
         assert_eq!(host_mac(&id, "eth0"), [0x02, 0x6e, 0xf6, 0x70, 0x09, 0xc0]);

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 use serde_json::Value;
 
 use crate::filter::{failed, refuse, status, write_record, write_stdout};
-use crate::index::{Index, PENDING, indexed, is_pending, with_their_keys, without};
+use crate::index::{Index, PENDING, at_rest, indexed, is_pending, with_their_keys, without};
 use crate::{Error, Failure, Id, Record, SourceArgs, report};
+
+/// Key of an intended state: what `undo` goes back to, instead of to nothing.
+pub const RESTORES: &str = "restores";
 
 /// One `up` of one tool.
 #[derive(Debug)]
@@ -95,7 +98,8 @@ impl Up {
 ///
 /// When `work` fails, what it intended is undone and the record that was read is written with `failed` in it. When nobody
 /// takes the record, what was made is undone too. `undo` gets the state as it was last intended and must cope
-/// with any part of it not being there.
+/// with any part of it not being there. A state that was intended on top of another one has that under `restores`: `undo`
+/// then goes back to it, and it is what the index has afterwards.
 pub fn up<E: Failure + From<Error>>(
     tool: &'static str,
     source: &SourceArgs,
@@ -109,7 +113,8 @@ pub fn up<E: Failure + From<Error>>(
     given.remove(PENDING);
     if let Some((by, _)) = given.failed() {
         let error = Error::Record(format!(
-            "{id}: {by} failed on this record ({by} down --id {id} clears it)"
+            "{id}: {by} failed on this record{}",
+            downs(&id, &given, by)
         ));
         report(tool, &error);
         return match source.is_stdin() && write_stdout(tool, &given) {
@@ -134,6 +139,18 @@ pub fn up<E: Failure + From<Error>>(
     }
 }
 
+/// What takes down all that a failed record tells of, in the order in which pods go down.
+fn downs(id: &Id, record: &Record, failed: &str) -> String {
+    let concerned = |tool: &&str| *tool == failed || record.get(tool).is_some();
+    let tools = ["nsrun", "netwire", "cgset", "mkbox"];
+    let down = |tool| format!("{tool} down --id {id}");
+    let downs: Vec<_> = tools.into_iter().filter(concerned).map(down).collect();
+    match downs.is_empty() {
+        true => String::new(),
+        false => format!(" (to begin again: {})", downs.join(", ")),
+    }
+}
+
 /// Locks the id and brings it into a state in which the tool either is up or has nothing.
 fn begin<E: Failure + From<Error>>(
     tool: &'static str,
@@ -155,7 +172,7 @@ fn begin<E: Failure + From<Error>>(
     };
     if let Some(half) = indexed.filter(|_| is_pending(up.before.as_ref(), tool)) {
         undo(&up.id, &half)?;
-        up.state = None;
+        up.state = half.get(RESTORES).cloned();
     }
     Ok(up)
 }
@@ -181,7 +198,14 @@ fn run<E: Failure + From<Error>>(
             report(up.tool, again);
             return Err(error);
         }
-        let rest = without(up.tool, up.before.unwrap_or_else(|| Record::new(&up.id)));
+        let mut rest = up.before.unwrap_or_else(|| Record::new(&up.id));
+        rest = match state.get(RESTORES) {
+            Some(earlier) => {
+                rest.set(up.tool, earlier.clone());
+                at_rest(up.tool, rest)
+            }
+            None => without(up.tool, rest),
+        };
         up.index.write_or_remove(&rest)?;
     } else if up.before.is_none() {
         // Nothing was begun, and nothing is known.

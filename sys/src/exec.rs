@@ -97,6 +97,8 @@ pub struct Command {
     arguments: Vec<CString>,
     /// `NAME=VALUE`; None is that of this process.
     environment: Option<Vec<CString>>,
+    /// What is run whatever the name means by then.
+    program: Option<Program>,
 }
 
 impl Command {
@@ -111,6 +113,7 @@ impl Command {
             name: argv.first().cloned().unwrap_or_default(),
             arguments,
             environment: None,
+            program: None,
         }
     }
 
@@ -133,6 +136,13 @@ impl Command {
         path.unwrap_or_else(|| "/bin:/usr/bin".into())
     }
 
+    /// With a program that was found before this process went elsewhere: [`Command::exec`] looks for none.
+    #[must_use]
+    pub fn found(mut self, program: Program) -> Self {
+        self.program = Some(program);
+        self
+    }
+
     /// As a user reads it in a plan.
     #[must_use]
     pub fn line(&self) -> String {
@@ -146,6 +156,9 @@ impl Command {
     /// musl's execvp runs no script without `#!`, which the shells and glibc do.
     #[must_use]
     pub fn exec(&self) -> ExecError {
+        if let Some(program) = &self.program {
+            return self.exec_program(program, true);
+        }
         let name = self.name.as_bytes();
         if name.is_empty() || name.contains(&b'/') {
             let path = c_string(name);

@@ -146,7 +146,13 @@ fn a_failure_is_undone_and_flows() {
     assert_eq!((status, passed.as_str()), (1, expected));
     assert_eq!(
         talk,
-        "netwire: foo: netwire failed on this record (netwire down --id foo clears it)\n"
+        "netwire: foo: netwire failed on this record (to begin again: netwire down --id foo)\n"
+    );
+    // What else it tells of has to go as well.
+    let more = failed.replace("\"failed\"", "\"cgset\":{},\"failed\"");
+    assert_eq!(
+        place.mark("up", &more).2,
+        "netwire: foo: netwire failed on this record (to begin again: netwire down --id foo, cgset down --id foo)\n"
     );
     let file = place.file("failed.json", &failed);
     assert_eq!(place.mark(&format!("up -P {file}"), "").0, 2);
@@ -160,6 +166,32 @@ fn a_failure_is_undone_and_flows() {
 
     // Its own down clears it.
     assert_eq!(place.mark("down", &failed), (0, FOO.into(), String::new()));
+}
+
+#[test]
+fn what_was_intended_on_top_of_another_is_undone_to_it() {
+    let place = Place::new();
+    let (_, made, _) = place.mark("up", FOO);
+    let content = || fs::read_to_string(place.0.join("made/foo")).unwrap();
+    let index = || fs::read_to_string(place.0.join("run/foo/record.json")).unwrap();
+    let before = index();
+    for (how, status) in [("--fail", 1), ("--die", -1)] {
+        assert_eq!(place.mark(&format!("up --over {how}"), FOO).0, status);
+        if how == "--fail" {
+            assert_eq!(index(), before, "{how}");
+            assert_eq!(content(), "", "{how}");
+        } else {
+            assert_eq!(content(), "over", "{how}");
+            assert!(index().contains("restores"), "{how}");
+        }
+        // What was there is there, and the next up finds it.
+        assert_eq!(place.mark("up", FOO), (0, made.clone(), String::new()));
+        assert_eq!((content().as_str(), index()), ("", before.clone()), "{how}");
+    }
+    assert_eq!(place.mark("up --over", FOO).0, 0);
+    assert_eq!((content().as_str(), index()), ("over", before));
+    assert_eq!(place.mark("down", &made).0, 0);
+    assert!(place.made().is_empty() && place.indexed().is_empty());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `mark up|down|show --dir DIR` makes and removes `DIR/ID`; it owns the key `netwire`, because the index keeps only the
 //! tools it knows. `--fail` fails after the effect, `--die` is killed after it, `--keep` cannot undo,
-//! `--other` wants something else than what is there.
+//! `--other` wants something else than what is there, `--over` replaces it by something that is undone to it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -42,6 +42,8 @@ struct Options {
     keep: bool,
     #[arg(long)]
     other: bool,
+    #[arg(long)]
+    over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +95,11 @@ fn up(options: &Options) -> ExitCode {
     let work = |up: &mut record::Up| -> Result<Value, Error> {
         let path = options.dir.join(up.id().as_ref());
         let state = json!({"file": path.to_str()});
+        if let (true, Some(before)) = (options.over, up.state()) {
+            up.intend(&json!({"file": path.to_str(), record::RESTORES: before}))?;
+            fs::write(&path, "over").call(|| "write".into())?;
+            return finish(options, state);
+        }
         if up.state() == Some(&state) && path.exists() {
             return match options.other {
                 true => Err(Error::Failed(format!("{} is up", up.id()))),
@@ -101,17 +108,21 @@ fn up(options: &Options) -> ExitCode {
         }
         up.intend(&state)?;
         fs::File::create_new(&path).call(|| format!("open({})", path.display()))?;
-        if options.die {
-            std::process::abort();
-        }
-        if options.fail {
-            return Err(Error::Failed("told to fail".into()));
-        }
-        Ok(state)
+        finish(options, state)
     };
     record::up(TOOL, &options.source, work, |id, state| {
         remove(options, id, state)
     })
+}
+
+fn finish(options: &Options, state: Value) -> Result<Value, Error> {
+    if options.die {
+        std::process::abort();
+    }
+    if options.fail {
+        return Err(Error::Failed("told to fail".into()));
+    }
+    Ok(state)
 }
 
 fn remove(options: &Options, id: &Id, state: &Value) -> Result<(), Error> {
@@ -122,6 +133,11 @@ fn remove(options: &Options, id: &Id, state: &Value) -> Result<(), Error> {
         state["file"].as_str(),
         options.dir.join(id.as_ref()).to_str()
     );
+    if state.get(record::RESTORES).is_some() {
+        return fs::write(options.dir.join(id.as_ref()), "")
+            .call(|| "write".into())
+            .map_err(Error::Sys);
+    }
     match fs::remove_file(options.dir.join(id.as_ref())) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).call(|| "unlink".into()).map_err(Error::Sys)
