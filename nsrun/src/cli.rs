@@ -67,6 +67,10 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// End every process of a pod: records in, records out
     Down(DownArgs),
+    /// Wait until the process that holds a pod has ended, and print its status
+    Wait(WaitArgs),
+    /// Send a signal to the process that holds a pod, or to all in it
+    Kill(KillArgs),
 }
 
 /// `nsrun up`
@@ -80,6 +84,12 @@ pub(crate) struct UpArgs {
     /// Append stdout and stderr of the process that stays to FILE, instead of /dev/null
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
+    /// Pin the new namespaces to files, so that they outlive the process that holds them: net to /run/netns/ID
+    #[arg(long)]
+    pub(crate) pin: bool,
+    /// Of exec; CMD of up is run under pause anyway
+    #[arg(long = "init", hide = true)]
+    _init: bool,
     /// Run CMD under the process that holds the pod
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -111,6 +121,9 @@ pub(crate) struct ExecArgs {
     pub(crate) join_cgroup: bool,
     #[command(flatten)]
     pub(crate) credentials: CredentialArgs,
+    /// Run CMD under pause, which hands signals on and reaps: what a process 1 has to do
+    #[arg(long)]
+    pub(crate) init: bool,
     /// What to run [default: $SHELL, else /bin/sh]
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -356,9 +369,16 @@ pub(crate) enum Propagation {
 
 /// `nsrun show`
 #[derive(Debug, Args)]
+#[command(override_usage = "nsrun show [--id ID | -P FILE | --all] [OPTIONS]")]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+    /// Every pod that the index knows, a line for each
+    #[arg(short, long, conflicts_with_all = ["id", "pod"])]
+    pub(crate) all: bool,
+    /// Processes below those that started them, each with the namespaces of its own
+    #[arg(long)]
+    pub(crate) tree: bool,
     /// One JSON object on one line for each pod
     #[arg(long)]
     pub(crate) json: bool,
@@ -387,6 +407,61 @@ pub(crate) fn yes_no(text: &str) -> Result<bool, String> {
         "no" => Ok(false),
         _ => Err(format!("{text:?} is neither yes nor no")),
     }
+}
+
+/// `nsrun wait`
+#[derive(Debug, Args)]
+#[command(override_usage = "nsrun wait [--id ID | -P FILE] [--timeout SECONDS]")]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Give up after SECONDS, with status 1
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+    /// Say nothing when the status is not known
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+/// `nsrun kill`
+#[derive(Debug, Args)]
+#[command(override_usage = "nsrun kill [--id ID | -P FILE] [--all] [SIGNAL]")]
+pub(crate) struct KillArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// To every process in the pod
+    #[arg(short, long)]
+    pub(crate) all: bool,
+    /// Name or number; 0 only asks whether it is there [default: TERM]
+    #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, value_parser = any_signal)]
+    pub(crate) signal: i32,
+}
+
+/// A signal as kill(1) takes it, real-time ones and 0 too: `RTMIN`, `RTMIN+1`, `RTMAX-1`.
+fn any_signal(text: &str) -> Result<i32, String> {
+    let bad = || format!("{text:?} is no signal");
+    // As programs of glibc have it, whichever library we are built with: those are who listens (systemd's RTMIN+3).
+    let (min, max) = (34_i32, 64_i32);
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let offset = |rest: &str, sign: char| match rest {
+        "" => Some(0),
+        rest => rest.strip_prefix(sign)?.parse::<i32>().ok(),
+    };
+    let number = if let Some(rest) = name.strip_prefix("RTMIN") {
+        offset(rest, '+')
+            .and_then(|offset| min.checked_add(offset))
+            .filter(|number| (min..=max).contains(number))
+    } else if let Some(rest) = name.strip_prefix("RTMAX") {
+        offset(rest, '-')
+            .and_then(|offset| max.checked_sub(offset))
+            .filter(|number| (min..=max).contains(number))
+    } else if let Ok(number) = text.parse::<i32>() {
+        Some(number).filter(|number| (0..=max).contains(number))
+    } else {
+        return signal(text).map(|signal| signal as i32);
+    };
+    number.ok_or_else(bad)
 }
 
 /// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `term`, `15`.
@@ -530,6 +605,21 @@ mod tests {
             exec(&["--kill-child=HUP", "true"]).kill_child,
             Some(Signal::SIGHUP)
         );
+    }
+
+    #[test]
+    fn kill_takes_every_signal_there_is() {
+        assert_eq!(any_signal("hup"), Ok(1));
+        assert_eq!(any_signal("0"), Ok(0));
+        assert_eq!(any_signal("RTMIN"), Ok(34));
+        assert_eq!(any_signal("SIGRTMIN+2"), Ok(36));
+        assert_eq!(any_signal("rtmax-1"), Ok(63));
+        assert_eq!(any_signal("64"), Ok(64));
+        for bad in [
+            "", "-1", "65", "RTMIN-1", "RTMIN+99", "RTMAX+1", "RTMINx", "NOPE",
+        ] {
+            assert!(any_signal(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -8,13 +8,14 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Pid;
-use record::{Down, Namespace, Record};
+use record::{Down, Id, Namespace, Record};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::Value;
 use sys::{Call, SysError, pidfd_send_signal, pidfd_wait};
 
 use crate::cli::DownArgs;
 use crate::error::Error;
+use crate::pin;
 use crate::pod::{Pod, Process};
 use crate::procfs::{self, Status};
 use crate::request::holder_path;
@@ -43,7 +44,12 @@ pub(crate) fn down(arguments: &DownArgs) -> ExitCode {
 
 fn dry_run(record: &Record) -> Result<String, Error> {
     let state = record.get(crate::TOOL).and_then(State::from_json);
-    let pod = Pod::new(state.as_ref(), record.groups()?.as_ref())?;
+    let id: Id = record
+        .id()
+        .unwrap_or_default()
+        .parse()
+        .map_err(record::Error::Record)?;
+    let pod = Pod::new(&id, state.as_ref(), record.groups()?.as_ref())?;
     let (others, holder) = split(pod.processes()?, &pod);
     let line = |process: &Process| {
         let name = procfs::command(process.pid).unwrap_or_default();
@@ -52,23 +58,33 @@ fn dry_run(record: &Record) -> Result<String, Error> {
             process.pid
         )
     };
-    Ok(others.iter().chain(&holder).map(line).collect())
+    let pins = state
+        .map(|state| pin::left(&id, &state))
+        .unwrap_or_default();
+    let ends = others.iter().chain(&holder).map(line);
+    let unpins = pins
+        .iter()
+        .map(|(_, path)| format!("umount({}, MNT_DETACH)\n", path.display()));
+    Ok(ends.chain(unpins).collect())
 }
 
 /// Ends the processes and takes the paths out of the record.
 fn undo_pod(down: &mut Down, arguments: &DownArgs) -> Result<(), Error> {
-    let state = which(down)?;
+    let of = |state: &Option<Value>| state.as_ref().and_then(State::from_json);
+    let state = believed(&down.id, of(&down.state), of(&down.indexed))?;
     let groups = down.record.groups()?;
-    let pod = Pod::new(state.as_ref(), groups.as_ref()).map_err(|error| named(&down.id, error))?;
-    end(&pod, arguments.grace, arguments.verbose).map_err(|error| named(&down.id, error))?;
+    let named = |error| named(&down.id, error);
+    let pod = Pod::new(&down.id, state.as_ref(), groups.as_ref()).map_err(named)?;
+    end(&pod, arguments.grace, arguments.verbose).map_err(named)?;
+    unpin(down, arguments.verbose).map_err(named)?;
     // Of every state there is: a record may have lain in a file while the pod was made anew.
     let states = [down.state.as_ref(), down.indexed.as_ref()];
     for state in states.into_iter().flatten().filter_map(State::from_json) {
         for kind in Namespace::ALL {
             let path = down.record.namespace_path(kind)?;
-            if path.is_some_and(|path| path == holder_path(state.holder.pid, kind))
-                && kinds(state.made).contains(&kind)
-            {
+            let is_ours =
+                |path| path == holder_path(state.holder.pid, kind) || path == state.path(kind);
+            if path.is_some_and(is_ours) && kinds(state.made).contains(&kind) {
                 down.record.set_namespace(kind, None)?;
             }
         }
@@ -76,36 +92,58 @@ fn undo_pod(down: &mut Down, arguments: &DownArgs) -> Result<(), Error> {
     Ok(())
 }
 
-fn named(id: &record::Id, error: Error) -> Error {
+/// Pins are mounts outside of the pod: only the index is believed about them, as anybody can read the inode of a name in
+/// /run/netns and write it into a record.
+fn unpin(down: &Down, verbose: bool) -> Result<(), Error> {
+    if let Some(state) = down.indexed.as_ref().and_then(State::from_json) {
+        return pin::unpin(&down.id, &state, verbose);
+    }
+    let recorded = down.state.as_ref().and_then(State::from_json);
+    let left = recorded.map(|state| pin::left(&down.id, &state));
+    match left.unwrap_or_default().first() {
+        None => Ok(()),
+        Some((_, path)) => Err(Error::Failed(format!(
+            "{} is pinned, and {} knows nothing of it (umount and rm, or ip netns delete)",
+            path.display(),
+            record::names::run_dir().display()
+        ))),
+    }
+}
+
+fn named(id: &Id, error: Error) -> Error {
     match error {
         Error::Failed(text) => Error::Failed(format!("{id}: {text}")),
         other => other,
     }
 }
 
-/// The state to undo. Only what the index confirms is believed while it has something: a record comes from anywhere.
-fn which(down: &Down) -> Result<Option<State>, Error> {
-    let recorded = down.state.as_ref().and_then(State::from_json);
-    let indexed = down.indexed.as_ref().and_then(State::from_json);
+/// The state whose processes may be signalled. Only what the index confirms is believed while it has something: a record comes
+/// from anywhere.
+pub(crate) fn believed(
+    id: &Id,
+    recorded: Option<State>,
+    indexed: Option<State>,
+) -> Result<Option<State>, Error> {
     match (recorded, indexed) {
+        // Another process holds the same pod by now.
+        (Some(recorded), Some(indexed)) if recorded.is_pinned_as(&indexed) => Ok(Some(indexed)),
         (Some(recorded), Some(indexed)) if recorded.holder != indexed.holder => {
             if indexed.holder.open()?.is_none() {
                 return Ok(Some(indexed));
             }
-            let id = &down.id;
             Err(Error::Failed(format!(
                 "{id}: the record is of process {}, the pod that is up is of process {} (nsrun down --id {id})",
                 recorded.holder.pid, indexed.holder.pid
             )))
         }
         (_, Some(indexed)) => Ok(Some(indexed)),
-        (Some(recorded), None) => confirmed(&down.id, recorded),
+        (Some(recorded), None) => confirmed(id, recorded),
         (None, None) => Ok(None),
     }
 }
 
 /// Without an index the holder has to look like one: `pause --id ID`.
-fn confirmed(id: &record::Id, state: State) -> Result<Option<State>, Error> {
+fn confirmed(id: &Id, state: State) -> Result<Option<State>, Error> {
     let pid = state.holder.pid;
     if state.holder.open()?.is_none() {
         return Ok(Some(state));
@@ -126,16 +164,35 @@ fn confirmed(id: &record::Id, state: State) -> Result<Option<State>, Error> {
 }
 
 /// Undoes a failed or interrupted `up`: nobody was told of the pod, so nobody in it is asked.
-pub(crate) fn undo(state: &Value) -> Result<(), Error> {
+///
+/// One that was to be held again goes back to being held by its pins: only the new process ends.
+pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
+    let restores = state.get(record::RESTORES).is_some();
     let Some(state) = State::from_json(state) else {
         return Ok(());
     };
-    end(&Pod::new(Some(&state), None)?, Duration::ZERO, false)
+    if !restores {
+        end(&Pod::new(id, Some(&state), None)?, Duration::ZERO, false)?;
+        return pin::unpin(id, &state, false);
+    }
+    let pid = state.holder.pid;
+    let Some(pidfd) = state.holder.open()? else {
+        return Ok(());
+    };
+    let holder = || {
+        let ended = pidfd_wait(pidfd.as_fd(), Duration::ZERO)?;
+        let pidfd = pidfd.try_clone().call(|| "dup(pidfd)".into())?;
+        Ok((!ended)
+            .then_some(Process { pid, pidfd })
+            .into_iter()
+            .collect())
+    };
+    Ok(reap(&kill(holder, false)?)?)
 }
 
 /// The processes in the namespaces of a pod whose holder is gone.
-pub(crate) fn left(state: &State) -> Result<Vec<i32>, Error> {
-    Ok(Pod::new(Some(state), None)?
+pub(crate) fn left(id: &Id, state: &State) -> Result<Vec<i32>, Error> {
+    Ok(Pod::new(id, Some(state), None)?
         .processes()?
         .iter()
         .map(|process| process.pid)
@@ -143,7 +200,7 @@ pub(crate) fn left(state: &State) -> Result<Vec<i32>, Error> {
 }
 
 /// The process that holds the pod is the last: with it a pid namespace would end at once.
-fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Process>) {
+pub(crate) fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Process>) {
     processes
         .into_iter()
         .partition(|process| Some(process.pid) != pod.holder)

@@ -1,28 +1,31 @@
 //! `nsrun up`: the process that holds a pod's namespaces.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ::sys::{Call, Command, Program};
-use nix::fcntl::{OFlag, open};
-use nix::sys::stat::Mode;
-use nix::unistd::{AccessFlags, access};
+use ::sys::Command;
 use record::{Id, Namespace, Record, Up};
 use serde_json::Value;
 
+use crate::affinity::OneCpu;
 use crate::birth::{Birth, Born, Stdio};
-use crate::cli::{Choice, UpArgs};
+use crate::cli::UpArgs;
+use crate::describe::describe;
 use crate::error::Error;
+use crate::find::find_pause;
 use crate::groups::Group;
 use crate::maps::{Maps, RecordedMaps};
 use crate::offset::Offsets;
+use crate::pin::{self, Pins};
 use crate::plan::{End, Plan};
-use crate::request::{Join, Recorded, Request, Source, holder_path};
+use crate::request::{Join, Recorded, Request, Source};
 use crate::run::{self, Asked};
+use crate::same::{same, same_inside};
 use crate::state::State;
-use crate::step::{self, Resources, kinds};
-use crate::{end, procfs};
+use crate::step::{self, Resources};
+use crate::{end, restart};
 
 /// `nsrun up`
 pub(crate) fn up(arguments: &UpArgs) -> ExitCode {
@@ -33,7 +36,7 @@ pub(crate) fn up(arguments: &UpArgs) -> ExitCode {
         crate::TOOL,
         &arguments.source,
         |up| make(up, arguments),
-        |_, state| end::undo(state),
+        end::undo,
     )
 }
 
@@ -45,13 +48,19 @@ fn dry_run(arguments: &UpArgs) -> ExitCode {
             .unwrap_or_default()
             .parse::<Id>()
             .map_err(record::Error::Record)?;
-        let wanted = Wanted::new(&id, record, None, arguments)?;
+        let earlier = record.get(crate::TOOL).and_then(State::from_json);
+        let wanted = Wanted::new(&id, record, earlier.as_ref(), arguments)?;
         let (plan, _) = wanted.prepare(record, arguments)?;
-        let last = format!(
-            "write({})\n  {}",
-            index_path(&id).display(),
-            wanted.command.line()
-        );
+        let mut last = format!("write({})\n", index_path(&id).display());
+        for (kind, path) in wanted.pins(&id, arguments) {
+            let _ = writeln!(
+                last,
+                "mount(/proc/PID/ns/{}, {}, MS_BIND)",
+                kind.proc_name(),
+                path.display()
+            );
+        }
+        let _ = write!(last, "  {}", wanted.command.line());
         Ok::<_, Error>(plan.lines(&last))
     };
     match (&arguments.source.id, &arguments.source.pod) {
@@ -77,12 +86,12 @@ fn index_path(id: &Id) -> PathBuf {
 }
 
 /// What the options and the record ask for.
-struct Wanted {
-    request: Request,
-    hostname: Option<String>,
-    groups: Vec<Group>,
-    maps: Option<Maps>,
-    offsets: Offsets,
+pub(crate) struct Wanted {
+    pub(crate) request: Request,
+    pub(crate) hostname: Option<String>,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) maps: Option<Maps>,
+    pub(crate) offsets: Offsets,
     command: Command,
 }
 
@@ -93,8 +102,17 @@ impl Wanted {
         earlier: Option<&State>,
         arguments: &UpArgs,
     ) -> Result<Self, Error> {
+        let mut entries = record.namespaces()?;
+        for entry in &mut entries {
+            // As with a path of the holder's: it is of an earlier up, what that made shall be made.
+            if entry.path.is_some()
+                && entry.path.as_ref() == earlier.and_then(|state| state.pin(entry.kind))
+            {
+                entry.path = None;
+            }
+        }
         let recorded = Recorded {
-            entries: record.namespaces()?,
+            entries,
             holder: earlier.map(|state| state.holder.pid),
             make: true,
             join_cgroup: false,
@@ -110,6 +128,11 @@ impl Wanted {
         if request.new == 0 && request.joins.is_empty() {
             return Err(Error::Usage(
                 "no namespace is asked for (options such as --net, or linux.namespaces)".into(),
+            ));
+        }
+        if arguments.pin && request.new == 0 {
+            return Err(Error::Usage(
+                "--pin: only what is new can be pinned, and everything is joined".into(),
             ));
         }
         let hostname = if request.new & Namespace::Uts.clone_flag() == 0 {
@@ -146,6 +169,13 @@ impl Wanted {
             offsets,
             command,
         })
+    }
+
+    fn pins(&self, id: &Id, arguments: &UpArgs) -> Pins {
+        match arguments.pin {
+            true => pin::planned(id, self.request.new),
+            false => Pins::new(),
+        }
     }
 
     fn prepare(&self, record: &Record, arguments: &UpArgs) -> Result<(Plan, Resources), Error> {
@@ -192,13 +222,21 @@ fn hostname_of(id: &Id) -> String {
 fn make(up: &mut Up, arguments: &UpArgs) -> Result<Value, Error> {
     let earlier = up.state().and_then(State::from_json);
     let wanted = Wanted::new(up.id(), up.record(), earlier.as_ref(), arguments)?;
+    let mut pins = wanted.pins(up.id(), arguments);
     if let Some(earlier) = earlier {
         if earlier.holder.open()?.is_some() {
             same(up.id(), &earlier, &wanted, arguments)?;
             describe(up, &wanted, &earlier, arguments)?;
             return Ok(earlier.to_json());
         }
-        let left = end::left(&earlier)?;
+        // As in down: a record from anywhere could name pins of others.
+        let is_indexed =
+            record::indexed(up.id())?.is_some_and(|known| known.get(crate::TOOL).is_some());
+        if is_indexed && restart::is_pinned(up.id(), &earlier)? {
+            same(up.id(), &earlier, &wanted, arguments)?;
+            return restart::hold(up, &earlier, wanted, arguments);
+        }
+        let left = end::left(up.id(), &earlier)?;
         if let Some(pid) = left.first() {
             let id = up.id();
             return Err(Error::Failed(format!(
@@ -206,172 +244,117 @@ fn make(up: &mut Up, arguments: &UpArgs) -> Result<Value, Error> {
                 earlier.holder.pid
             )));
         }
+        if is_indexed {
+            pin::unpin(up.id(), &earlier, arguments.namespaces.verbose)?;
+        }
+        // A record that came with pins is of a pod that had them.
+        if !earlier.pins.is_empty() {
+            pins = pin::planned(up.id(), wanted.request.new);
+        }
     }
-    let (plan, mut resources) = wanted.prepare(up.record(), arguments)?;
-    let program = find_pause(&wanted.request, arguments)?;
+    if !pins.is_empty() {
+        pin::check(&pins)?;
+    }
+    let (plan, resources) = wanted.prepare(up.record(), arguments)?;
+    let new = New {
+        made: wanted.request.new,
+        pins,
+        restores: None,
+    };
+    hold(up, &new, &wanted, (&plan, resources), arguments)
+}
+
+/// What the state of a new process that holds the pod says besides what /proc does.
+pub(crate) struct New {
+    pub(crate) made: i32,
+    pub(crate) pins: Pins,
+    /// The state of a pod that only its pins hold.
+    pub(crate) restores: Option<State>,
+}
+
+/// Has a process born that holds the pod.
+pub(crate) fn hold(
+    up: &mut Up,
+    new: &New,
+    wanted: &Wanted,
+    (plan, mut resources): (&Plan, Resources),
+    arguments: &UpArgs,
+) -> Result<Value, Error> {
+    let joins = &wanted.request.joins;
+    let elsewhere = joins.iter().any(|join| join.kind == Namespace::Mount)
+        || arguments.namespaces.root.is_some()
+        || new.restores.is_some();
+    let program = find_pause(elsewhere)?;
     let stdio = Stdio::open(arguments.log.as_deref())?;
     for group in &wanted.groups {
         resources.groups.push(group.open()?);
     }
-    let verbose = arguments.namespaces.verbose;
     let birth = Birth {
-        plan: &plan,
+        plan,
         resources: &resources,
         stdio: &stdio,
         command: &wanted.command,
         program: &program,
-        verbose,
+        verbose: arguments.namespaces.verbose,
+    };
+    let pins_new_mounts =
+        new.restores.is_none() && new.pins.iter().any(|(kind, _)| *kind == Namespace::Mount);
+    let one_cpu = match pins_new_mounts {
+        true => OneCpu::for_pinned_mounts()?,
+        false => None,
     };
     let mut born = birth.begin(!arguments.command.is_empty())?;
-    let answer = finish(up, &mut born, &wanted, arguments);
+    if let Some(one_cpu) = one_cpu {
+        one_cpu.release(born.pid);
+    }
+    let answer = finish(up, &mut born, new, wanted, arguments);
     if answer.is_err() {
         born.abandon();
     }
     answer
 }
 
-/// Writes the new process down, lets it go on, and sees it exec.
+/// Writes the new process down, pins its namespaces, lets it go on, and sees it exec.
 fn finish(
     up: &mut Up,
     born: &mut Born,
+    new: &New,
     wanted: &Wanted,
     arguments: &UpArgs,
 ) -> Result<Value, Error> {
-    let state = State::of(
+    let verbose = arguments.namespaces.verbose;
+    let mut state = State::of(
         born.pid,
-        wanted.request.new,
+        new.made,
         wanted.hostname.as_deref(),
         texts(&arguments.command),
     )?;
-    up.intend(&state.to_json())?;
-    if arguments.namespaces.verbose {
+    if new.restores.is_some() {
+        same_inside(up.id(), born.pid, wanted)?;
+    }
+    state.pins.clone_from(&new.pins);
+    let mut intended = state.to_json();
+    if let Some(earlier) = &new.restores {
+        intended[record::RESTORES] = earlier.to_json();
+    }
+    up.intend(&intended)?;
+    if verbose {
         step::say(&format_args!("write({})", index_path(up.id()).display()));
+    }
+    match &new.restores {
+        None => pin::pin(up.id(), born.pid, &state.pins, verbose)?,
+        Some(_) => restart::pin_anew(born.pid, &state, verbose)?,
     }
     born.let_go()?;
     describe(up, wanted, &state, arguments)?;
     Ok(state.to_json())
 }
 
-fn texts(command: &[OsString]) -> Vec<String> {
+pub(crate) fn texts(command: &[OsString]) -> Vec<String> {
     command
         .iter()
         .map(|word| word.to_string_lossy().into_owned())
         .collect()
-}
-
-/// An error that says the difference, unless the pod that is up is the one that is wanted.
-fn same(id: &Id, earlier: &State, wanted: &Wanted, arguments: &UpArgs) -> Result<(), Error> {
-    let list = |flags: i32| {
-        kinds(flags)
-            .iter()
-            .map(|kind| kind.flag())
-            .collect::<Vec<_>>()
-            .join(",")
-    };
-    let differs = |what: String| {
-        Err(Error::Failed(format!(
-            "{id} is up {what} (nsrun down --id {id} first)"
-        )))
-    };
-    if earlier.made != wanted.request.new {
-        let (has, wants) = (list(earlier.made), list(wanted.request.new));
-        return differs(format!("with new {has}, not with new {wants}"));
-    }
-    for join in &wanted.request.joins {
-        let path = match &join.source {
-            Source::File(path) => path.clone(),
-            Source::Process { pid, .. } => holder_path(*pid, join.kind),
-            Source::Holder | Source::Descriptor(_) => continue,
-        };
-        if procfs::identity(&path).map(|(_, inode)| inode) != earlier.inode(join.kind) {
-            return differs(format!(
-                "with another {} namespace than {}",
-                join.kind.flag(),
-                path.display()
-            ));
-        }
-    }
-    if earlier.hostname != wanted.hostname {
-        let name = |name: &Option<String>| name.clone().unwrap_or_default();
-        return differs(format!(
-            "with host name {}, not {}",
-            name(&earlier.hostname),
-            name(&wanted.hostname)
-        ));
-    }
-    let pid = earlier.holder.pid;
-    if wanted.maps.as_ref().is_some_and(|maps| !maps.are_of(pid)) {
-        return differs("with other users and groups mapped".into());
-    }
-    if !wanted.offsets.is_of(pid) {
-        return differs("with other offsets of its clocks".into());
-    }
-    let command = texts(&arguments.command);
-    if earlier.command != command {
-        return differs(format!(
-            "with command {:?}, not {:?}",
-            earlier.command.join(" "),
-            command.join(" ")
-        ));
-    }
-    Ok(())
-}
-
-/// The spec keys of what is up now.
-fn describe(up: &mut Up, wanted: &Wanted, state: &State, arguments: &UpArgs) -> Result<(), Error> {
-    let request = &wanted.request;
-    let left_alone = |kind: &Namespace| arguments.namespaces.choice(*kind) == Some(Choice::Host);
-    let record = up.record_mut();
-    let unwanted: Vec<_> = Namespace::ALL
-        .into_iter()
-        .filter(left_alone)
-        .map(Namespace::oci)
-        .collect();
-    if let Some(Value::Array(entries)) = record.pointer("/linux/namespaces") {
-        let kept = entries
-            .iter()
-            .filter(|entry| !unwanted.iter().any(|kind| entry["type"] == *kind));
-        let kept: Vec<Value> = kept.cloned().collect();
-        record.set_at(&["linux", "namespaces"], kept.into())?;
-    }
-    for kind in kinds(request.new) {
-        record.set_namespace(kind, Some(&holder_path(state.holder.pid, kind)))?;
-    }
-    for join in &request.joins {
-        match &join.source {
-            Source::File(path) => record.set_namespace(join.kind, Some(&absolute(path)))?,
-            Source::Process { pid, .. } => {
-                record.set_namespace(join.kind, Some(&holder_path(*pid, join.kind)))?
-            }
-            Source::Holder | Source::Descriptor(_) => {}
-        }
-    }
-    if let Some(hostname) = &state.hostname {
-        record.set("hostname", hostname.as_str().into());
-    }
-    if let Some(maps) = &wanted.maps {
-        for (key, map) in [("uidMappings", &maps.users), ("gidMappings", &maps.groups)] {
-            if let Some(map) = map {
-                record.set_at(&["linux", key], map.to_json())?;
-            }
-        }
-    }
-    if !wanted.offsets.is_empty() {
-        record.set_at(&["linux", "timeOffsets"], wanted.offsets.to_json())?;
-    }
-    Ok(())
-}
-
-/// The file itself is not resolved: in /proc it leads to no path.
-fn absolute(path: &Path) -> PathBuf {
-    let dir = path
-        .parent()
-        .filter(|dir| !dir.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    match (std::fs::canonicalize(dir), path.file_name()) {
-        (Ok(dir), Some(name)) => dir.join(name),
-        _ => path.to_owned(),
-    }
 }
 
 /// `pause --id ID`, and `-- CMD` if there is one: the id is what ps(1) shows.
@@ -382,30 +365,4 @@ fn holder_line(id: &Id, command: &[OsString]) -> Vec<OsString> {
         line.extend_from_slice(command);
     }
     line
-}
-
-/// The `pause` beside this nsrun, else that of PATH.
-fn find_pause(request: &Request, arguments: &UpArgs) -> Result<Program, Error> {
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|own| Some(own.parent()?.join("pause")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).map(|dir| dir.join("pause"));
-    let runs = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
-    let found = beside.into_iter().chain(in_path).find(runs);
-    let found = found
-        .ok_or_else(|| Error::Failed("pause: found neither beside nsrun nor in PATH".into()))?;
-    let found = std::path::absolute(&found).unwrap_or(found);
-    let elsewhere = request
-        .joins
-        .iter()
-        .any(|join| join.kind == Namespace::Mount)
-        || arguments.namespaces.root.is_some();
-    if !elsewhere {
-        return Ok(Program::at(&found));
-    }
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    Ok(Program::File(
-        open(&found, flags, Mode::empty()).call(|| format!("open({})", found.display()))?,
-    ))
 }

@@ -2,30 +2,42 @@
 
 use std::process::ExitCode;
 
+mod affinity;
 mod birth;
 mod cli;
 mod credentials;
+mod describe;
 mod drop;
 mod end;
 mod error;
+mod find;
 mod groups;
 mod holder;
 mod idmap;
+mod kill;
 mod maps;
 mod namespaces;
+mod netns;
 mod offset;
+mod pin;
 mod plan;
 mod pod;
 mod procfs;
 mod request;
+mod restart;
 mod run;
+mod same;
 mod show;
 mod signals;
+mod snapshot;
 mod state;
 mod step;
 mod subids;
 mod sys;
+mod table;
 mod terminal;
+mod view;
+mod wait;
 
 use cli::{Cli, DropCli, DropVerb, ExecCli, ExecVerb, Verb};
 
@@ -55,6 +67,8 @@ fn main() -> ExitCode {
         Ok(Verb::Drop(arguments)) => drop::drop_and_run(&arguments),
         Ok(Verb::Show(arguments)) => show::show(&arguments),
         Ok(Verb::Down(arguments)) => end::down(&arguments),
+        Ok(Verb::Wait(arguments)) => wait::wait(&arguments),
+        Ok(Verb::Kill(arguments)) => kill::kill(&arguments),
         Err(status) => status,
     }
 }

@@ -14,6 +14,7 @@ use record::{Namespace, ProcessId, Record};
 use crate::error::Error;
 use crate::plan::Handle;
 use crate::request::{Join, Source, holder_path};
+use crate::state::State;
 use crate::sys;
 
 /// Descriptors of everything in `joins`, each with the name and kinds the plan knows it by. One process is one descriptor.
@@ -76,6 +77,7 @@ pub(crate) fn open_all(
         ));
     }
     check_holder(joins, pod)?;
+    check_pins(joins, pod)?;
     Ok(handles)
 }
 
@@ -197,6 +199,29 @@ fn check_holder(joins: &[Join], pod: Option<&Record>) -> Result<(), Error> {
                 "{}: the record says inode {}, it is {found}",
                 path.display(),
                 recorded.map_or("nothing".into(), |inode| inode.to_string())
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What is pinned is what `up` pinned there. The pid namespace is a new one after each end of its process 1.
+fn check_pins(joins: &[Join], pod: Option<&Record>) -> Result<(), Error> {
+    let state = pod
+        .and_then(|pod| pod.get(crate::TOOL))
+        .and_then(State::from_json);
+    let Some(state) = state else { return Ok(()) };
+    for Join { kind, source } in joins.iter().filter(|join| join.kind != Namespace::Pid) {
+        let Source::File(path) = source else { continue };
+        if state.pin(*kind) != Some(path) {
+            continue;
+        }
+        let found = identity(path)?.1;
+        if state.inode(*kind).is_some_and(|recorded| recorded != found) {
+            return Err(Error::Failed(format!(
+                "{}: the record says inode {}, it is {found}",
+                path.display(),
+                state.inode(*kind).unwrap_or_default()
             )));
         }
     }

@@ -6,11 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use record::{Groups, Namespace};
+use record::{Groups, Id, Namespace};
 use sys::{SysError, pidfd_wait};
 
 use crate::error::Error;
 use crate::groups::is_v2;
+use crate::pin;
 use crate::procfs::{self, Identity};
 use crate::request::holder_path;
 use crate::state::State;
@@ -42,7 +43,11 @@ impl Pod {
     ///
     /// # Errors
     /// This process is in the pod itself, or the state is not one of a pod.
-    pub(crate) fn new(state: Option<&State>, groups: Option<&Groups>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        id: &Id,
+        state: Option<&State>,
+        groups: Option<&Groups>,
+    ) -> Result<Self, Error> {
         let mut pod = Self {
             ours: ours(),
             ..Self::default()
@@ -50,7 +55,7 @@ impl Pod {
         if let Some(state) = state {
             match state.holder.open()? {
                 Some(pidfd) => pod.by_holder(state, &pidfd)?,
-                None => pod.by_ids(state)?,
+                None => pod.without_holder(id, state)?,
             }
         }
         for (_, dir) in groups.into_iter().flat_map(|groups| &groups.dirs) {
@@ -82,13 +87,31 @@ impl Pod {
         Ok(())
     }
 
-    /// Afterwards inodes prove nothing; the numbers that are never given out again do. Only the first process found of each is needed.
-    fn by_ids(&mut self, state: &State) -> Result<(), SysError> {
-        if state.ids.is_empty() || record::boot_id()? != state.holder.boot_id {
+    /// Afterwards the pins tell; and the numbers that are never given out again.
+    fn without_holder(&mut self, id: &Id, state: &State) -> Result<(), SysError> {
+        if record::boot_id()? != state.holder.boot_id {
             return Ok(());
         }
-        let pids = procfs::pids()?;
+        let pinned =
+            |kind| pin::held(id, state, kind).map(|(identity, file)| (kind, identity, file));
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
         for kind in kinds(state.made) {
+            match pinned(kind) {
+                Some(held) => found.push(held),
+                None => missing.push(kind),
+            }
+        }
+        self.namespaces = found;
+        if state.ids.is_empty() || missing.is_empty() {
+            return Ok(());
+        }
+        self.by_ids(state, &missing)
+    }
+
+    /// An inode alone proves nothing now. Only the first process found of each is needed.
+    fn by_ids(&mut self, state: &State, missing: &[Namespace]) -> Result<(), SysError> {
+        let pids = procfs::pids()?;
+        for &kind in missing {
             let is_it = |pid: &i32| {
                 let path = holder_path(*pid, kind);
                 // the cheap question first
@@ -116,6 +139,14 @@ impl Pod {
             ))),
             None => Ok(()),
         }
+    }
+
+    /// Its own namespaces, as far as they are known.
+    pub(crate) fn identities(&self) -> Vec<(Namespace, Identity)> {
+        let known = self.namespaces.iter();
+        known
+            .map(|(kind, identity, _)| (*kind, *identity))
+            .collect()
     }
 
     /// Every process of the pod, in the order of their pids.
@@ -208,6 +239,12 @@ fn ours() -> HashSet<i32> {
     ours
 }
 
+/// The processes in `groups` and those below, to be looked at only: by then a pid may mean another.
+pub(crate) fn in_groups(groups: &Groups) -> Vec<i32> {
+    let dirs = groups.dirs.iter().flat_map(|(_, dir)| tree(dir));
+    dirs.flat_map(|dir| members(&dir)).collect()
+}
+
 /// A group and those below it.
 fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut all = vec![dir.to_owned()];
@@ -233,11 +270,15 @@ fn members(dir: &Path) -> Vec<i32> {
 mod tests {
     use super::*;
 
+    fn id() -> Id {
+        "x".parse().unwrap()
+    }
+
     #[test]
     fn a_record_that_names_our_own_namespaces_is_refused() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let state = State::of(pid, libc::CLONE_NEWNET, None, Vec::new()).unwrap();
-        let error = Pod::new(Some(&state), None).unwrap_err().to_string();
+        let error = Pod::new(&id(), Some(&state), None).unwrap_err().to_string();
         assert_eq!(
             error,
             "its net namespace is ours as well: run nsrun outside of the pod"
@@ -251,7 +292,7 @@ mod tests {
         state.holder.starttime += 1;
         state.ids.clear();
         assert!(
-            Pod::new(Some(&state), None)
+            Pod::new(&id(), Some(&state), None)
                 .unwrap()
                 .processes()
                 .unwrap()
@@ -259,7 +300,7 @@ mod tests {
         );
         state.ids.push((Namespace::Network, 1 << 60));
         assert!(
-            Pod::new(Some(&state), None)
+            Pod::new(&id(), Some(&state), None)
                 .unwrap()
                 .processes()
                 .unwrap()
@@ -273,7 +314,7 @@ mod tests {
             dirs: vec![("memory".into(), "/tmp".into())],
             join: None,
         };
-        assert!(Pod::new(None, Some(&groups)).is_err());
+        assert!(Pod::new(&id(), None, Some(&groups)).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use record::Namespace;
@@ -62,6 +63,19 @@ pub(crate) fn parent(pid: i32) -> Option<i32> {
         .ok()
 }
 
+/// How long ago a process began, by its start time in clock ticks after boot. None: no /proc.
+pub(crate) fn age(starttime: u64) -> Option<Duration> {
+    let uptime = fs::read_to_string("/proc/uptime").ok()?;
+    let uptime: f64 = uptime.split_ascii_whitespace().next()?.parse().ok()?;
+    // USER_HZ, which is 100 wherever Linux runs the tools.
+    let began = Duration::from_millis(starttime.checked_mul(10)?);
+    Some(
+        Duration::try_from_secs_f64(uptime)
+            .ok()?
+            .saturating_sub(began),
+    )
+}
+
 /// The command line as ps(1) shows it; the name in brackets where there is none.
 pub(crate) fn command(pid: i32) -> Option<String> {
     let line = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
@@ -82,7 +96,7 @@ pub(crate) fn command(pid: i32) -> Option<String> {
 }
 
 /// No process can act on the reader's terminal by its name.
-fn printable(c: char) -> char {
+pub(crate) fn printable(c: char) -> char {
     if c.is_control() { '?' } else { c }
 }
 
@@ -92,6 +106,9 @@ pub(crate) struct Status {
     blocked: u64,
     ignored: u64,
     caught: u64,
+    pub(crate) parent: i32,
+    /// Effective.
+    pub(crate) uid: u32,
     /// In each pid namespace from ours to its own.
     pub(crate) pids: Vec<i32>,
 }
@@ -115,6 +132,13 @@ impl Status {
                 "SigBlk" => status.blocked = mask(),
                 "SigIgn" => status.ignored = mask(),
                 "SigCgt" => status.caught = mask(),
+                "PPid" => status.parent = value.trim().parse().unwrap_or_default(),
+                "Uid" => {
+                    let effective = value.split_ascii_whitespace().nth(1);
+                    status.uid = effective
+                        .and_then(|uid| uid.parse().ok())
+                        .unwrap_or_default();
+                }
                 "NSpid" => {
                     status.pids = value
                         .split_ascii_whitespace()
@@ -170,6 +194,9 @@ mod tests {
         );
         assert_eq!(parent(own), Some(nix::unistd::getppid().as_raw()));
         assert!(command(own).unwrap().contains("nsrun"));
-        assert_eq!(Status::of(own).unwrap().pids.first(), Some(&own));
+        let status = Status::of(own).unwrap();
+        assert_eq!(status.pids.first(), Some(&own));
+        assert_eq!(status.parent, nix::unistd::getppid().as_raw());
+        assert_eq!(status.uid, nix::unistd::geteuid().as_raw());
     }
 }

@@ -19,6 +19,7 @@ use rustix::fs::CWD;
 
 use crate::cli::{ExecArgs, NamespaceArgs};
 use crate::error::Error;
+use crate::find::find_pause;
 use crate::groups::Group;
 use crate::maps::{Maps, RecordedMaps};
 use crate::offset::Offsets;
@@ -56,7 +57,6 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     } else {
         &arguments.command
     };
-    let command = Command::new(argv);
     let pty = wants_terminal(arguments, argv)
         .then(Pty::open)
         .transpose()?;
@@ -78,6 +78,11 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
         groups = Group::of_process(pid)?;
     }
     let request = request(arguments, pod.as_ref())?;
+    let command = if arguments.init {
+        under_pause(argv, &request, &arguments.namespaces)?
+    } else {
+        Command::new(argv)
+    };
     let maps = maps(&arguments.namespaces, &request, &RecordedMaps::default())?;
     let asked = Asked {
         arguments: &arguments.namespaces,
@@ -120,6 +125,19 @@ fn wants_terminal(arguments: &ExecArgs, argv: &[OsString]) -> bool {
 fn fork(arguments: &ExecArgs) -> Option<bool> {
     let asked = arguments.fork || arguments.kill_child.is_some();
     (asked || arguments.no_fork).then_some(asked)
+}
+
+/// `pause -- CMD`: the host's pause, which is found before we are in another root.
+fn under_pause(
+    argv: &[OsString],
+    request: &Request,
+    arguments: &NamespaceArgs,
+) -> Result<Command, Error> {
+    let mut joins = request.joins.iter();
+    let elsewhere = arguments.root.is_some() || joins.any(|join| join.kind == Namespace::Mount);
+    let mut line: Vec<OsString> = vec!["pause".into(), "--".into()];
+    line.extend_from_slice(argv);
+    Ok(Command::new(&line).found(find_pause(elsewhere)?))
 }
 
 /// What the options and the record ask for.

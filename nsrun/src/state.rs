@@ -4,11 +4,13 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use record::{Namespace, ProcessId};
 use serde_json::{Map, Value, json};
 use sys::{Call, SysError};
 
+use crate::pin::Pins;
 use crate::request::holder_path;
 use crate::{step, sys as own};
 
@@ -27,6 +29,8 @@ pub(crate) struct State {
     pub(crate) hostname: Option<String>,
     /// What runs under the holder.
     pub(crate) command: Vec<String>,
+    /// Files that hold namespaces of it.
+    pub(crate) pins: Pins,
 }
 
 impl State {
@@ -47,6 +51,7 @@ impl State {
             made,
             hostname: hostname.map(str::to_owned),
             command,
+            pins: Pins::new(),
         };
         for kind in Namespace::ALL {
             let path = holder_path(pid, kind);
@@ -90,6 +95,15 @@ impl State {
         if !self.command.is_empty() {
             object["command"] = self.command.clone().into();
         }
+        if !self.pins.is_empty() {
+            let pins = self.pins.iter().map(|(kind, path)| {
+                (
+                    kind.proc_name().to_owned(),
+                    path.to_string_lossy().into_owned().into(),
+                )
+            });
+            object["pins"] = pins.collect::<Map<String, Value>>().into();
+        }
         object
     }
 
@@ -108,6 +122,7 @@ impl State {
                 .filter_map(|(name, number)| Some((kind_of(name)?, number.as_u64()?)))
                 .collect()
         };
+        let pins = value.get("pins").and_then(Value::as_object);
         let texts = |key: &str| {
             value
                 .get(key)
@@ -128,7 +143,37 @@ impl State {
                 .and_then(Value::as_str)
                 .map(str::to_owned),
             command: texts("command").map(str::to_owned).collect(),
+            pins: pins
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, path)| Some((kind_of(name)?, path.as_str()?.into())))
+                .collect(),
         })
+    }
+
+    /// Where the namespace of `kind` is pinned.
+    pub(crate) fn pin(&self, kind: Namespace) -> Option<&PathBuf> {
+        self.pins
+            .iter()
+            .find(|(found, _)| *found == kind)
+            .map(|(_, path)| path)
+    }
+
+    /// The file by which others join the pod's namespace of `kind`: its pin, which outlives the holder, else the holder's.
+    pub(crate) fn path(&self, kind: Namespace) -> PathBuf {
+        self.pin(kind)
+            .cloned()
+            .unwrap_or_else(|| holder_path(self.holder.pid, kind))
+    }
+
+    /// Both are of one pod that its pins hold, whichever process does.
+    pub(crate) fn is_pinned_as(&self, other: &Self) -> bool {
+        let lasts = |(kind, _): &&(Namespace, PathBuf)| *kind != Namespace::Pid;
+        let same = |(kind, _): &(Namespace, PathBuf)| self.inode(*kind) == other.inode(*kind);
+        self.pins == other.pins
+            && self.holder.boot_id == other.holder.boot_id
+            && self.pins.iter().any(|pin| lasts(&pin))
+            && self.pins.iter().filter(lasts).all(same)
     }
 
     /// The recorded inode of `kind`.
@@ -157,7 +202,13 @@ mod tests {
     fn what_is_written_is_read() {
         let pid = i32::try_from(std::process::id()).unwrap();
         let made = libc::CLONE_NEWNET | libc::CLONE_NEWUTS;
-        let state = State::of(pid, made, Some("h"), vec!["sleep".into()]).unwrap();
+        let mut state = State::of(pid, made, Some("h"), vec!["sleep".into()]).unwrap();
+        state.pins = vec![(Namespace::Network, "/run/netns/x".into())];
+        assert_eq!(
+            state.path(Namespace::Network),
+            PathBuf::from("/run/netns/x")
+        );
+        assert_eq!(state.path(Namespace::Uts), holder_path(pid, Namespace::Uts));
         assert_eq!(state.inodes.len(), 8);
         assert_eq!(State::from_json(&state.to_json()), Some(state.clone()));
         assert_eq!(state.to_json()["made"], json!(["net", "uts"]));

@@ -279,6 +279,9 @@ pub(crate) fn new_hint(flags: i32, errno: Errno) -> Option<&'static str> {
             Some("not from inside a chroot, and not for a user that is not mapped")
         }
         Errno::EPERM => Some("needs root, or a user namespace: --user --map-root-user"),
+        Errno::ENOMEM => {
+            Some("process 1 of the pid namespace has ended, nobody is born in it any more")
+        }
         _ => None,
     }
 }

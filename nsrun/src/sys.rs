@@ -101,17 +101,67 @@ pub(crate) fn kill(pid: i32, signal: i32) {
 
 /// Whether the process behind `pidfd` is there, be it as one that has ended and was not waited for.
 pub(crate) fn pidfd_exists(pidfd: BorrowedFd<'_>) -> bool {
-    // SAFETY: signal 0 is sent to nobody, and without a siginfo the kernel reads no memory of ours.
+    pidfd_kill(pidfd, 0) != Err(Errno::ESRCH)
+}
+
+/// Sends any `signal`, a real-time one too; 0 is sent to nobody and only asks. pidfd_send_signal(2), Linux 5.1.
+pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+    // SAFETY: without a siginfo the kernel reads no memory of ours; the descriptor is open while it is borrowed.
     let answer = unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
             pidfd.as_raw_fd(),
-            0,
+            signal,
             std::ptr::null::<libc::siginfo_t>(),
             0,
         )
     };
-    Errno::result(answer) != Err(Errno::ESRCH)
+    Errno::result(answer).map(drop)
+}
+
+/// What the kernel tells of the end of a process that is not our child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExitInfo {
+    /// As wait(2) has it.
+    Status(i32),
+    /// It lives, or has ended and was not reaped yet, or is reaped right now.
+    NotReaped,
+    /// The kernel is too old, or does not say.
+    Unknown,
+}
+
+/// `struct pidfd_info` of linux/pidfd.h in its first version.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInfo {
+    mask: u64,
+    cgroup_id: u64,
+    /// pid, tgid, ppid, then four user and four group ids.
+    ids: [u32; 11],
+    exit_code: i32,
+}
+
+/// `PIDFD_GET_INFO`: `_IOWR(0xff, 11, struct pidfd_info)` with the 64 bytes of its first version.
+const PIDFD_GET_INFO: libc::c_ulong = 0xc040_ff0b;
+
+/// `PIDFD_INFO_EXIT`, Linux 6.15.
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// How the process behind `pidfd`, which was opened while it lived, has ended.
+pub(crate) fn pidfd_exit(pidfd: BorrowedFd<'_>) -> ExitInfo {
+    let mut info = PidfdInfo {
+        mask: PIDFD_INFO_EXIT,
+        ..PidfdInfo::default()
+    };
+    // SAFETY: the size in the request is that of the structure, which is as the kernel's header has it and lives through
+    // the call. A kernel without the request answers an error and writes nothing.
+    let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
+    match Errno::result(answer) {
+        Ok(_) if info.mask & PIDFD_INFO_EXIT != 0 => ExitInfo::Status(info.exit_code),
+        Ok(_) | Err(Errno::ESRCH) => ExitInfo::NotReaped,
+        // Before 6.13 there is no such request. Before 6.15 it knows nothing of who has ended: ESRCH for ever.
+        Err(_) => ExitInfo::Unknown,
+    }
 }
 
 /// `CLONE_INTO_CGROUP` of linux/sched.h, Linux 5.7.
