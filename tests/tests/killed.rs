@@ -200,3 +200,76 @@ fn the_shell_or_all_killed_at_many_instants_leave_nothing() {
         }
     }
 }
+
+/// Every way of pinning is in it: in /run/netns, beside the index, and what has to be pinned anew.
+const PINNED: &str = "nsrun up --id foo --net --mount --pid --uts --pin";
+
+/// Takes the process of a pinned pod away.
+const UNHOLD: &str =
+    "pid=$(jq .nsrun.pid foo.json); kill -KILL $pid; while kill -0 $pid 2>&-; do :; done";
+
+#[test]
+fn a_pinned_up_killed_anywhere_leaves_nothing() {
+    let node = Node::new();
+    let found = places(&node, &format!("{PINNED} >/dev/null"), 8);
+    node.sh(&format!("{CLEAN} >/dev/null")).succeeds();
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        let run = node.sh(&format!("{} {PINNED} >/dev/null", place.kill()));
+        killed += usize::from(run.status == 137);
+        wrong.extend(left_after_clean(&node, &place));
+    }
+    none_of(PINNED, &wrong);
+    assert!(killed > 20, "only {killed} runs were killed");
+}
+
+#[test]
+fn a_killed_restart_is_finished_by_the_next_or_taken_down() {
+    let node = Node::new();
+    let pinned = format!("{PINNED} >foo.json; {UNHOLD}");
+    let again = "nsrun up <foo.json >/dev/null";
+    node.sh(&pinned).succeeds();
+    let found = places(&node, again, 5);
+    node.sh(&format!("{CLEAN} >/dev/null; rm foo.json"))
+        .succeeds();
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        let Place { call, nth } = &place;
+        node.sh(&pinned).succeeds();
+        let run = node.sh(&format!("{} {again}", place.kill()));
+        killed += usize::from(run.status == 137);
+        // half of them are gone on with, half are given up
+        if killed % 2 == 0 {
+            let next = node.sh(&format!(
+                "{again} && nsrun exec -P foo.json -- readlink /proc/self/ns/net"
+            ));
+            let net = node.sh("echo net:[$(jq .nsrun.namespaces.net foo.json)]");
+            if next.status != 0 || next.stdout != net.stdout {
+                wrong.push(format!("{call} {nth}: {next}"));
+            }
+        }
+        wrong.extend(left_after_clean(&node, &place));
+    }
+    none_of(again, &wrong);
+    assert!(killed > 20, "only {killed} runs were killed");
+}
+
+#[test]
+fn a_killed_down_of_a_pinned_pod_is_finished_by_the_next() {
+    let node = Node::new();
+    let (down, pinned) = ("nsrun down --id foo", format!("{PINNED} >/dev/null"));
+    node.sh(&pinned).succeeds();
+    let found = places(&node, &format!("{down} >/dev/null"), 8);
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        node.sh(&pinned).succeeds();
+        let run = node.sh(&format!("{} {down} >/dev/null", place.kill()));
+        killed += usize::from(run.status == 137);
+        wrong.extend(left_after_clean(&node, &place));
+    }
+    none_of(down, &wrong);
+    assert!(killed > 10, "only {killed} runs were killed");
+}

@@ -52,6 +52,27 @@ fn crun_runs_a_container_in_our_pod_from_our_record() {
 }
 
 #[test]
+fn a_pinned_pod_takes_a_container_of_crun_when_its_process_is_gone() {
+    let node = Node::new();
+    if !node.has("crun") {
+        return;
+    }
+    let up = UP.replace("nsrun up", "nsrun up --pin");
+    let script = "echo $(</proc/sys/kernel/hostname); ip -br -4 address show eth0";
+    node.sh(&format!(
+        "{up}; {BOX}; export SCRIPT='{script}'; {BUNDLE}; kill -KILL $(jq .nsrun.pid foo.json)"
+    ))
+    .succeeds();
+    let run = node.sh("crun --root /tmp/crun --cgroup-manager=cgroupfs run -b bundle c1 </dev/null; status=$?; rm -rf /tmp/crun; exit $status").succeeds();
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "foo", "{run}");
+    assert!(lines[1].contains("10.244.0.2/24"), "{run}");
+    node.sh(REMOVE_WHAT_CRUN_LEAVES).succeeds();
+    node.sh("nsrun down <foo.json | netwire down | cgset down >/dev/null; mkbox down <box.json >/dev/null; rm -r bundle *.json").succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn a_second_runtime_s_container_goes_down_with_the_pod() {
     let node = Node::new();
     if !node.has("crun") {
