@@ -274,6 +274,16 @@ impl Plan {
         }
     }
 
+    /// The child joins a time namespace, which only a process with a memory of its own can (`EUSERS`).
+    pub(crate) fn joins_clocks(&self) -> bool {
+        let is_time = |step: &Step| match step {
+            Step::Setns { flags, .. } => flags & TIME != 0,
+            Step::TimeOffsets(_) => true,
+            _ => false,
+        };
+        self.after.iter().any(is_time)
+    }
+
     /// Some step writes below /proc.
     pub(crate) fn needs_proc(&self) -> bool {
         let writes = |step: &Step| {

@@ -319,7 +319,7 @@ fn as_child(
         error.exec_status()
     };
     // While the child lives in our memory we could not say that it was born.
-    let pid = if clone3.is_plain() && !verbose {
+    let pid = if clone3.is_plain() && !plan.joins_clocks() && !verbose {
         sys::vfork(clone3.flags, &mut live).map_err(|errno| clone3.error(errno))?
     } else {
         match clone(clone3, &resources, 0, verbose)? {

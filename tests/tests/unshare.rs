@@ -194,3 +194,16 @@ fn nothing_but_the_kernel_is_needed() {
     node.sh("rm -r bare").succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn a_pod_with_clocks_and_processes_of_its_own_is_joined() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --time --pid --net --boottime 86400 >foo.json")
+        .succeeds();
+    node.sh("nsrun exec -P foo.json -- cat /proc/self/timens_offsets | tr -s ' ' | grep boottime")
+        .succeeds()
+        .says("boottime 86400 0");
+    node.sh("nsrun down <foo.json >/dev/null; rm foo.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
