@@ -332,3 +332,26 @@ fn a_mount_namespace_is_pinned_wherever_ours_and_it_are_made() {
     assert_eq!(run.stdout, all.stdout, "{run}");
     node.assert_as_it_was();
 }
+
+#[test]
+fn clocks_and_users_are_those_of_the_pinned_namespaces() {
+    let node = Node::new();
+    node.sh(&format!("nsrun up --id foo --uts --time --boottime 86400 --user --map-root-user --pin >foo.json; {KILL}"))
+        .succeeds();
+    let world = node.world();
+    for (options, says) in [
+        ("--boottime 5", "with other offsets of its clocks"),
+        ("--map-users 0:1000:6", "with other users and groups mapped"),
+    ] {
+        node.sh(&format!("nsrun up {options} <foo.json >/dev/null"))
+            .ends(1)
+            .says_one_line("nsrun")
+            .says(says);
+        node.assert_same(&world, options);
+    }
+    node.sh("nsrun up <foo.json >again.json; nsrun exec -P again.json -- sh -c 'cat /proc/self/uid_map; grep boot /proc/self/timens_offsets' | xargs")
+        .prints("0 0 1 boottime 86400 0");
+    node.sh("nsrun down <again.json >/dev/null; rm *.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
