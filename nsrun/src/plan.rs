@@ -171,11 +171,11 @@ impl Plan {
         plan.before
             .extend((joined & USER != 0).then_some(Step::BecomeRoot));
         plan.clone = Some(Clone3::new(facts, facts.new & !(later | time), v2, outside));
-        plan.after.extend(
-            outside
-                .is_some_and(Maps::leaves_us_nobody)
-                .then_some(Step::BecomeRoot),
-        );
+        if outside.is_some_and(Maps::leaves_us_nobody) {
+            // Whoever has become another owns the files of his /proc no more.
+            plan.clocks(facts);
+            plan.after.push(Step::BecomeRoot);
+        }
         plan.after.extend(facts.die_with_parent());
         let terminal = matches!(facts.end, End::Run { terminal: true, .. });
         plan.after.extend(terminal.then_some(Step::Terminal));
@@ -223,14 +223,20 @@ impl Plan {
         self.after.extend(steps.into_iter().map(|(_, step)| step));
     }
 
+    /// Offsets of the clocks, once.
+    fn clocks(&mut self, facts: &Facts<'_>) {
+        let step = Step::TimeOffsets(facts.offsets);
+        if !facts.offsets.is_empty() && !self.after.contains(&step) {
+            self.after.push(step);
+        }
+    }
+
     /// What is done once the namespaces are there.
     fn inside(&mut self, facts: &Facts<'_>) {
         let arguments = facts.arguments;
         let own = facts.maps.filter(|maps| maps.by == Writer::Itself);
         self.after.extend(own.cloned().map(Step::Map));
-        if !facts.offsets.is_empty() {
-            self.after.push(Step::TimeOffsets(facts.offsets));
-        }
+        self.clocks(facts);
         let how = arguments.propagation.unwrap_or(Propagation::Private);
         if facts.new & MOUNT != 0 && how != Propagation::Unchanged {
             self.after.push(Step::Propagate(how));
