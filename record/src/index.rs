@@ -220,9 +220,7 @@ fn make_run_dir(path: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.call(|| format!("mkdir({})", path.display()))
         .map_err(|error| match error.errno {
-            Errno::EACCES | Errno::EROFS => {
-                error.hint("root writes there; others need XDG_RUNTIME_DIR or CHROOT0_RUN")
-            }
+            Errno::EACCES | Errno::EROFS => error.hint(crate::check::RUN_DIR_HINT),
             _ => error,
         })?;
     let call = || format!("stat({})", path.display());

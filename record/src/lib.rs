@@ -11,6 +11,7 @@
 //! | [`ProcessId`] | a process that cannot be mistaken for another |
 //! | [`Namespace`] | the eight kinds, in every spelling |
 
+mod check;
 mod cli;
 mod down;
 mod error;
@@ -26,6 +27,7 @@ mod process;
 mod source;
 mod up;
 
+pub use check::check_run_dir;
 pub use cli::{parse_cli, report};
 pub use down::{Down, down};
 pub use error::{Error, Failure};

@@ -70,6 +70,18 @@ pub fn pidfd_wait(pidfd: BorrowedFd<'_>, timeout: Duration) -> Result<bool, SysE
 /// # Errors
 /// What the kernel answers; `ENOENT` when it is older than 5.11 and no /proc is mounted.
 pub fn close_on_exec_from(first: u32) -> Result<(), SysError> {
+    match close_range_cloexec(first) {
+        Ok(()) => Ok(()),
+        Err(Errno::ENOSYS | Errno::EINVAL) => close_on_exec_by_proc(first),
+        Err(errno) => Err(SysError::new(format!("close_range({first}, ~0)"), errno)),
+    }
+}
+
+/// close_range(2) with `CLOSE_RANGE_CLOEXEC`, Linux 5.11, and nothing in its place.
+///
+/// # Errors
+/// `ENOSYS`, `EINVAL`: the kernel is older.
+pub fn close_range_cloexec(first: u32) -> Result<(), Errno> {
     // SAFETY: close_range only sets a flag on descriptors here and touches no memory of ours.
     let answer = unsafe {
         libc::syscall(
@@ -79,11 +91,7 @@ pub fn close_on_exec_from(first: u32) -> Result<(), SysError> {
             libc::CLOSE_RANGE_CLOEXEC,
         )
     };
-    match Errno::result(answer) {
-        Ok(_) => Ok(()),
-        Err(Errno::ENOSYS | Errno::EINVAL) => close_on_exec_by_proc(first),
-        Err(errno) => Err(SysError::new(format!("close_range({first}, ~0)"), errno)),
-    }
+    Errno::result(answer).map(drop)
 }
 
 /// close_range(2)'s work on kernels before 5.11.

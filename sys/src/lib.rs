@@ -4,14 +4,20 @@
 
 mod arena;
 mod calls;
+mod check;
 mod error;
 mod exec;
 mod mountinfo;
+mod probe;
 mod signals;
 
 pub use arena::Arena;
-pub use calls::{close_on_exec_from, ns_type, pidfd_open, pidfd_send_signal, pidfd_wait};
+pub use calls::{
+    close_on_exec_from, close_range_cloexec, ns_type, pidfd_open, pidfd_send_signal, pidfd_wait,
+};
+pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
 pub use mountinfo::{Mount, mountinfo};
+pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
 pub use signals::{is_ignored, restore_sigpipe, set_defaults, set_disposition};
