@@ -71,6 +71,8 @@ pub(crate) enum Verb {
     Wait(WaitArgs),
     /// Send a signal to the process that holds a pod, or to all in it
     Kill(KillArgs),
+    /// Tell what this kernel, user and machine allow, what is missing and how to get it
+    Check(CheckArgs),
 }
 
 /// `nsrun up`
@@ -398,6 +400,14 @@ pub(crate) struct DownArgs {
     /// Say each step as it is done, with its system call
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+/// `nsrun check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// An answer.

@@ -16,13 +16,7 @@ use crate::error::Error;
 /// # Errors
 /// There is none.
 pub(crate) fn find_pause(elsewhere: bool) -> Result<Program, Error> {
-    let beside = std::env::current_exe()
-        .ok()
-        .and_then(|own| Some(own.parent()?.join("pause")));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = std::env::split_paths(&path).map(|dir| dir.join("pause"));
-    let runs = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
-    let found = beside.into_iter().chain(in_path).find(runs);
+    let found = pause_file();
     let found = found
         .ok_or_else(|| Error::Failed("pause: found neither beside nsrun nor in PATH".into()))?;
     let found = std::path::absolute(&found).unwrap_or(found);
@@ -33,4 +27,15 @@ pub(crate) fn find_pause(elsewhere: bool) -> Result<Program, Error> {
     Ok(Program::File(
         open(&found, flags, Mode::empty()).call(|| format!("open({})", found.display()))?,
     ))
+}
+
+/// Its file.
+pub(crate) fn pause_file() -> Option<PathBuf> {
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|own| Some(own.parent()?.join("pause")));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = std::env::split_paths(&path).map(|dir| dir.join("pause"));
+    let runs = |file: &PathBuf| file.is_file() && access(file, AccessFlags::X_OK).is_ok();
+    beside.into_iter().chain(in_path).find(runs)
 }

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 mod affinity;
 mod birth;
+mod cause;
+mod check;
 mod cli;
 mod credentials;
 mod describe;
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
         Ok(Verb::Down(arguments)) => end::down(&arguments),
         Ok(Verb::Wait(arguments)) => wait::wait(&arguments),
         Ok(Verb::Kill(arguments)) => kill::kill(&arguments),
+        Ok(Verb::Check(arguments)) => check::check(&arguments),
         Err(status) => status,
     }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::groups::Group;
 use crate::maps::{Maps, Writer};
 use crate::offset::Offsets;
-use crate::step::{self, Step, names};
+use crate::step::{Step, names};
 
 /// An open descriptor by which namespaces are joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -332,7 +332,7 @@ impl Clone3 {
         SysError {
             call: self.call.clone(),
             errno,
-            hint: step::new_hint(self.flags, errno),
+            hint: crate::cause::new_hint(self.flags, errno),
         }
     }
 

@@ -13,6 +13,7 @@ use record::Namespace;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use sys::{SysError, ToErrno};
 
+use crate::cause;
 use crate::cli::{CredentialArgs, Propagation};
 use crate::maps::Maps;
 use crate::offset::Offsets;
@@ -129,7 +130,7 @@ impl Step {
 
     fn hint(&self, errno: Errno) -> Option<&'static str> {
         match (self, errno) {
-            (Self::Unshare { flags }, _) => new_hint(*flags, errno),
+            (Self::Unshare { flags }, _) => cause::new_hint(*flags, errno),
             (Self::Setns { flags, .. }, Errno::EINVAL)
                 if flags & Namespace::User.clone_flag() != 0 =>
             {
@@ -147,9 +148,7 @@ impl Step {
             (Self::Map(_), Errno::EACCES) => {
                 Some("is /proc that of another user, or this process not dumpable?")
             }
-            (Self::MountProc(_), Errno::EPERM) => Some(
-                "in a user namespace /proc must be visible as a whole, and something is mounted over parts of it",
-            ),
+            (Self::MountProc(_), Errno::EPERM) => Some(cause::PROC_IS_MASKED),
             (Self::Group { .. }, Errno::ENOSPC) => {
                 Some("cpuset.cpus or cpuset.mems of the group is empty")
             }
@@ -246,43 +245,6 @@ impl Propagation {
             Self::Shared => "MS_REC|MS_SHARED",
             Self::Unchanged => "0",
         }
-    }
-}
-
-/// Why namespaces cannot be made, where there is one likely cause.
-pub(crate) fn new_hint(flags: i32, errno: Errno) -> Option<&'static str> {
-    let sysctl = |name: &str| {
-        std::fs::read_to_string(format!("/proc/sys/{name}")).map(|text| text.trim().to_owned())
-    };
-    let is = |name: &str, value: &str| sysctl(name).is_ok_and(|found| found == value);
-    let user = flags & Namespace::User.clone_flag() != 0;
-    match errno {
-        Errno::ENOSPC | Errno::EPERM | Errno::EUSERS
-            if user && is("user/max_user_namespaces", "0") =>
-        {
-            Some("user namespaces are switched off: sysctl user.max_user_namespaces")
-        }
-        Errno::ENOSPC | Errno::EUSERS => {
-            Some("a limit in /proc/sys/user/max_*_namespaces, or 32 levels deep")
-        }
-        Errno::EPERM | Errno::EACCES if user && is("kernel/unprivileged_userns_clone", "0") => {
-            Some("only root may, while sysctl kernel.unprivileged_userns_clone is 0")
-        }
-        Errno::EPERM | Errno::EACCES
-            if user && is("kernel/apparmor_restrict_unprivileged_userns", "1") =>
-        {
-            Some(
-                "AppArmor stops it: a profile for nsrun, or sysctl kernel.apparmor_restrict_unprivileged_userns=0",
-            )
-        }
-        Errno::EPERM if user => {
-            Some("not from inside a chroot, and not for a user that is not mapped")
-        }
-        Errno::EPERM => Some("needs root, or a user namespace: --user --map-root-user"),
-        Errno::ENOMEM => {
-            Some("process 1 of the pid namespace has ended, nobody is born in it any more")
-        }
-        _ => None,
     }
 }
 
