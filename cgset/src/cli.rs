@@ -24,6 +24,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Remove the pod's groups: record in, record out
     Down(DownArgs),
+    /// Tell what this kernel, user and machine allow, what is missing and how to get it
+    Check(CheckArgs),
 }
 
 /// How much is said on stderr.
@@ -108,4 +110,11 @@ pub(crate) struct DownArgs {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) talk: Talk,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Print one JSON object on one line instead of the table
+    #[arg(long)]
+    pub(crate) json: bool,
 }

@@ -24,6 +24,18 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
 
+/// Why no group can be made.
+pub(crate) fn make_hint(errno: Errno) -> Option<&'static str> {
+    match errno {
+        Errno::EACCES | Errno::EPERM => Some("needs root, or a group that was delegated to you"),
+        Errno::EROFS => Some("the cgroup filesystem is mounted read-only here"),
+        Errno::ENOMEM => {
+            Some("the memory limit of the group above leaves no room for another group")
+        }
+        _ => None,
+    }
+}
+
 /// A group that is there.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -100,14 +112,9 @@ impl Group {
         let path = self.path.join(name);
         rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(0o755))
             .call(|| format!("mkdir({})", path.display()))
-            .map_err(|error| match error.errno {
-                Errno::EACCES | Errno::EPERM => {
-                    error.hint("needs root, or a group that was delegated to you")
-                }
-                Errno::EROFS => error.hint("the cgroup filesystem is mounted read-only here"),
-                Errno::ENOMEM => error
-                    .hint("the memory limit of the group above leaves no room for another group"),
-                _ => error,
+            .map_err(|error| match make_hint(error.errno) {
+                Some(hint) => error.hint(hint),
+                None => error,
             })?;
         let dir = rustix::fs::openat(&self.dir, name, DIRECTORY, Mode::empty());
         Ok(Self {

@@ -28,7 +28,7 @@ pub(crate) struct Hierarchy {
     pub(crate) mount: PathBuf,
     /// What of it is mounted, in the terms of /proc/PID/cgroup: "/", or a container's group.
     pub(crate) root: String,
-    read_only: bool,
+    pub(crate) read_only: bool,
     device: String,
 }
 

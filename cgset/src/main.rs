@@ -1,5 +1,6 @@
 //! Creates, limits, joins and removes the control groups of a pod.
 
+mod check;
 mod cli;
 mod down;
 mod error;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         cli::Verb::Exec(args) => exec::exec(args),
         cli::Verb::Show(args) => show::show(args),
         cli::Verb::Down(args) => down::down(args),
+        cli::Verb::Check(args) => check::check(args),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::version::{File, home};
 
 /// The controllers a pod always has a group of, where they are mounted: so that its use can be shown, and
 /// limits be given to its containers later.
-const ALWAYS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
+pub(crate) const ALWAYS: [&str; 4] = ["memory", "cpu", "cpuacct", "pids"];
 
 /// A group in one hierarchy and what is written into it.
 #[derive(Debug, Clone)]
@@ -203,10 +203,15 @@ fn enabled(hierarchy: &Hierarchy, needed: &[&str]) -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
+/// How to get one where none is mounted.
+pub(crate) const MOUNT_HINT: &str = "mount -t cgroup2 none /sys/fs/cgroup";
+/// The hierarchies there are do not have what every pod gets.
+pub(crate) const NONE_OF_ALWAYS: &str = "none of memory, cpu, cpuacct and pids is mounted here";
+
 fn no_hierarchy(hierarchies: &Hierarchies) -> String {
     match hierarchies.iter().next() {
-        None => "no cgroup hierarchy with controllers is mounted here (mount -t cgroup2 none /sys/fs/cgroup)".into(),
-        Some(_) => "none of memory, cpu, cpuacct and pids is mounted here".into(),
+        None => format!("no cgroup hierarchy with controllers is mounted here ({MOUNT_HINT})"),
+        Some(_) => NONE_OF_ALWAYS.into(),
     }
 }
 

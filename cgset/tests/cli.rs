@@ -360,6 +360,7 @@ fn every_flag_of_the_help_is_in_the_man_page() {
         &["exec", "--help"],
         &["show", "--help"],
         &["down", "--help"],
+        &["check", "--help"],
     ] {
         let help = run.run(verb);
         assert_eq!((help.status, help.stderr.as_str()), (0, ""), "{verb:?}");

@@ -1,0 +1,301 @@
+//! `check`: what cgset can do with the hierarchies of this machine, what is missing and how to get it.
+
+use std::process::ExitCode;
+
+use nix::errno::Errno;
+use serde_json::json;
+use sys::{Check, Checks};
+
+mod facts;
+#[cfg(test)]
+mod tests;
+
+use crate::TOOL;
+use crate::cli::CheckArgs;
+use crate::group::make_hint;
+use crate::hierarchy::Version;
+use crate::plan::{ALWAYS, MOUNT_HINT, NONE_OF_ALWAYS};
+use facts::{Facts, Known, Tree};
+
+/// What limits are named after: on v2, and on v1 where it is called otherwise.
+const CONTROLLERS: [(&str, &str); 7] = [
+    ("memory", "memory"),
+    ("cpu", "cpu"),
+    ("pids", "pids"),
+    ("cpuset", "cpuset"),
+    ("io", "blkio"),
+    ("hugetlb", "hugetlb"),
+    ("rdma", "rdma"),
+];
+
+/// `cgset check`
+pub(crate) fn check(args: &CheckArgs) -> ExitCode {
+    match judge(Facts::gather()).print(args.json) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            record::report(TOOL, &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From what was found to what it means.
+fn judge(facts: Facts) -> Checks {
+    let mut list = vec![of_proc(&facts), of_hierarchies(&facts)];
+    list.extend(CONTROLLERS.map(|(v2, v1)| of_controller(&facts, v2, v1)));
+    for tree in &facts.trees {
+        list.push(of_groups(tree));
+        if tree.version == Version::V2 && tree.is_always() {
+            list.push(of_subtree(tree));
+        }
+    }
+    list.push(of_delegation(&facts));
+    list.extend(of_features(&facts));
+    list.push(facts.run_dir);
+    Checks::new(TOOL, list)
+}
+
+fn of_proc(facts: &Facts) -> Check {
+    let found = match facts.proc {
+        true => "mounted on /proc",
+        false => "no proc is mounted on /proc",
+    };
+    Check::new("proc", facts.proc, found)
+        .needed(true)
+        .hint(Some("mount -t proc proc /proc"))
+}
+
+/// Which versions there are, and what they control.
+fn of_hierarchies(facts: &Facts) -> Check {
+    let of = |version| {
+        let trees = facts
+            .trees
+            .iter()
+            .filter(move |tree| tree.version == version);
+        trees.map(Tree::key).collect::<Vec<_>>().join(" ")
+    };
+    let (v1, v2) = (of(Version::V1), of(Version::V2));
+    let (found, version) = match (v1.is_empty(), v2.is_empty()) {
+        (false, false) => (format!("v1: {v1}; v2: {v2}"), "hybrid"),
+        (false, true) if facts.bare_v2 => (format!("v1: {v1}; v2 without controllers"), "hybrid"),
+        (false, true) => (format!("v1: {v1}"), "v1"),
+        (true, false) => (format!("v2: {v2}"), "v2"),
+        (true, true) if facts.bare_v2 => ("v2 without controllers".into(), "v2"),
+        (true, true) => ("none is mounted".into(), "none"),
+    };
+    let mut controllers = facts.trees.iter().flat_map(|tree| &tree.controllers);
+    let ok = controllers.any(|name| ALWAYS.contains(&name.as_str()));
+    Check::new("hierarchies", ok, found)
+        .needed(true)
+        .hint(Some(if facts.trees.is_empty() {
+            MOUNT_HINT
+        } else {
+            NONE_OF_ALWAYS
+        }))
+        .with("version", version)
+}
+
+/// Where limits of `v2` go.
+fn of_controller(facts: &Facts, v2: &str, v1: &str) -> Check {
+    let name = format!("controller.{v2}");
+    let tree = facts.trees.iter().find(|tree| tree.has(v1, v2));
+    let Some(tree) = tree else {
+        return Check::new(name, false, "in no hierarchy here").hint(why_none(facts, v2, v1));
+    };
+    let place = tree.mount.display();
+    let (found, version) = match tree.version {
+        Version::V1 => (format!("v1, {place}"), 1),
+        Version::V2 => (format!("v2, {place}"), 2),
+    };
+    Check::new(name, true, found)
+        .with("version", version)
+        .with("mount", tree.mount.to_string_lossy())
+}
+
+/// Why a controller is in no hierarchy, by /proc/cgroups, which has all that the kernel was built with.
+fn why_none(facts: &Facts, v2: &str, v1: &str) -> Option<String> {
+    let known = facts.known.as_ref()?;
+    Some(match known.iter().find(|known| known.name == v1) {
+        None => "this kernel is built without it".into(),
+        Some(Known { enabled: false, .. }) => {
+            format!("switched off at boot: cgroup_enable={v1}, or no cgroup_disable={v1}")
+        }
+        Some(Known { hierarchy: 0, .. }) if facts.bare_v2 || has_v2(facts) => {
+            format!(
+                "the mounted group was not given it: +{v2} into cgroup.subtree_control above it"
+            )
+        }
+        Some(Known { hierarchy: 0, .. }) => {
+            format!("mount -t cgroup -o {v1} none /sys/fs/cgroup/{v1}")
+        }
+        Some(_) => "it is in use in a hierarchy that is not mounted here".into(),
+    })
+}
+
+fn has_v2(facts: &Facts) -> bool {
+    facts.trees.iter().any(|tree| tree.version == Version::V2)
+}
+
+/// Whether groups can be made below the mount. Every pod gets one in these hierarchies.
+fn of_groups(tree: &Tree) -> Check {
+    let place = tree.mount.display();
+    let name = match tree.version {
+        Version::V1 => format!("groups.{}", tree.key()),
+        Version::V2 => "groups.v2".into(),
+    };
+    let (call, found) = (
+        format!("access({place}, W_OK)"),
+        format!("can be made in {place}"),
+    );
+    let answer = match tree.read_only {
+        true => Err(Errno::EROFS),
+        false => tree.writable,
+    };
+    Check::tried(name, &call, Some(answer), found)
+        .needed(tree.is_always())
+        .hint(answer.err().and_then(make_hint))
+        .with("mount", tree.mount.to_string_lossy())
+        .with("controllers", tree.controllers.clone())
+}
+
+/// Whether the mounted v2 group gives its controllers to the groups below, or can be told to.
+fn of_subtree(tree: &Tree) -> Check {
+    let is_wanted = |name: &&String| ALWAYS.contains(&name.as_str());
+    let is_given = |name: &&String| tree.given.contains(name);
+    let wanted = tree.controllers.iter().filter(is_wanted);
+    let (given, left): (Vec<&String>, Vec<&String>) = wanted.partition(is_given);
+    let words = |names: &[&String]| {
+        names
+            .iter()
+            .map(|name| name.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let check = |ok, found| Check::new("subtree-control", ok, found);
+    let check = if left.is_empty() {
+        check(true, format!("given to groups below: {}", words(&given)))
+    } else if tree.own_processes {
+        check(false, format!("not given to groups below: {}", words(&left))).hint(Some(
+            "a v2 group with processes of its own gives controllers to no group below it: move them into one",
+        ))
+    } else {
+        match tree.subtree_writable {
+            Ok(()) => check(
+                true,
+                format!("up will give to groups below: {}", words(&left)),
+            ),
+            Err(errno) => Check {
+                errno: Some(errno),
+                ..check(
+                    false,
+                    format!("not given to groups below: {}", words(&left)),
+                )
+            }
+            .hint(Some(
+                "root writes them into cgroup.subtree_control of the mounted group",
+            )),
+        }
+    };
+    check.needed(true).with("given", tree.given.clone())
+}
+
+/// Whether an ordinary user has been given the group it is in.
+fn of_delegation(facts: &Facts) -> Check {
+    if facts.is_root {
+        return Check::new("delegation", true, "root needs none");
+    }
+    let own = facts.trees.iter().filter_map(|tree| {
+        let (path, writable) = tree.own.as_ref()?;
+        writable.is_ok().then(|| path.display().to_string())
+    });
+    let own: Vec<String> = own.collect();
+    let check = match own.is_empty() {
+        true => Check::new(
+            "delegation",
+            false,
+            "the groups this process is in are not ours",
+        ),
+        false => Check::new("delegation", true, own.join(" ")),
+    };
+    check
+        .hint(Some(
+            "systemd-run --user --scope -p Delegate=yes CMD on v2; on v1 root chowns a group and mounts it in the place of the top",
+        ))
+        .with("groups", own)
+}
+
+/// Files that came with later kernels, and births in a group.
+fn of_features(facts: &Facts) -> Vec<Check> {
+    let v1 = |file: &str| facts.v1_files.iter().any(|known| known == file);
+    let v2 = |file: &str| {
+        let files = facts.v2_files.as_ref()?;
+        Some(files.iter().any(|known| known == file))
+    };
+    let feature = |name: &str, file: &str, without: &'static str| {
+        let found = match v2(file) {
+            Some(true) => "on v2",
+            Some(false) => "not on v2",
+            None => "no v2 group to look into",
+        };
+        Check::new(name, v2(file) == Some(true), found).hint(v2(file).is_some().then_some(without))
+    };
+    let or_v1 = |check: Check, file: &str| match v1(file) {
+        true if check.ok => Check {
+            found: "on v1 and v2".into(),
+            ..check
+        },
+        true => Check::new(check.name, true, "on v1"),
+        false => check,
+    };
+    let since = "Linux 5.7 has it; a container's seccomp filter may hide it";
+    let born = match facts.born_in_group {
+        // What was given is no group: a kernel that says so would have put the child there.
+        Some(Err(Errno::EBADF)) => Check::new("born-in-group", true, "clone3(CLONE_INTO_CGROUP)"),
+        answer => {
+            Check::tried("born-in-group", "clone3(CLONE_INTO_CGROUP)", answer, "").hint(Some(since))
+        }
+    };
+    let mut list = vec![
+        born,
+        feature(
+            "cgroup.kill",
+            "cgroup.kill",
+            "Linux 5.14 has it; down --kill ends one by one without",
+        ),
+        or_v1(
+            feature(
+                "freezer",
+                "cgroup.freeze",
+                "Linux 5.2 has it on v2, the controller freezer on v1",
+            ),
+            "freezer.state",
+        ),
+        or_v1(
+            feature("memory.peak", "memory.peak", "Linux 5.19 has it on v2"),
+            "memory.max_usage_in_bytes",
+        ),
+        or_v1(
+            feature(
+                "memory.swap",
+                "memory.swap.max",
+                "the kernel does not count swap: boot it with swapaccount=1",
+            ),
+            "memory.memsw.limit_in_bytes",
+        ),
+    ];
+    if has_v2(facts) || facts.bare_v2 {
+        let found = match facts.nsdelegate {
+            true => "a cgroup namespace is a border of delegation",
+            false => "v2 is mounted without it",
+        };
+        list.push(
+            Check::new("nsdelegate", facts.nsdelegate, found)
+                .hint(Some(
+                    "mount -o remount,nsdelegate of v2, as root of the machine",
+                ))
+                .with("features", json!(facts.kernel_features)),
+        );
+    }
+    list
+}
