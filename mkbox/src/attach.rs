@@ -15,10 +15,13 @@ use crate::mounts::{Planned, What};
 use crate::root::{PointKind, Root};
 use crate::sys::mount_setattr;
 
+/// Who may mount.
+pub(crate) const NEEDS_ADMIN: &str = "needs CAP_SYS_ADMIN: root, or nsrun exec --user";
+
 /// Says what is usually missing.
 pub(crate) fn needs_admin(error: SysError) -> SysError {
     if error.errno == Errno::EPERM {
-        error.hint("needs CAP_SYS_ADMIN: root, or nsrun exec --user")
+        error.hint(NEEDS_ADMIN)
     } else {
         error
     }

@@ -28,6 +28,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Remove a box: records in, records out
     Down(DownArgs),
+    /// Tell what this kernel, user and file system allow, what is missing and how to get it
+    Check(CheckArgs),
 }
 
 /// `mkbox up`
@@ -131,6 +133,17 @@ pub(crate) struct DownArgs {
     pub(crate) verbose: u8,
     /// The box to remove
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
+/// `mkbox check`
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Print one JSON object on one line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the box is or would be [default: the current directory]
+    #[arg(value_name = "BOX")]
     pub(crate) root: Option<String>,
 }
 

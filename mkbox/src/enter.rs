@@ -31,6 +31,9 @@ use crate::{TOOL, print};
 
 /// Ours that CMD may be without being in the box: the rest of a chain.
 const OWN: [&str; 2] = ["nsrun", "pause"];
+/// Why no mount can be kept from the others.
+pub(crate) const NO_MOUNT_POINT: &str =
+    "the root directory here is no mount point: not possible inside a chroot";
 /// The status of our own failures: 0 to 124 are CMD's.
 const OURS: u8 = 125;
 
@@ -191,9 +194,7 @@ impl Entry {
         mount_change("/", propagation)
             .call(|| "mount(/, MS_REC|MS_SLAVE)".into())
             .map_err(|error| match error.errno {
-                Errno::EINVAL => error.hint(
-                    "the root directory here is no mount point: not possible inside a chroot",
-                ),
+                Errno::EINVAL => error.hint(NO_MOUNT_POINT),
                 _ => error,
             })?;
         // The caller's view ends with the pivot: what comes from there is opened now.

@@ -8,6 +8,7 @@ use record::Failure;
 
 mod attach;
 mod busy;
+mod check;
 mod cli;
 mod closure;
 mod down;
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
         Verb::Exec(args) => enter::exec(args),
         Verb::Show(args) => show::show(args),
         Verb::Down(args) => down::down(args),
+        Verb::Check(args) => check::check(args),
     }
 }
 

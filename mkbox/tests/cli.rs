@@ -122,6 +122,7 @@ fn every_flag_of_the_help_is_in_the_manual() {
         vec!["exec", "--help"],
         vec!["show", "--help"],
         vec!["down", "--help"],
+        vec!["check", "--help"],
     ] {
         let help = scratch.run(&verb).good().stdout;
         let is_flag = |word: &&str| word.starts_with('-') && word.len() > 1 && *word != "--";

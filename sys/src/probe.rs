@@ -46,6 +46,19 @@ impl Answers {
     }
 }
 
+impl<'a> FromIterator<(&'a str, Answer)> for Answers {
+    /// As if a child had told them.
+    fn from_iter<I: IntoIterator<Item = (&'a str, Answer)>>(answers: I) -> Self {
+        let told = answers.into_iter();
+        Self {
+            told: told
+                .map(|(name, answer)| (name.to_owned(), answer))
+                .collect(),
+            broken: None,
+        }
+    }
+}
+
 /// Where a child says what it finds out, at once: what it said stays said should the next call end it.
 #[derive(Debug)]
 pub struct Teller(PipeWriter);
