@@ -31,6 +31,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Removes what up made: reads records, writes them without it
     Down(DownArgs),
+    /// Tells what this kernel, user and machine allow, what is missing and how to get it
+    Check(CheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -124,4 +126,11 @@ pub(crate) struct DownArgs {
     /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// One JSON object on one line instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }

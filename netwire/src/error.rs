@@ -44,6 +44,15 @@ impl Error {
         Self::Record(record::Error::Failed(text.into()))
     }
 
+    /// What the kernel answered, to whatever it was; `EIO` where it was not the kernel.
+    pub(crate) fn errno(&self) -> Errno {
+        match self {
+            Self::Refused(refused) => refused.errno,
+            Self::Record(record::Error::Sys(error)) => error.errno,
+            Self::Record(_) => Errno::EIO,
+        }
+    }
+
     /// The errno of a refused netlink request.
     pub(crate) fn refused(&self) -> Option<Errno> {
         match self {

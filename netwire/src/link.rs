@@ -146,6 +146,11 @@ pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
     Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, 0, &message)
 }
 
+/// The kind of the interface in the payload of an `RTM_NEWLINK`: `veth`. None: hardware, or lo.
+pub(crate) fn kind(payload: &[u8]) -> Option<String> {
+    Link::parse(payload)?.kind
+}
+
 /// The interface in an answer to [`get`].
 pub(crate) fn parse(request: &str, answers: &[Vec<u8>]) -> Result<Link, Error> {
     let link = answers.last().and_then(|payload| Link::parse(payload));

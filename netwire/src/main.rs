@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod down;
+mod drift;
 mod error;
 mod lease;
 mod link;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         Verb::Up(args) if args.dry_run => print_plan(args),
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
+        Verb::Check(args) => check::check(args),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
     }
 }

@@ -14,6 +14,10 @@ use sys::{Call, SysError};
 use crate::error::Error;
 use crate::netlink::Socket;
 
+/// Who may enter a network namespace.
+pub(crate) const SETNS_NEEDS: &str =
+    "needs CAP_SYS_ADMIN here and in the user namespace that owns it";
+
 /// What `--netns` names: as nsenter(1) has it, a process or a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Netns {
@@ -171,8 +175,7 @@ impl PodNamespace {
             setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| {
                 let error = SysError::new(format!("setns(net, {})", self.path.display()), errno);
                 match errno {
-                    Errno::EPERM => error
-                        .hint("needs CAP_SYS_ADMIN here and in the user namespace that owns it"),
+                    Errno::EPERM => error.hint(SETNS_NEEDS),
                     _ => error,
                 }
             })?;

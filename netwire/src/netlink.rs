@@ -12,6 +12,9 @@ use sys::Call;
 use crate::error::{Error, Refused};
 use crate::sys::setsockopt_netlink;
 
+/// Who may change anything.
+pub(crate) const NEEDS_NET_ADMIN: &str = "needs CAP_NET_ADMIN";
+
 /// struct nlmsghdr of linux/netlink.h.
 const HEADER: usize = 16;
 /// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB.
@@ -59,7 +62,7 @@ impl Request {
 
     /// The error this request met.
     pub(crate) fn refused(&self, errno: Errno, text: Option<String>) -> Error {
-        let hint = (errno == Errno::EPERM).then_some("needs CAP_NET_ADMIN");
+        let hint = (errno == Errno::EPERM).then_some(NEEDS_NET_ADMIN);
         Error::Refused(Refused {
             call: self.call.clone(),
             errno,
@@ -69,10 +72,11 @@ impl Request {
     }
 }
 
-/// A socket of family `NETLINK_ROUTE`: it acts on the network namespace it was opened in, whoever uses it.
+/// A socket of one netlink family: it acts on the network namespace it was opened in, whoever uses it.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
+    family: &'static str,
     sequence: u32,
     verbose: bool,
     buffer: Vec<u8>,
@@ -89,14 +93,18 @@ struct Message<'a> {
 impl Socket {
     /// In the network namespace of the calling thread. `verbose`: says on stderr what was done.
     pub(crate) fn open(verbose: bool) -> Result<Self, Error> {
+        Self::of(SockProtocol::NetlinkRoute, "NETLINK_ROUTE", verbose)
+    }
+
+    /// The same of family `NETLINK_NETFILTER`; nf_tables is one of its subsystems.
+    pub(crate) fn netfilter() -> Result<Self, Error> {
+        Self::of(SockProtocol::NetlinkNetFilter, "NETLINK_NETFILTER", false)
+    }
+
+    fn of(protocol: SockProtocol, family: &'static str, verbose: bool) -> Result<Self, Error> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let fd = socket::socket(
-            AddressFamily::Netlink,
-            SockType::Raw,
-            flags,
-            SockProtocol::NetlinkRoute,
-        )
-        .call(|| "socket(AF_NETLINK, NETLINK_ROUTE)".into())?;
+        let fd = socket::socket(AddressFamily::Netlink, SockType::Raw, flags, protocol)
+            .call(|| format!("socket(AF_NETLINK, {family})"))?;
         // Linux 4.12, 4.3 and 4.20: better messages, shorter answers, and dumps of what was asked for only.
         for option in [
             libc::NETLINK_EXT_ACK,
@@ -107,6 +115,7 @@ impl Socket {
         }
         Ok(Self {
             fd,
+            family,
             sequence: 0,
             verbose,
             buffer: vec![0; BUFFER],
@@ -196,7 +205,7 @@ impl Socket {
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
                     return Err(errno)
-                        .call(|| "send(NETLINK_ROUTE)".into())
+                        .call(|| format!("send({})", self.family))
                         .map_err(Error::from);
                 }
             }
@@ -212,7 +221,7 @@ impl Socket {
                     Err(Errno::EINTR) => continue,
                     Err(errno) => {
                         return Err(errno)
-                            .call(|| "recv(NETLINK_ROUTE)".into())
+                            .call(|| format!("recv({})", self.family))
                             .map_err(Error::from);
                     }
                 };

@@ -9,8 +9,8 @@ use record::{Id, Known, Record, Up, names};
 use serde_json::Value;
 
 use crate::TOOL;
-use crate::check::check;
 use crate::cli::UpArgs;
+use crate::drift::check;
 use crate::error::Error;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, OPER_UNKNOWN, OPER_UP};

@@ -44,6 +44,12 @@ impl Answers {
         let told = self.told.iter().find(|(told, _)| told == name);
         told.map(|(_, answer)| *answer).or(self.broken.map(Err))
     }
+
+    /// Everything that was told, in order.
+    pub fn told(&self) -> impl Iterator<Item = (&str, Answer)> {
+        let told = self.told.iter();
+        told.map(|(name, answer)| (name.as_str(), *answer))
+    }
 }
 
 impl<'a> FromIterator<(&'a str, Answer)> for Answers {

@@ -1,0 +1,116 @@
+//! Whether what an earlier `up` made is what is wanted now, and is what the kernel has.
+
+use std::net::Ipv4Addr;
+
+use record::{Id, names};
+use serde_json::Value;
+
+use crate::error::Error;
+use crate::lease::Pool;
+use crate::link::{self, By};
+use crate::namespace::PodNamespace;
+use crate::netlink::Socket;
+use crate::plan::Wanted;
+use crate::state::{self, Attachment};
+
+/// Compares what an earlier `up` made with what is wanted now and with what the kernel has.
+pub(crate) fn check(
+    id: &Id,
+    state: &Value,
+    wanted: &Wanted,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<(), Error> {
+    let differs = |what: String| {
+        Err(Error::failed(format!(
+            "{id}: {what} (netwire down comes first)"
+        )))
+    };
+    let attachments = state::attachments(state)?;
+    let Some(is) = attachments
+        .iter()
+        .find(|attachment| attachment.ifname == wanted.ifname)
+    else {
+        let names: Vec<_> = attachments
+            .iter()
+            .map(|attachment| attachment.ifname.as_ref())
+            .collect();
+        return differs(format!(
+            "the interface is {}, not {}",
+            names.join(", "),
+            wanted.ifname
+        ));
+    };
+    if is.subnet != wanted.subnet {
+        return differs(format!(
+            "{} is in {}, not in {}",
+            is.ifname, is.subnet, wanted.subnet
+        ));
+    }
+    if is.lease_dir != wanted.lease_dir {
+        let pool = |dir| Pool::new(is.subnet, dir).dir().display().to_string();
+        let (is, wanted) = (
+            pool(is.lease_dir.as_deref()),
+            pool(wanted.lease_dir.as_deref()),
+        );
+        return differs(format!("the lease is in {is}, not in {wanted}"));
+    }
+    match (is.address, wanted.address) {
+        (Some(is_at), Some(wanted)) if is_at != wanted => {
+            return differs(format!("{} has {is_at}, not {wanted}", is.ifname));
+        }
+        (None, _) => return differs(format!("{} has no address", is.ifname)),
+        _ => {}
+    }
+    match drift(id, is, wanted, pod, host)? {
+        Some(what) => differs(what),
+        None => Ok(()),
+    }
+}
+
+/// What the kernel has otherwise than the record says; None: nothing.
+fn drift(
+    id: &Id,
+    is: &Attachment,
+    wanted: &Wanted,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<Option<String>, Error> {
+    let name = names::veth(id, is.ifname.as_ref());
+    let place = pod.path().display();
+    let end = link::find(host, By::Name(&name), false)?;
+    let Some(end) = end.filter(|end| end.alias.as_deref() == Some(names::ifalias(id))) else {
+        return Ok(Some(format!("{name} is gone")));
+    };
+    let mut inside = pod.socket(false)?;
+    let peer = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
+    let Some(peer) = peer.filter(|peer| peer.peer.unwrap_or(peer.index) == end.index) else {
+        return Ok(Some(format!(
+            "{} in {place} is not the other end of {name}",
+            is.ifname
+        )));
+    };
+    for link in [&end, &peer] {
+        if !link.up {
+            return Ok(Some(format!("{} is down", link.name)));
+        }
+        if let Some(mtu) = wanted.mtu.filter(|&mtu| mtu != link.mtu) {
+            return Ok(Some(format!(
+                "{} has MTU {}, not {mtu}",
+                link.name, link.mtu
+            )));
+        }
+    }
+    let address = is.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    if !link::addresses(inside, peer.index)?.contains(&(address, is.subnet.prefix())) {
+        return Ok(Some(format!(
+            "{} in {place} lacks {address}/{}",
+            is.ifname,
+            is.subnet.prefix()
+        )));
+    }
+    if link::route_to(host, address)? != Some((end.index, 32)) {
+        return Ok(Some(format!("{address} is not routed to {name}")));
+    }
+    Ok(None)
+}
