@@ -44,11 +44,8 @@ impl Facts {
     /// Of this process on this machine.
     pub(crate) fn gather() -> Self {
         let here = in_child(try_here);
-        let kind = |kind, name| Module::of_kind(kind, name).unwrap_or(Module::Unknown);
-        let (veth, bridge) = (
-            kind(InfoKind::Veth, "veth"),
-            kind(InfoKind::Bridge, "bridge"),
-        );
+        let veth = Module::of_kind(&InfoKind::Veth, "veth");
+        let bridge = Module::of_kind(&InfoKind::Bridge, "bridge");
         // Where no module can be loaded, the question itself does no harm.
         let nf_tables = match can_load() {
             true => Module::of_name("nf_tables"),

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage};
+use nix::errno::Errno;
+use sys::in_child;
 
 use crate::error::Error;
 use crate::link;
@@ -23,25 +25,20 @@ pub(crate) enum Module {
 }
 
 impl Module {
-    /// Of a kind of interface.
-    ///
-    /// A dump that names a kind has interfaces of that kind only, unless the kernel does not know it: then it has all, and
-    /// every namespace has lo. To make one, or to ask what one can do, would have the kernel load a module.
-    pub(crate) fn of_kind(kind: InfoKind, name: &str) -> Result<Self, Error> {
-        let mut message = LinkMessage::default();
-        message.attributes = vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)])];
-        let what = format!("type {name}");
-        let flags = libc::NLM_F_DUMP;
-        let request = Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, flags, &message);
-        let mut others = false;
-        Socket::open(false)?.dump(request, |payload| {
-            others |= link::kind(payload).as_deref() != Some(name);
-            true
-        })?;
-        Ok(match others {
-            false => Self::There,
-            true => Self::of_file(name),
-        })
+    /// Of a kind of interface, asked by a child.
+    pub(crate) fn of_kind(kind: &InfoKind, name: &str) -> Self {
+        let known = in_child(|tell| {
+            let known = is_known(kind, name).map_err(|error| error.errno());
+            tell.tell(
+                "known",
+                known.and_then(|known| known.then_some(()).ok_or(Errno::ENODEV)),
+            );
+        });
+        match known.of("known") {
+            Some(Ok(())) => Self::There,
+            Some(Err(Errno::ENODEV)) => Self::of_file(name),
+            _ => Self::Unknown,
+        }
     }
 
     /// Of what no question tells: by the lists of modules.
@@ -74,6 +71,22 @@ impl Module {
             _ => Self::Absent,
         }
     }
+}
+
+/// A dump that names a kind has interfaces of that kind only, unless the kernel does not know it: then it has all, and
+/// every namespace has lo. To make one, or to ask what one can do, would have the kernel load a module.
+fn is_known(kind: &InfoKind, name: &str) -> Result<bool, Error> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind.clone())])];
+    let what = format!("type {name}");
+    let flags = libc::NLM_F_DUMP;
+    let request = Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, flags, &message);
+    let mut others = false;
+    Socket::open(false)?.dump(request, |payload| {
+        others |= link::kind(payload).as_deref() != Some(name);
+        true
+    })?;
+    Ok(!others)
 }
 
 /// Whether a list of depmod(8) has the module: `kernel/drivers/net/veth.ko.xz: …`.
