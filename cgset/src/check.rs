@@ -115,7 +115,9 @@ fn of_controller(facts: &Facts, v2: &str, v1: &str) -> Check {
 
 /// Why a controller is in no hierarchy, by /proc/cgroups, which has all that the kernel was built with.
 fn why_none(facts: &Facts, v2: &str, v1: &str) -> Option<String> {
-    let known = facts.known.as_ref()?;
+    let none = facts.trees.is_empty() && !facts.bare_v2;
+    // To mount one at all comes first, and is said there.
+    let known = facts.known.as_ref().filter(|_| !none)?;
     Some(match known.iter().find(|known| known.name == v1) {
         None => "this kernel is built without it".into(),
         Some(Known { enabled: false, .. }) => {
@@ -232,13 +234,20 @@ fn of_features(facts: &Facts) -> Vec<Check> {
         let files = facts.v2_files.as_ref()?;
         Some(files.iter().any(|known| known == file))
     };
+    // Files of a controller are in the groups that were given it.
+    let seen = |file: &str| match file.starts_with("memory.") && v2("memory.current") != Some(true)
+    {
+        true => None,
+        false => v2(file),
+    };
     let feature = |name: &str, file: &str, without: &'static str| {
-        let found = match v2(file) {
+        let found = match seen(file) {
             Some(true) => "on v2",
             Some(false) => "not on v2",
             None => "no v2 group to look into",
         };
-        Check::new(name, v2(file) == Some(true), found).hint(v2(file).is_some().then_some(without))
+        Check::new(name, seen(file) == Some(true), found)
+            .hint(seen(file).is_some().then_some(without))
     };
     let or_v1 = |check: Check, file: &str| match v1(file) {
         true if check.ok => Check {

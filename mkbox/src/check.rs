@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use sys::{Answer, Answers, Check, Checks};
+use sys::{Answer, Answers, Check, Checks, Module};
 
 mod entry;
 mod facts;
@@ -236,13 +236,23 @@ fn of_directory(facts: &Facts) -> Vec<Check> {
 /// As root and in a user namespace.
 fn of_overlay(facts: &Facts) -> [Check; 2] {
     let of = |name: &str, answer: Option<Answer>, found: &str| {
-        match facts.has_overlay {
-            Some(true) => {}
-            Some(false) => {
-                return Check::new(name, false, "not in /proc/filesystems")
-                    .hint(Some("modprobe overlay, or a kernel with CONFIG_OVERLAY_FS"));
+        let check = |ok, found| Check::new(name, ok, found);
+        match facts.overlay_module {
+            Module::There => {}
+            Module::Loadable => {
+                return check(
+                    true,
+                    "a module, which the kernel loads when it is first needed",
+                );
             }
-            None => return Check::new(name, false, "unknown without /proc"),
+            Module::Absent => {
+                return check(false, "not in this kernel")
+                    .hint(Some("a kernel with CONFIG_OVERLAY_FS"));
+            }
+            Module::Unknown => {
+                return check(false, "not loaded, and no list of modules to look into")
+                    .hint(Some("modprobe overlay, as root of the machine"));
+            }
         }
         let hint = match answer.and_then(Result::err) {
             Some(Errno::EPERM) => Some("Linux 5.11 allows it in a user namespace"),

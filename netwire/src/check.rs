@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use sys::{Answer, Answers, Check, Checks};
+use sys::{Answer, Answers, Check, Checks, Module};
 
 mod facts;
-mod kernel;
+mod kinds;
 mod nftables;
 #[cfg(test)]
 mod tests;
@@ -16,7 +16,6 @@ use crate::cli::CheckArgs;
 use crate::namespace::SETNS_NEEDS;
 use crate::netlink::NEEDS_NET_ADMIN;
 use facts::Facts;
-use kernel::Module;
 
 /// `netwire check`
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
@@ -148,7 +147,7 @@ fn of_kernel(facts: &Facts) -> Vec<Check> {
             )
             .hint(Some(format!("modprobe {modprobe}, as root of the machine"))),
         };
-        check.with("module", format!("{module:?}").to_lowercase())
+        check.with("module", module.name())
     };
     let ipv6 = match facts.ipv6_disabled {
         Some(false) => Check::new("ipv6", true, "switched on"),

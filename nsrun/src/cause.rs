@@ -19,7 +19,7 @@ pub(crate) const NO_CALL: &str = "not in this kernel, or hidden by a seccomp fil
 /// What decides whether namespaces can be made, as far as it can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Circumstances {
-    /// Kinds whose `user.max_…_namespaces` is 0.
+    /// Kinds whose `user.max_*_namespaces` is 0.
     pub(crate) switched_off: Vec<Namespace>,
     /// `kernel.unprivileged_userns_clone` of Debian's kernels; None: there is no such switch.
     pub(crate) unprivileged_clone: Option<bool>,

@@ -7,6 +7,7 @@ mod calls;
 mod check;
 mod error;
 mod exec;
+mod module;
 mod mountinfo;
 mod probe;
 mod signals;
@@ -18,6 +19,7 @@ pub use calls::{
 pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
+pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
 pub use signals::{is_ignored, restore_sigpipe, set_defaults, set_disposition};

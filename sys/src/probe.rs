@@ -37,8 +37,8 @@ pub struct Answers {
 impl Answers {
     /// To the call that was told as `name`. None: it came to no try.
     ///
-    /// A child that was ended by a signal, as some seccomp filters do, says `ENOSYS` to what it did not come to; one that
-    /// hung says `ETIMEDOUT`.
+    /// A child that a seccomp filter ended says `ENOSYS` to what it did not come to, one that another signal ended `EINTR`,
+    /// and one that hung `ETIMEDOUT`.
     #[must_use]
     pub fn of(&self, name: &str) -> Option<Answer> {
         let told = self.told.iter().find(|(told, _)| told == name);
@@ -151,8 +151,12 @@ fn listen(mut reader: PipeReader, child: Pid) -> Answers {
             end => break end,
         }
     };
-    if let Ok(WaitStatus::Signaled(..)) = end {
-        broken = broken.or(Some(Errno::ENOSYS));
+    if let Ok(WaitStatus::Signaled(_, signal, _)) = end {
+        // A filter that kills sends SIGSYS.
+        broken = broken.or(Some(match signal {
+            Signal::SIGSYS => Errno::ENOSYS,
+            _ => Errno::EINTR,
+        }));
     }
     let told = String::from_utf8_lossy(&text);
     let told = told.lines().filter_map(|line| {
@@ -255,12 +259,17 @@ mod tests {
 
     #[test]
     fn what_was_said_before_a_signal_stays_said() {
-        let answers = in_child(|tell| {
-            tell.tell("first", Ok::<_, Errno>(()));
-            let _ = kill(getpid(), Signal::SIGKILL);
-        });
-        assert_eq!(answers.of("first"), Some(Ok(())));
-        assert_eq!(answers.of("second"), Some(Err(Errno::ENOSYS)));
+        for (signal, errno) in [
+            (Signal::SIGSYS, Errno::ENOSYS),
+            (Signal::SIGKILL, Errno::EINTR),
+        ] {
+            let answers = in_child(|tell| {
+                tell.tell("first", Ok::<_, Errno>(()));
+                let _ = kill(getpid(), signal);
+            });
+            assert_eq!(answers.of("first"), Some(Ok(())));
+            assert_eq!(answers.of("second"), Some(Err(errno)));
+        }
     }
 
     #[test]

@@ -35,7 +35,12 @@ fn facts(trees: Vec<Tree>) -> Facts {
         nsdelegate: true,
         known: Some(parse_known(known)),
         v1_files: Vec::new(),
-        v2_files: Some(names(&["cgroup.kill", "cgroup.freeze", "memory.peak"])),
+        v2_files: Some(names(&[
+            "cgroup.kill",
+            "cgroup.freeze",
+            "memory.current",
+            "memory.peak",
+        ])),
         kernel_features: Vec::new(),
         born_in_group: Some(Err(Errno::EBADF)),
         run_dir: Check::new("run-dir", true, "/run/chroot0").needed(true),
@@ -98,6 +103,8 @@ fn why_a_controller_is_nowhere() {
     );
     assert!(hint("controller.hugetlb", memory()).starts_with("switched off at boot"));
     assert!(hint("controller.cpu", memory()).starts_with("mount -t cgroup -o cpu "));
+    assert_eq!(hint("controller.cpu", Vec::new()), "");
+    assert_eq!(hint("hierarchies", Vec::new()), MOUNT_HINT);
     let bare = vec![tree(Version::V2, &["memory"])];
     assert!(hint("controller.pids", bare).contains("+pids into cgroup.subtree_control"));
 }
@@ -188,7 +195,7 @@ fn a_delegated_group_is_found() {
 #[test]
 fn what_is_on_v1_only_or_unknown_is_said_so() {
     let mut old = facts(vec![v2()]);
-    old.v2_files = Some(names(&["cgroup.freeze"]));
+    old.v2_files = Some(names(&["cgroup.freeze", "memory.current"]));
     old.born_in_group = Some(Err(Errno::EINVAL));
     old.nsdelegate = false;
     let checks = judge(old);
@@ -200,6 +207,15 @@ fn what_is_on_v1_only_or_unknown_is_said_so() {
         found(&checks, "nsdelegate")
             .2
             .contains("remount,nsdelegate")
+    );
+
+    // Groups without the controller tell nothing of it.
+    let mut bare = facts(vec![v2()]);
+    bare.v2_files = Some(names(&["cgroup.freeze"]));
+    let (ok, what, hint) = found(&judge(bare), "memory.peak");
+    assert_eq!(
+        (ok, &what[..], &hint[..]),
+        (false, "no v2 group to look into", "")
     );
 
     let mut v1 = facts(vec![tree(Version::V1, &["memory"])]);

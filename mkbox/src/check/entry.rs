@@ -1,20 +1,22 @@
 //! The way into a box, gone by a child in a mount namespace of its own.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg,
-    sendmsg, socketpair,
-};
+use rustix::cmsg_space;
 use rustix::fs::CWD;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags,
     fsconfig_create, fsmount, fsopen, mount_change, mount_move, open_tree, unmount,
+};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
 use rustix::process::{fchdir, pivot_root};
 use sys::{Teller, ToErrno, in_child};
@@ -30,6 +32,7 @@ pub(super) fn seal(tell: &mut Teller) -> bool {
 
 /// As `mkbox exec` does it, with `directory` as the box; tells each step under the name of its call.
 pub(super) fn enter(tell: &mut Teller, directory: &Path) {
+    let directory = &below_root(directory);
     let tree = tell.tell("open_tree", clone_tree(directory, true));
     tell.tell("fsmount", new_tmpfs());
     if let Some(copy) = tree
@@ -65,6 +68,18 @@ pub(super) fn enter(tell: &mut Teller, directory: &Path) {
     }
 }
 
+/// A box is never the root itself, which cannot be mounted on itself and then be moved away from.
+fn below_root(directory: &Path) -> PathBuf {
+    if directory.parent().is_some() {
+        return directory.to_owned();
+    }
+    let below = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    below
+        .next()
+        .map_or_else(|| directory.to_owned(), |entry| entry.path())
+}
+
 fn clone_tree(directory: &Path, recursive: bool) -> rustix::io::Result<OwnedFd> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
@@ -93,32 +108,33 @@ pub(super) fn idmap(tell: &mut Teller, directory: &Path) {
 }
 
 /// One that has a map, by the descriptor that its maker, a child, hands over before it ends.
-fn user_namespace() -> Option<File> {
-    let (kind, flags) = (
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
-    );
-    let (ours, theirs) = socketpair(AddressFamily::Unix, kind, None, flags).ok()?;
+fn user_namespace() -> Option<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()?;
     in_child(|tell| {
         if !sys::enter_user_namespace(tell, CloneFlags::empty(), true) {
             return;
         }
         if let Ok(own) = File::open("/proc/self/ns/user") {
-            let fds = [own.as_raw_fd()];
-            let rights = [ControlMessage::ScmRights(&fds)];
-            let text = [IoSlice::new(b"u")];
-            let _ = sendmsg::<()>(theirs.as_raw_fd(), &text, &rights, MsgFlags::empty(), None);
+            let fds = [own.as_fd()];
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            control.push(SendAncillaryMessage::ScmRights(&fds));
+            let _ = sendmsg(
+                &theirs,
+                &[IoSlice::new(b"u")],
+                &mut control,
+                SendFlags::empty(),
+            );
         }
     });
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut text = [0];
     let mut text = [IoSliceMut::new(&mut text)];
-    let mut space = nix::cmsg_space!(i32);
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(ours.as_raw_fd(), &mut text, Some(&mut space), flags).ok()?;
-    let number = message.cmsgs().ok()?.find_map(|part| match part {
-        ControlMessageOwned::ScmRights(fds) => fds.first().copied(),
+    recvmsg(&ours, &mut text, &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
+    control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
         _ => None,
-    })?;
-    // The number itself stays open until this process, which only tries, ends.
-    File::open(format!("/proc/self/fd/{number}")).ok()
+    })
 }

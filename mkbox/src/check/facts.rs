@@ -7,7 +7,7 @@ use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{
     Access, AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags, accessat, openat2, statx,
 };
-use sys::{Answer, Answers, Check, Mount, ToErrno, in_child};
+use sys::{Answer, Answers, Check, Module, Mount, ToErrno, in_child};
 
 use super::{entry, files, overlay};
 use crate::ldcache::Cache;
@@ -20,8 +20,7 @@ pub(crate) struct Facts {
     pub(crate) direct: Answers,
     /// The same as root of a user namespace.
     pub(crate) nested: Answers,
-    /// /proc/filesystems has it: to ask the kernel would load a module. None: unknown.
-    pub(crate) has_overlay: Option<bool>,
+    pub(crate) overlay_module: Module,
     pub(crate) overlay: Answers,
     pub(crate) nested_overlay: Answers,
     /// Where the box is or would be.
@@ -40,9 +39,7 @@ impl Facts {
     /// Of this process, for a box at `path`.
     pub(crate) fn gather(path: &Path) -> Self {
         let directory = nearest(path);
-        let has_overlay = fs::read_to_string("/proc/filesystems")
-            .ok()
-            .map(|list| list.lines().any(|line| line.trim() == "nodev\toverlay"));
+        let overlay_module = overlay::find();
         let as_user = |work: &dyn Fn(&mut sys::Teller)| {
             in_child(|tell| {
                 if tell
@@ -61,7 +58,7 @@ impl Facts {
             })
         };
         let overlay = |tell: &mut sys::Teller| {
-            if has_overlay == Some(true) {
+            if overlay_module == Module::There {
                 overlay::mount(tell, &directory);
             }
         };
@@ -79,7 +76,7 @@ impl Facts {
                 entry::enter(tell, &directory);
             }),
             nested: in_user_namespace(&|tell| entry::enter(tell, &directory)),
-            has_overlay,
+            overlay_module,
             overlay: as_user(&overlay),
             nested_overlay: in_user_namespace(&overlay),
             mount: mount_of(&directory),

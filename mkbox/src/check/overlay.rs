@@ -8,10 +8,23 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, mount as mount_filesystem};
 use rustix::process::fchdir;
-use sys::{Teller, ToErrno};
+use sys::{Module, Teller, ToErrno};
 
 use super::entry::{new_tmpfs, seal};
 use crate::attach::move_onto;
+
+/// Whether the kernel knows it, by /proc/filesystems: to ask for one would have it load the module.
+pub(super) fn find() -> Module {
+    let known = fs::read_to_string("/proc/filesystems").map(|list| {
+        let mut kinds = list.lines().filter_map(|line| line.split('\t').nth(1));
+        kinds.any(|kind| kind == "overlay")
+    });
+    match known {
+        Ok(true) => Module::There,
+        Ok(false) => Module::of_file("overlay"),
+        Err(_) => Module::Unknown,
+    }
+}
 
 /// All its layers are in memory, mounted on `directory`, which no other namespace sees.
 pub(super) fn mount(tell: &mut Teller, directory: &Path) {

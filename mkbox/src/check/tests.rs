@@ -32,7 +32,7 @@ fn all_goes() -> Facts {
         openat2: Some(OK),
         direct: entered(),
         nested: entered(),
-        has_overlay: Some(true),
+        overlay_module: Module::There,
         overlay: entered(),
         nested_overlay: entered(),
         directory: "/home".into(),
@@ -179,7 +179,7 @@ fn what_only_makes_a_box_better_is_not_needed() {
     let mut facts = all_goes();
     facts.files = [("tmpfile", Err(Errno::EOPNOTSUPP))].into_iter().collect();
     facts.ld_cache = None;
-    facts.has_overlay = Some(false);
+    facts.overlay_module = Module::Absent;
     let checks = judge(facts);
     assert!(checks.is_enough(), "{}", checks.table());
     for name in [
@@ -199,6 +199,10 @@ fn what_only_makes_a_box_better_is_not_needed() {
         "Linux 5.11 allows it in a user namespace"
     );
     let mut facts = all_goes();
+    facts.overlay_module = Module::Loadable;
+    facts.overlay = refused("unshare", Errno::EPERM);
+    assert!(check_of(facts, "overlay").0);
+    let mut facts = all_goes();
     facts.ld_cache = Some(false);
     assert!(!check_of(facts, "ld.so.cache").0);
 }
@@ -214,5 +218,8 @@ fn this_machine_is_looked_at_and_its_mounts_left_alone() {
         std::env::current_dir().unwrap().canonicalize().unwrap()
     );
     assert_ne!(facts.direct.of("unshare"), None);
+    // Every step that was come to was told: no child ended before its end.
+    assert_eq!(facts.direct.of("never tried"), None);
+    assert_eq!(facts.nested.of("never tried"), None);
     assert!(facts.mount.is_some());
 }

@@ -8,10 +8,9 @@ use netlink_packet_route::link::{
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{Access, AtFlags, CWD, accessat};
-use sys::{Answer, Answers, Check, Teller, ToErrno, in_child};
+use sys::{Answer, Answers, Check, Module, Teller, ToErrno, in_child};
 
-use super::kernel::{Module, can_load};
-use super::nftables;
+use super::{kinds, nftables};
 use crate::error::Error;
 use crate::netlink::{Request, Socket};
 use crate::requests;
@@ -44,11 +43,11 @@ impl Facts {
     /// Of this process on this machine.
     pub(crate) fn gather() -> Self {
         let here = in_child(try_here);
-        let veth = Module::of_kind(&InfoKind::Veth, "veth");
-        let bridge = Module::of_kind(&InfoKind::Bridge, "bridge");
+        let veth = kinds::find(&InfoKind::Veth, "veth");
+        let bridge = kinds::find(&InfoKind::Bridge, "bridge");
         // Where no module can be loaded, the question itself does no harm.
-        let nf_tables = match can_load() {
-            true => Module::of_name("nf_tables"),
+        let nf_tables = match Module::can_load() {
+            true => Module::of("nf_tables"),
             false => Module::There,
         };
         let inside = |tell: &mut Teller| {

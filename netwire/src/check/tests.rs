@@ -1,6 +1,5 @@
 //! What given facts mean.
 
-use super::kernel::lists;
 use super::nftables::Forward;
 use super::*;
 use netlink_packet_route::link::InfoKind;
@@ -182,19 +181,8 @@ fn switches_are_told_and_not_needed() {
 }
 
 #[test]
-fn lists_of_modules_are_read_as_depmod_writes_them() {
-    let list = "kernel/drivers/net/veth.ko.xz:\nkernel/net/netfilter/nf_tables.ko: kernel/net/netfilter/nfnetlink.ko\nkernel/net/bridge/br-netfilter.ko: x\n";
-    for name in ["veth", "nf_tables", "br_netfilter"] {
-        assert!(lists(list, name), "{name}");
-    }
-    for name in ["nfnetlink", "vet", "veth.ko", ""] {
-        assert!(!lists(list, name), "{name}");
-    }
-}
-
-#[test]
 fn a_kind_that_no_kernel_has_is_not_there() {
-    let kind = |name: &str| Module::of_kind(&InfoKind::Other(name.into()), name);
+    let kind = |name: &str| kinds::find(&InfoKind::Other(name.into()), name);
     assert_ne!(kind("nosuchkind"), Module::There);
 }
 
