@@ -73,7 +73,7 @@ impl Circumstances {
             Errno::EPERM | Errno::EACCES if user => self.of_new_user(errno),
             Errno::EPERM if self.has_admin && self.is_filtered() => Some(FILTERED),
             Errno::EPERM if self.is_root => Some(
-                "root has no CAP_SYS_ADMIN here: give it to the container, or use a user namespace: --user --map-root-user",
+                "needs CAP_SYS_ADMIN, which root lacks here, or a user namespace: --user --map-root-user",
             ),
             Errno::EPERM => Some("needs root, or a user namespace: --user --map-root-user"),
             Errno::EINVAL => Some("this kernel is built without namespaces of that kind"),
@@ -243,7 +243,7 @@ mod tests {
             cause(circumstances, NET, Errno::EPERM)
         };
         assert!(with(false, false, Some(2)).starts_with("needs root"));
-        assert!(with(true, false, Some(2)).starts_with("root has no CAP_SYS_ADMIN"));
+        assert!(with(true, false, Some(2)).starts_with("needs CAP_SYS_ADMIN"));
         assert_eq!(with(true, true, Some(2)), FILTERED);
     }
 
