@@ -98,7 +98,8 @@ pub(crate) fn judge(ids: &Ids, is_root: bool) -> Vec<Check> {
     let mut list = Vec::new();
     for map in &ids.maps {
         let program = match &map.found {
-            Some((path, true)) if !ids.no_new_privs || is_root => {
+            _ if is_root => Check::new(map.program, true, "root needs none"),
+            Some((path, true)) if !ids.no_new_privs => {
                 Check::new(map.program, true, path.display().to_string())
             }
             Some((path, true)) => Check::new(map.program, false, path.display().to_string())
@@ -125,7 +126,7 @@ pub(crate) fn judge(ids: &Ids, is_root: bool) -> Vec<Check> {
         let count: u64 = map.ranges.iter().map(|(_, count)| count).sum();
         let name = map.file.trim_start_matches("/etc/");
         let check = match (count, is_root) {
-            (0, true) => Check::new(name, true, "none for root, who needs none"),
+            (0, true) => Check::new(name, true, "root needs none"),
             (0, false) => Check::new(name, false, format!("no range of {} in {}", ids.user, map.file)).hint(Some(
                 format!("usermod --add-{name}s 100000-165535 {}, as root: only one id can be mapped without", ids.user),
             )),
@@ -191,7 +192,10 @@ mod tests {
             "{hint}"
         );
         let list = judge(&ids(None, &[], false), true);
-        assert!(list[2].ok && list[3].ok);
+        assert!(
+            list.iter()
+                .all(|check| check.ok && check.found == "root needs none")
+        );
 
         let path = Some(("/usr/bin/newuidmap", true));
         let list = judge(&ids(path, &[(100_000, 65536), (1, 2)], false), false);
