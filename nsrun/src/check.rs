@@ -245,7 +245,7 @@ fn of_switches(facts: &Facts) -> Vec<Check> {
     }
     list.push(match circumstances.root_is_mount {
         Some(false) => Check::new("root", false, "/ is no mount point: a chroot").hint(Some(
-            "--mount needs --propagation unchanged here, and user namespaces a root that was pivoted to",
+            "user namespaces need a root that was pivoted to: mkbox exec does that",
         )),
         _ => Check::new("root", true, "/ is a mount point"),
     });

@@ -59,6 +59,13 @@ pub(crate) fn number(text: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("{text:?} is no id (0 to 4294967294)"))
 }
 
+/// The caller as /etc/passwd calls him; his number where it does not.
+pub(crate) fn user() -> String {
+    let uid = nix::unistd::geteuid().as_raw();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name(&passwd, uid).map_or_else(|| uid.to_string(), str::to_owned)
+}
+
 /// The name of `uid` in the text of /etc/passwd.
 fn name(passwd: &str, uid: u32) -> Option<&str> {
     let uid = uid.to_string();

@@ -5,12 +5,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use nix::sys::statvfs::{FsFlags, statvfs};
-use nix::unistd::geteuid;
 use rustix::fs::getxattr;
 use serde_json::{Value, json};
 use sys::Check;
 
-use crate::cause;
+use crate::idmap::Owned;
+use crate::{cause, subids};
 
 /// Of users and of groups.
 #[derive(Debug, Default)]
@@ -32,52 +32,26 @@ pub(crate) struct Map {
     /// `/etc/subuid` or `/etc/subgid`
     pub(crate) file: &'static str,
     /// First number and how many.
-    pub(crate) ranges: Vec<(u64, u64)>,
+    pub(crate) ranges: Vec<(u32, u32)>,
 }
 
 impl Ids {
     pub(crate) fn gather() -> Self {
-        let uid = geteuid().to_string();
-        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
-        let user = name_of(&users, &uid).unwrap_or(&uid).to_owned();
-        let map = |program, file| {
-            let text = fs::read_to_string(file).unwrap_or_default();
-            Map {
-                program,
-                found: find(program),
-                file,
-                ranges: ranges(&text, &user, &uid),
-            }
+        let map = |program, file, owned: Owned| Map {
+            program,
+            found: find(program),
+            file,
+            ranges: owned.subids,
         };
         Self {
             maps: vec![
-                map("newuidmap", "/etc/subuid"),
-                map("newgidmap", "/etc/subgid"),
+                map("newuidmap", "/etc/subuid", subids::users()),
+                map("newgidmap", "/etc/subgid", subids::groups()),
             ],
             no_new_privs: cause::status("NoNewPrivs").is_some_and(|set| set == "1"),
-            user,
+            user: subids::user(),
         }
     }
-}
-
-/// The name that /etc/passwd has for `uid`. Names of other sources would need the C library's plug-ins.
-fn name_of<'a>(users: &'a str, uid: &str) -> Option<&'a str> {
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)? == uid).then_some(name)
-    })
-}
-
-/// The ranges of `user` in a subuid(5) file, which may call it by its name or number.
-fn ranges(text: &str, user: &str, uid: &str) -> Vec<(u64, u64)> {
-    let range = |line: &str| {
-        let mut fields = line.trim().split(':');
-        let owner = fields.next()?;
-        let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        (owner == user || owner == uid).then_some((first, count))
-    };
-    text.lines().filter_map(range).collect()
 }
 
 fn find(program: &str) -> Option<(PathBuf, bool)> {
@@ -123,11 +97,10 @@ pub(crate) fn judge(ids: &Ids, is_root: bool) -> Vec<Check> {
             .iter()
             .map(|(first, count)| format!("{first}:{count}"))
             .collect();
-        let count: u64 = map.ranges.iter().map(|(_, count)| count).sum();
         let name = map.file.trim_start_matches("/etc/");
-        let check = match (count, is_root) {
-            (0, true) => Check::new(name, true, "root needs none"),
-            (0, false) => Check::new(name, false, format!("no range of {} in {}", ids.user, map.file)).hint(Some(
+        let check = match (map.ranges.is_empty(), is_root) {
+            (true, true) => Check::new(name, true, "root needs none"),
+            (true, false) => Check::new(name, false, format!("no range of {} in {}", ids.user, map.file)).hint(Some(
                 format!("usermod --add-{name}s 100000-165535 {}, as root: only one id can be mapped without", ids.user),
             )),
             _ => Check::new(name, true, shown.join(" ")),
@@ -146,20 +119,7 @@ pub(crate) fn judge(ids: &Ids, is_root: bool) -> Vec<Check> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ranges_belong_to_a_name_or_a_number() {
-        let text = "web:100000:65536\n1000:300000:10\nweb2:1:1\nweb:bad:1\nweb:5\n\n";
-        assert_eq!(
-            ranges(text, "web", "1000"),
-            [(100_000, 65536), (300_000, 10)]
-        );
-        assert_eq!(ranges(text, "nobody", "65534"), []);
-        let users = "root:x:0:0:root:/root:/bin/sh\nweb:x:1000:1000::/home/web:/bin/sh\n";
-        assert_eq!(name_of(users, "1000"), Some("web"));
-        assert_eq!(name_of(users, "100"), None);
-    }
-
-    fn ids(found: Option<(&str, bool)>, ranges: &[(u64, u64)], no_new_privs: bool) -> Ids {
+    fn ids(found: Option<(&str, bool)>, ranges: &[(u32, u32)], no_new_privs: bool) -> Ids {
         let map = |program, file| Map {
             program,
             found: found.map(|(path, works)| (path.into(), works)),

@@ -151,11 +151,7 @@ fn without_either_way_something_is_missing_and_its_cause_is_said_once() {
     let checks = judge(facts);
     assert!(checks.is_enough(), "{}", checks.table());
     assert!(verdict(&checks, "namespace.user").2.contains("chroot"));
-    assert!(
-        verdict(&checks, "root")
-            .2
-            .contains("--propagation unchanged")
-    );
+    assert!(verdict(&checks, "root").2.contains("pivoted"));
 }
 
 #[test]
