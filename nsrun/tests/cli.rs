@@ -80,7 +80,9 @@ fn fails(arguments: &[&str], status: i32, line: &str) {
 fn every_flag_of_the_help_is_in_the_man_page() {
     let page = include_str!("../nsrun.1");
     let words: Vec<&str> = page.split_whitespace().collect();
-    for verb in ["up", "exec", "drop", "show", "down", "wait", "kill", "check"] {
+    for verb in [
+        "up", "exec", "drop", "show", "down", "wait", "kill", "check",
+    ] {
         let (status, help, _) = nsrun(&[verb, "--help"]);
         assert_eq!(status, 0);
         assert!(page.contains(&format!(".It Cm {verb}\n")), "{verb}");
