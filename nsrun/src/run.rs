@@ -57,9 +57,7 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     } else {
         &arguments.command
     };
-    let pty = wants_terminal(arguments, argv)
-        .then(Pty::open)
-        .transpose()?;
+    let pty = terminal(arguments, argv)?;
     let end = End::Run {
         fork: fork(arguments).or(pty.is_some().then_some(true)),
         terminal: pty.is_some(),
@@ -111,14 +109,19 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     }
 }
 
-/// CMD gets a terminal of its own: it was asked for, or who types would share his with what is dropped.
-fn wants_terminal(arguments: &ExecArgs, argv: &[OsString]) -> bool {
+/// A terminal of its own for CMD: it was asked for, or who types would share his with what is dropped.
+fn terminal(arguments: &ExecArgs, argv: &[OsString]) -> Result<Option<Pty>, SysError> {
     let is_nsrun = |word: &OsString| Path::new(word).file_name() == Some("nsrun".as_ref());
     let drops = argv
         .windows(2)
         .any(|words| is_nsrun(&words[0]) && words[1] == "drop");
-    let by_itself = drops && !arguments.no_fork && std::io::stdin().is_terminal();
-    arguments.pty.unwrap_or(by_itself)
+    match arguments.pty {
+        Some(false) => Ok(None),
+        Some(true) => Pty::open().map(Some),
+        None if !drops || arguments.no_fork || !std::io::stdin().is_terminal() => Ok(None),
+        // Where no terminal can be made (no /dev/ptmx), drop leaves the session, and with it the terminal, or types nothing.
+        None => Ok(Pty::open().ok()),
+    }
 }
 
 /// What --fork, --no-fork and --kill-child say.
