@@ -1,7 +1,5 @@
 //! A classic BPF program out of verdicts about system calls; seccomp(2). Pure.
 
-use std::collections::BTreeMap;
-
 /// What the kernel does about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -60,11 +58,10 @@ pub(crate) struct Verdict {
 /// Verdicts about all calls of one processor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Filter {
-    pub(crate) verdicts: BTreeMap<u32, Verdict>,
-    /// About numbers up to the last one known that have no verdict.
-    pub(crate) default: Action,
-    /// The last number known; above are calls of a later kernel.
-    pub(crate) last: u32,
+    /// Those that differ. The first is about the numbers that got none.
+    verdicts: Vec<Verdict>,
+    /// For each number the place of its verdict. Numbers beyond are calls of a later kernel.
+    places: Vec<u16>,
     /// About those.
     pub(crate) beyond: Action,
 }
@@ -239,6 +236,28 @@ impl Rule {
 }
 
 impl Filter {
+    /// The same about all numbers up to `last`, and about those beyond.
+    pub(crate) fn new(default: Action, last: u32, beyond: Action) -> Self {
+        Self {
+            verdicts: vec![Verdict::always(default)],
+            places: vec![0; last as usize + 1],
+            beyond,
+        }
+    }
+
+    /// A verdict about one number, which the filter has to know.
+    pub(crate) fn set(&mut self, number: u32, verdict: Verdict) {
+        let found = self.verdicts.iter().position(|other| *other == verdict);
+        let place = found.unwrap_or_else(|| {
+            self.verdicts.push(verdict);
+            self.verdicts.len() - 1
+        });
+        if let Some(entry) = self.places.get_mut(number as usize) {
+            // There are fewer calls than that, and so fewer verdicts.
+            *entry = place as u16;
+        }
+    }
+
     /// The program: which processor, then a binary search for the call, then its arguments.
     ///
     /// # Errors
@@ -256,7 +275,7 @@ impl Filter {
             instruction(RET, Action::KillProcess.code()),
             instruction(LD, NR_AT),
         ];
-        program.extend(search(&self.segments())?);
+        search(&self.segments(), &mut program)?;
         if program.len() > MAX {
             return Err(format!(
                 "{} instructions, and the kernel takes {MAX} at most",
@@ -266,61 +285,56 @@ impl Filter {
         Ok(program)
     }
 
-    /// What becomes of `number`.
-    fn verdict(&self, number: u32) -> Verdict {
-        if number > self.last {
-            return Verdict::always(self.beyond);
-        }
-        let given = self.verdicts.get(&number).cloned();
-        given.unwrap_or_else(|| Verdict::always(self.default))
+    /// What becomes of `number`. None: it is beyond.
+    #[cfg(test)]
+    pub(crate) fn verdict(&self, number: u32) -> Option<&Verdict> {
+        let place = self.places.get(number as usize)?;
+        self.verdicts.get(usize::from(*place))
     }
 
     /// The numbers at which another verdict begins; those between are as the one before.
-    fn segments(&self) -> Vec<(u32, Verdict)> {
-        let mut segments: Vec<(u32, Verdict)> = Vec::new();
-        for number in 0..=self.last + 1 {
-            let verdict = self.verdict(number);
-            if segments.last().is_none_or(|(_, before)| *before != verdict) {
-                segments.push((number, verdict));
+    fn segments(&self) -> Vec<Segment<'_>> {
+        let mut segments: Vec<Segment<'_>> = Vec::with_capacity(self.places.len());
+        for (number, place) in self.places.iter().enumerate() {
+            if number == 0 || self.places[number - 1] != *place {
+                let verdict = &self.verdicts[usize::from(*place)];
+                segments.push((number as u32, &verdict.rules, verdict.otherwise));
             }
         }
+        segments.push((self.places.len() as u32, &[], self.beyond));
         segments
     }
 }
 
-fn search(segments: &[(u32, Verdict)]) -> Result<Vec<Instruction>, String> {
-    if let [(_, verdict)] = segments {
-        let mut program = Vec::new();
-        for rule in &verdict.rules {
+/// The first number, and what becomes of it and the next ones.
+type Segment<'a> = (u32, &'a [Rule], Action);
+
+/// Appends the search among `segments`.
+fn search(segments: &[Segment<'_>], program: &mut Vec<Instruction>) -> Result<(), String> {
+    if let [(_, rules, otherwise)] = segments {
+        for rule in *rules {
             program.extend(rule.code()?);
         }
-        program.push(instruction(RET, verdict.otherwise.code()));
-        return Ok(program);
+        program.push(instruction(RET, otherwise.code()));
+        return Ok(());
     }
     let (below, above) = segments.split_at(segments.len() / 2);
-    let (left, right) = (search(below)?, search(above)?);
+    let mut left = Vec::with_capacity(4 * below.len());
+    search(below, &mut left)?;
     let k = above[0].0;
     // A jump on a condition reaches 255 instructions, one without a condition all.
-    let mut program = match u8::try_from(left.len()) {
-        Ok(jt) => vec![Instruction {
-            code: JGE,
-            jt,
-            jf: 0,
-            k,
-        }],
-        Err(_) => vec![
-            Instruction {
-                code: JGE,
-                jt: 0,
-                jf: 1,
-                k,
-            },
-            instruction(JA, left.len() as u32),
-        ],
+    let jump = |jt, jf| Instruction {
+        code: JGE,
+        jt,
+        jf,
+        k,
     };
+    match u8::try_from(left.len()) {
+        Ok(jt) => program.push(jump(jt, 0)),
+        Err(_) => program.extend([jump(0, 1), instruction(JA, left.len() as u32)]),
+    }
     program.extend(left);
-    program.extend(right);
-    Ok(program)
+    search(above, program)
 }
 
 #[cfg(test)]
@@ -376,7 +390,8 @@ pub(crate) mod tests {
 
     /// The same without a program.
     fn expected(filter: &Filter, number: u32, arguments: [u64; 6]) -> Action {
-        let verdict = filter.verdict(number);
+        let beyond = Verdict::always(filter.beyond);
+        let verdict = filter.verdict(number).unwrap_or(&beyond);
         let meets = |compare: &Compare| {
             let argument = arguments[usize::from(compare.index)];
             let value = compare.value;
@@ -445,11 +460,12 @@ pub(crate) mod tests {
             action(),
             action(),
         )
-            .prop_map(|(verdicts, default, beyond)| Filter {
-                verdicts,
-                default,
-                last: 40,
-                beyond,
+            .prop_map(|(verdicts, default, beyond)| {
+                let mut filter = Filter::new(default, 40, beyond);
+                for (number, verdict) in verdicts {
+                    filter.set(number, verdict);
+                }
+                filter
             })
     }
 
@@ -473,13 +489,14 @@ pub(crate) mod tests {
     #[test]
     fn jumps_that_are_far_reach() {
         // Every other call has another verdict, so the halves are longer than a conditional jump reaches.
-        let verdict = |number: u32| (number, Verdict::always(Action::Errno(number as u16 + 1)));
-        let filter = Filter {
-            verdicts: (0..600).map(verdict).collect(),
-            default: Action::Allow,
-            last: 600,
-            beyond: Action::Log,
+        let numbered = |count| {
+            let mut filter = Filter::new(Action::Allow, count, Action::Log);
+            for number in 0..count {
+                filter.set(number, Verdict::always(Action::Errno(number as u16 + 1)));
+            }
+            filter
         };
+        let filter = numbered(600);
         let program = filter.program().unwrap();
         for number in 0..600 {
             assert_eq!(
@@ -488,11 +505,7 @@ pub(crate) mod tests {
             );
         }
         assert_eq!(answer(&program, ARCH, 600, [0; 6]), Action::Allow.code());
-        let too_long = Filter {
-            verdicts: (0..3000).map(verdict).collect(),
-            last: 3000,
-            ..filter
-        };
+        let too_long = numbered(3000);
         assert!(too_long.program().unwrap_err().contains("4096 at most"));
     }
 }

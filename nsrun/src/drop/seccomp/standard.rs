@@ -143,19 +143,16 @@ const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
 
 /// For whom `capabilities` are left.
 pub(crate) fn standard(capabilities: &HashSet<Capability>) -> Filter {
-    let mut filter = Filter {
-        verdicts: Sysno::iter()
-            .map(|call| (call.id().cast_unsigned(), Verdict::always(Action::Allow)))
-            .collect(),
-        default: ENOSYS,
-        last: Sysno::last().id().cast_unsigned(),
-        // A library that knows a newer call than we do tries the older one then.
-        beyond: ENOSYS,
-    };
+    let last = Sysno::last().id().cast_unsigned();
+    // A library that knows a newer call than we do tries the older one when it hears ENOSYS.
+    let mut filter = Filter::new(ENOSYS, last, ENOSYS);
+    for call in Sysno::iter() {
+        filter.set(call.id().cast_unsigned(), Verdict::always(Action::Allow));
+    }
     let mut set = |name: &str, verdict: Verdict| {
         // Not every processor has every call.
         if let Ok(call) = name.parse::<Sysno>() {
-            filter.verdicts.insert(call.id().cast_unsigned(), verdict);
+            filter.set(call.id().cast_unsigned(), verdict);
         }
     };
     let has = |capability: &Capability| capabilities.contains(capability);
@@ -194,12 +191,10 @@ pub(crate) fn standard(capabilities: &HashSet<Capability>) -> Filter {
 /// For whoever stays in the caller's session, whatever else is allowed.
 pub(crate) fn no_typing() -> Filter {
     let ioctl = Sysno::ioctl.id().cast_unsigned();
-    Filter {
-        verdicts: [(ioctl, all_but(1, &TYPING))].into(),
-        default: Action::Allow,
-        last: Sysno::last().id().cast_unsigned(),
-        beyond: Action::Allow,
-    }
+    let last = Sysno::last().id().cast_unsigned();
+    let mut filter = Filter::new(Action::Allow, last, Action::Allow);
+    filter.set(ioctl, all_but(1, &TYPING));
+    filter
 }
 
 fn equal(index: u8, op: Op, value: u64) -> Compare {
