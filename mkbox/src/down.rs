@@ -10,7 +10,7 @@ use record::{Down, Known, SourceArgs};
 use crate::cli::{self, DownArgs};
 use crate::error::Error;
 use crate::place::{Marker, Place};
-use crate::remove::remove;
+use crate::remove::remove_but;
 use crate::state::State;
 use crate::{TOOL, print};
 
@@ -33,9 +33,7 @@ pub(crate) fn down(args: &DownArgs) -> ExitCode {
             let _ = std::io::stderr().write_all(format!("mkbox: {line}\n").as_bytes());
         }
     };
-    record::down(TOOL, &source, |down| {
-        one(down, args.root.as_deref(), &mut tell)
-    })
+    record::down(TOOL, &source, |down| one(down, args, &mut tell))
 }
 
 /// Where the record of `root`, a box that was named by its path, is to be had.
@@ -67,7 +65,8 @@ pub(crate) fn source(given: &SourceArgs, root: Option<&str>) -> Result<SourceArg
     })
 }
 
-fn one(down: &mut Down, root: Option<&str>, tell: &mut dyn FnMut(String)) -> Result<(), Error> {
+fn one(down: &mut Down, args: &DownArgs, tell: &mut dyn FnMut(String)) -> Result<(), Error> {
+    let root = args.root.as_deref();
     let path = |value: &serde_json::Value| State::from_json(value).map(|state| state.root);
     if let (Some(state), Some(indexed)) = (&down.state, &down.indexed) {
         let (recorded, indexed) = (path(state)?, path(indexed)?);
@@ -92,7 +91,7 @@ fn one(down: &mut Down, root: Option<&str>, tell: &mut dyn FnMut(String)) -> Res
     }
     // The index knows of an interrupted up what the record cannot; the record has the identity that was promised.
     for state in down.state.iter().chain(&down.indexed) {
-        remove(&down.id, state, tell)?;
+        remove_but(&down.id, state, &args.keep, tell)?;
     }
     Ok(())
 }

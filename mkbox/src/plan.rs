@@ -114,7 +114,7 @@ pub(crate) fn difference(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::mount::MountAttrFlags;
+    use crate::options::Attributes;
 
     fn planned(destination: &str, source: Option<&str>) -> Planned {
         let what = match source {
@@ -128,12 +128,13 @@ mod tests {
                 options: vec![],
             },
         };
-        let none = MountAttrFlags::empty();
         Planned {
             destination: destination.into(),
             what,
-            attributes: none,
-            recursive: none,
+            own: Attributes::NONE,
+            recursive: Attributes::NONE,
+            propagation: None,
+            idmap: None,
         }
     }
 
@@ -170,7 +171,12 @@ mod tests {
             difference(&both, &ls, &[], &[]).unwrap(),
             "it was made with rm too"
         );
-        let proc = mounts::from_flags(true, &[], &[], Path::new("/")).unwrap();
+        let proc = [Mount {
+            destination: "/proc".into(),
+            kind: Some("proc".into()),
+            source: Some("proc".into()),
+            options: ["nosuid", "noexec", "nodev"].map(str::to_owned).into(),
+        }];
         assert_eq!(
             difference(&ls, &ls, &[], &proc).unwrap(),
             "it has no mount /proc  proc (nosuid,noexec,nodev)"

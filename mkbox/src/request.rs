@@ -1,6 +1,6 @@
 //! What an `up` is asked for, from its flags and its record.
 
-use std::fs;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use record::{Id, Mount, Record};
@@ -11,10 +11,16 @@ use crate::TOOL;
 use crate::cli::UpArgs;
 use crate::closure::closure;
 use crate::error::Error;
-use crate::mounts::{self, What};
+use crate::etc;
+use crate::extra::Extra;
+use crate::flags::{Wished, wishes};
+use crate::mounts::{self, Planned, What};
 use crate::place::Place;
 use crate::plan::Plan;
 use crate::state::State;
+use crate::volumes::{Check, Volume};
+use crate::within::Within;
+use crate::{overlay, spec};
 
 /// Everything that is known before the first effect.
 pub(crate) struct Request {
@@ -24,6 +30,14 @@ pub(crate) struct Request {
     /// The same as they stand in the record: the given ones untouched, with keys that mkbox does not know.
     entries: Vec<Value>,
     pub(crate) plan: Plan,
+    /// What has to be done for the sources of the mounts.
+    pub(crate) volumes: Vec<Wished>,
+    pub(crate) etc: Vec<etc::File>,
+    /// Where the mounts are made now; None: when the box is entered.
+    pub(crate) within: Option<Within>,
+    extra: Extra,
+    /// The keys beside `mounts`, as they will be.
+    pub(crate) spec: Record,
 }
 
 impl Request {
@@ -41,9 +55,17 @@ impl Request {
         };
         let place = Place::find(&root)?;
         let here = std::env::current_dir().call(|| "getcwd".into())?;
-        let wished = mounts::from_flags(args.proc, &args.tmpfs, &args.bind, &here)?;
-        let given = record.mounts()?;
-        let mounts = mounts::merge(&given, &wished)?;
+        let volumes = wishes(&args.mounts.flags(), &here, &place.store_path())?;
+        let before_extra = before.map(|before| &before.extra);
+        // The same record again, without flags, is the same request again.
+        let programs = match before_extra {
+            Some(before) if args.mounts.bind_programs.is_empty() => before.bind_programs.clone(),
+            _ => unique(&args.mounts.bind_programs)?,
+        };
+        let bound = bind_programs(&programs)?;
+        let wished: Vec<Mount> = volumes.iter().map(|wished| wished.mount.clone()).collect();
+        let given = mounts::read(record)?;
+        let mounts = mounts::merge(&mounts::merge(&given, &bound)?, &wished)?;
         let entries = record
             .get("mounts")
             .and_then(Value::as_array)
@@ -54,24 +76,43 @@ impl Request {
             .chain(mounts[given.len()..].iter().map(mounts::to_json))
             .collect();
         let planned = mounts::plan(&mounts)?;
-        for mount in &planned {
-            // What is not there now could not be told a file from a directory.
-            if let What::Bind { source, .. } = &mount.what {
-                fs::metadata(source).call(|| format!("stat({})", source.display()))?;
-            }
-        }
-        // The same record again, without flags, is the same request again.
+        let directories = directories(&planned, &bound, &volumes)?;
         let copy = match before {
             Some(before) if args.copy.is_empty() => before.copy.clone(),
             _ => unique(&args.copy)?,
         };
-        let plan = Plan::new(closure(&copy)?, &planned, Path::is_dir);
+        let is_directory = |source: &Path| directories.get(source).copied().unwrap_or(false);
+        let plan = Plan::new(closure(&copy)?, &planned, is_directory);
+        let layers = overlay::layers(&args.mounts.overlay, args.mounts.ephemeral, &place)?;
+        let overlay = layers.or_else(|| before_extra.and_then(|before| before.overlay.clone()));
+        let etc = match before_extra {
+            Some(before) if args.mounts.etc.is_empty() => {
+                let known = before.etc.iter().map(|name| name.parse());
+                known.collect::<Result<_, String>>().map_err(Error::Usage)?
+            }
+            _ => args.mounts.etc.clone(),
+        };
+        let within = Within::find(record, args.mounts.host_mounts)?;
+        let mut spec = record.clone();
+        spec::apply(&args.mounts, &mut spec)?;
+        let extra = Extra {
+            has_store: overlay.is_some() || volumes.iter().any(|wished| wished.volume.is_stored()),
+            bind_programs: programs,
+            overlay,
+            etc: etc.iter().map(|file| file.name().to_owned()).collect(),
+            ..Extra::default()
+        };
         Ok(Self {
             place,
             copy,
             mounts,
             entries,
             plan,
+            volumes,
+            etc,
+            within,
+            extra,
+            spec,
         })
     }
 
@@ -88,6 +129,7 @@ impl Request {
                 .collect(),
             existed: false,
             filled: None,
+            extra: self.extra.clone(),
         }
     }
 
@@ -102,11 +144,65 @@ impl Request {
     /// The keys of OCI that this tool owns.
     pub(crate) fn write_spec(&self, record: &mut Record, state: &State) -> Result<(), Error> {
         record.set_at(&["root", "path"], state.root.as_str().into())?;
+        spec::copy(&self.spec, record)?;
         if !self.entries.is_empty() {
             record.set("mounts", self.entries.clone().into());
         }
         Ok(())
     }
+}
+
+/// The files of `programs`, each to be bound where its copy would lie.
+fn bind_programs(programs: &[String]) -> Result<Vec<Mount>, Error> {
+    let files = match programs {
+        [] => return Ok(Vec::new()),
+        programs => closure(programs)?,
+    };
+    let mounts = files.into_iter().map(|file| {
+        let source = file.source.to_str().map(str::to_owned);
+        Ok(Mount {
+            destination: file.destination,
+            kind: Some("bind".into()),
+            source: Some(source.ok_or_else(|| {
+                Error::Failed(format!(
+                    "{}: is not UTF-8, a record cannot hold it",
+                    file.source.display()
+                ))
+            })?),
+            // As of a copy, rights that come with the file are dropped.
+            options: ["bind", "ro", "nosuid", "nodev"].map(str::to_owned).into(),
+        })
+    });
+    mounts.collect()
+}
+
+/// Which sources are directories: what is not there now could not be told a file from one.
+fn directories(
+    planned: &[Planned],
+    programs: &[Mount],
+    volumes: &[Wished],
+) -> Result<HashMap<PathBuf, bool>, Error> {
+    let mut found = HashMap::new();
+    let programs: HashMap<&Path, &Mount> = programs
+        .iter()
+        .map(|mount| (mount.destination.as_path(), mount))
+        .collect();
+    for mount in planned {
+        let What::Bind { source, .. } = &mount.what else {
+            continue;
+        };
+        let volume = volumes
+            .iter()
+            .find(|wished| wished.mount.destination == mount.destination);
+        let is_directory = match volume.map(|wished| &wished.volume) {
+            Some(volume) if volume.is_stored() => true,
+            Some(Volume::HostPath(check)) => check.is_directory(source)?,
+            _ if programs.contains_key(mount.destination.as_path()) => false,
+            _ => Check::Any.is_directory(source)?,
+        };
+        found.insert(source.clone(), is_directory);
+    }
+    Ok(found)
 }
 
 /// Without repetitions, in order; a path counts from the root, so that it means the same next time.

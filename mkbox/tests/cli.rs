@@ -126,8 +126,8 @@ fn every_flag_of_the_help_is_in_the_manual() {
         let help = scratch.run(&verb).good().stdout;
         let is_flag = |word: &&str| word.starts_with('-') && word.len() > 1 && *word != "--";
         let clean = |word: &str| {
-            word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-')
-                .to_owned()
+            let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+            word.split(is_end).next().unwrap_or_default().to_owned()
         };
         let flags: Vec<String> = help
             .split_whitespace()
@@ -484,12 +484,12 @@ fn bad_usage_is_2_and_125_for_exec() {
         (
             vec!["up", "--bind", "/tmp", "box"],
             2,
-            "invalid value '/tmp' for '--bind <SRC:DST[:ro]>': DST is missing (SRC:DST[:ro]) (see mkbox up --help)",
+            "invalid value '/tmp' for '--bind <SRC:DST[:OPTION,...]>': DST is missing (SRC:DST[:ro]) (see mkbox up --help)",
         ),
         (
             vec!["up", "--tmpfs", "run", "box"],
             2,
-            "--tmpfs \"run\" is no absolute path below / without \"..\"",
+            "invalid value 'run' for '--tmpfs <DST[:OPTION,...]>': \"run\" is no absolute path below / without \"..\" (see mkbox up --help)",
         ),
         (
             vec!["up", "--bind", "/no/such:/x", "box"],
