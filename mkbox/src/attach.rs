@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::errno::Errno;
-use rustix::fs::{CWD, FileType, Mode, OFlags, StatVfsMountFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, SealFlags, StatVfsMountFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
     fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount,
@@ -90,8 +90,8 @@ pub(crate) fn read_only_copy(path: &Path) -> Result<OwnedFd, SysError> {
     let copy = rustix::fs::memfd_create("program", flags).call(|| call("memfd_create"))?;
     let mut copy = std::fs::File::from(copy);
     std::io::copy(&mut source, &mut copy).call(|| call("sendfile"))?;
-    rustix::fs::fcntl_add_seals(&copy, rustix::fs::SealFlags::all())
-        .call(|| call("fcntl(F_ADD_SEALS)"))?;
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&copy, seals).call(|| call("fcntl(F_ADD_SEALS)"))?;
     Ok(copy.into())
 }
 

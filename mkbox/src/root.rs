@@ -16,6 +16,8 @@ const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGIC
 pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV);
+/// Of a path that others rename as fast as they can.
+const RETRIES: usize = 1000;
 /// A path of the caller's that must lead where it says.
 pub(crate) const BELOW: ResolveFlags = ResolveFlags::NO_SYMLINKS;
 /// An O_PATH descriptor of a directory: it names, and can do nothing by itself.
@@ -196,7 +198,24 @@ impl Root {
         } else {
             inside
         };
-        openat2(&self.fd, inside, flags, Mode::empty(), resolve)
+        self.open_again(inside, flags, resolve)
+    }
+
+    /// openat2(2) of a path with links in it. Anything that is renamed or mounted meanwhile, anywhere on the machine, makes
+    /// it give up at a `..`: then once more.
+    fn open_again(
+        &self,
+        inside: &Path,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> rustix::io::Result<OwnedFd> {
+        let mut left = RETRIES;
+        loop {
+            match openat2(&self.fd, inside, flags, Mode::empty(), resolve) {
+                Err(rustix::io::Errno::AGAIN) if left > 0 => left -= 1,
+                answer => return answer,
+            }
+        }
     }
 
     fn existing_point(&self, inside: &Path, kind: PointKind) -> rustix::io::Result<OwnedFd> {
@@ -271,13 +290,7 @@ impl Root {
     /// What openat2(2) answers.
     pub(crate) fn stat(&self, inside: &Path) -> Result<Option<rustix::fs::Stat>, SysError> {
         let call = || format!("openat2({})", self.show(inside));
-        match openat2(
-            &self.fd,
-            inside,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            IN_ROOT,
-        ) {
+        match self.open_again(inside, OFlags::PATH | OFlags::CLOEXEC, IN_ROOT) {
             Ok(fd) => rustix::fs::fstat(fd).call(call).map(Some),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
                 Ok(None)
