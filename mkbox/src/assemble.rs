@@ -230,7 +230,10 @@ impl Assembly {
 
     fn open_box(&self) -> Result<Root, Error> {
         let directory = Root::open(&self.path)?;
-        if self.identity.is_some() && self.identity != Some(directory.identity()?) {
+        // Layers that are mounted hide the directory they lie on.
+        let is_hidden = self.is_made && self.overlay.is_some() && is_mount_root(&directory)?;
+        let is_known = self.identity.is_none() || self.identity == Some(directory.identity()?);
+        if !is_known && !is_hidden {
             return Err(Error::Failed(format!(
                 "{}: it is another directory than the one that the record speaks of",
                 self.path.display()

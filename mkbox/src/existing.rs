@@ -157,7 +157,9 @@ fn equal(id: &Id, request: &Request, root: &Root, marker: &Record) -> Result<Sta
     let state = state
         .filter(|state| Path::new(&state.root) == request.place.path && state.filled.is_some());
     let state = state.ok_or_else(|| half_made(&request.place))?;
-    if state.identity != Some(root.identity()?) {
+    // Layers that are mounted hide the directory they lie on.
+    let is_hidden = state.extra.mounted.is_some() && state.extra.overlay.is_some();
+    if state.identity != Some(root.identity()?) && !is_hidden {
         return Err(differs(
             "is another directory than the one that was made".into(),
         ));
