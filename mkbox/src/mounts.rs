@@ -1,5 +1,6 @@
 //! What is mounted in a box, as OCI's `mounts` say it, and what that means for the kernel. Pure.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use record::{Mount, Record};
@@ -73,12 +74,17 @@ pub(crate) fn describe(mount: &Mount) -> String {
 /// Two different mounts on one place.
 pub(crate) fn merge(given: &[Mount], wanted: &[Mount]) -> Result<Vec<Mount>, Error> {
     let mut merged: Vec<Mount> = given.to_vec();
+    let places = given.iter().enumerate();
+    let mut places: HashMap<PathBuf, usize> = places
+        .rev()
+        .map(|(at, mount)| (mount.destination.clone(), at))
+        .collect();
     for mount in wanted {
-        match merged
-            .iter()
-            .find(|there| there.destination == mount.destination)
-        {
-            None => merged.push(mount.clone()),
+        match places.get(&mount.destination).map(|&at| &merged[at]) {
+            None => {
+                places.insert(mount.destination.clone(), merged.len());
+                merged.push(mount.clone());
+            }
             Some(there) if there == mount => {}
             Some(there) => {
                 return Err(Error::Usage(format!(

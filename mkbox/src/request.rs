@@ -1,6 +1,6 @@
 //! What an `up` is asked for, from its flags and its record.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use record::{Id, Mount, Record};
@@ -16,7 +16,8 @@ use crate::extra::Extra;
 use crate::flags::{Wished, wishes};
 use crate::mounts::{self, Planned, What};
 use crate::place::Place;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
+use crate::root::PointKind;
 use crate::state::State;
 use crate::volumes::{Check, Volume};
 use crate::within::Within;
@@ -82,7 +83,18 @@ impl Request {
             _ => unique(&args.copy)?,
         };
         let is_directory = |source: &Path| directories.get(source).copied().unwrap_or(false);
-        let plan = Plan::new(closure(&copy)?, &planned, is_directory);
+        let mut plan = Plan::new(closure(&copy)?, &planned, is_directory);
+        let programs_at: HashSet<&Path> = bound
+            .iter()
+            .map(|mount| mount.destination.as_path())
+            .collect();
+        for step in &mut plan.steps {
+            if let Step::Point(path, PointKind::File) = step
+                && programs_at.contains(path.as_path())
+            {
+                *step = Step::Program(std::mem::take(path));
+            }
+        }
         let layers = overlay::layers(&args.mounts.overlay, args.mounts.ephemeral, &place)?;
         let overlay = layers.or_else(|| before_extra.and_then(|before| before.overlay.clone()));
         let etc = match before_extra {
@@ -133,7 +145,14 @@ impl Request {
         }
     }
 
-    /// What the marker says: the box as a record of its own.
+    /// What the marker says while the box is being made: no more than `down` needs.
+    pub(crate) fn claim(id: &Id, state: &State) -> Record {
+        let mut record = Record::new(id);
+        record.set(TOOL, state.to_json());
+        record
+    }
+
+    /// What it says of a box that is made: the box as a record of its own.
     pub(crate) fn marker(&self, id: &Id, state: &State) -> Result<Record, Error> {
         let mut record = Record::new(id);
         self.write_spec(&mut record, state)?;

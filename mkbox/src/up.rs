@@ -91,7 +91,7 @@ fn build(
         .ok_or(Errno::ENOENT)
         .call(|| format!("open({})", place.parent.display()))?;
     let parent = parent.as_fd();
-    place.claim(parent, &request.marker(id, &state)?)?;
+    place.claim(parent, &Request::claim(id, &state))?;
     let (root, identity) = make_directory(place, parent, state.existed)?;
     state.identity = Some(identity);
     let store = state.extra.has_store.then(|| make_store(place, parent));
@@ -99,7 +99,7 @@ fn build(
     if let Some(store) = &store {
         state.extra.store = Some(store.identity()?);
     }
-    place.replace_marker(parent, &request.marker(id, &state)?)?;
+    place.replace_marker(parent, &Request::claim(id, &state))?;
     let upper = layer(&state, store.as_ref())?;
     let top = upper.as_ref().unwrap_or(&root);
     let shown = args.root.as_deref().unwrap_or(&state.root);
@@ -233,7 +233,7 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
         for step in &request.plan.steps {
             lines.push(match step {
                 Step::File(file) => Arrow { file, root: &root }.to_string(),
-                Step::Point(path, _) => {
+                Step::Point(path, _) | Step::Program(path) => {
                     format!("mkdir({}{})", request.place.path.display(), path.display())
                 }
             });

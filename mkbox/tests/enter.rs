@@ -283,8 +283,9 @@ fn every_standard_mount_point_as_a_link_leads_nowhere_outside() {
     scratch.good(&format!(
         "{up}; mkbox down box >box.json; find victim -printf '%p %m %s %T@\\n' | sort >before"
     ));
-    for point in points {
-        for target in &targets {
+    for (at, point) in points.into_iter().enumerate() {
+        // Half of them each, so that it stays below ten seconds.
+        for target in targets.iter().skip(at % 2).step_by(2) {
             let script = format!(
                 "cat /proc/self/mountinfo >mounts; {up}; mkdir -p $(dirname box/{point}); rm -rf box/{point}; ln -s {target} box/{point}
                 mkbox exec box -- sh -c 'echo >/tmp/x; echo >/run/x; echo >/var/cache/x; ls' >/dev/null 2>&1 || true
