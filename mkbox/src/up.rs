@@ -54,7 +54,7 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         Found::Empty => state.existed = true,
         Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
         Found::Equal(found) => {
-            refresh(&request, &found, up.record())?;
+            as_written(|| refresh(&request, &found, up.record()))?;
             request.write_spec(up.record_mut(), &found)?;
             return Ok(found.to_json());
         }
@@ -62,9 +62,17 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     up.intend(&state.to_json())?;
     let id = up.id().clone();
     let record = up.record().clone();
-    let state = build(&id, &request, &record, state, args)?;
+    let state = as_written(|| build(&id, &request, &record, state, args))?;
     request.write_spec(up.record_mut(), &state)?;
     Ok(state.to_json())
+}
+
+/// Does `work` with modes that are meant as they are written.
+fn as_written<T>(work: impl FnOnce() -> T) -> T {
+    let umask = rustix::process::umask(Mode::empty());
+    let answer = work();
+    rustix::process::umask(umask);
+    answer
 }
 
 /// Makes the box. Before each step that makes something stands the one that writes it down.
@@ -76,8 +84,6 @@ fn build(
     args: &UpArgs,
 ) -> Result<State, Error> {
     let place = &request.place;
-    // The modes are meant as they are written.
-    rustix::process::umask(Mode::empty());
     for above in &place.missing {
         match rustix::fs::mkdir(above, Mode::from(0o755)) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -161,7 +167,6 @@ fn refresh(request: &Request, state: &State, record: &Record) -> Result<(), Erro
     if request.etc.is_empty() {
         return Ok(());
     }
-    rustix::process::umask(Mode::empty());
     let Some(parent) = request.place.open_parent()? else {
         return Ok(());
     };

@@ -1,7 +1,7 @@
 //! What Kubernetes calls volumes: what has to be there, or is made, before a mount has its source.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
@@ -147,7 +147,11 @@ impl Check {
             _ if path.exists() => Ok(()),
             None => Ok(()),
             Some(PathKind::Directory) => {
-                Ok(fs::create_dir_all(path).call(|| format!("mkdir({shown})"))?)
+                let made = fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o755)
+                    .create(path);
+                Ok(made.call(|| format!("mkdir({shown})"))?)
             }
             Some(PathKind::File) => {
                 let open = fs::OpenOptions::new()

@@ -138,7 +138,10 @@ fn in_child(
     // A pid namespace is only entered by children; there are no others.
     let join = |flag: CloneFlags, fd: &OwnedFd| {
         setns(fd, flag)
-            .call(|| format!("setns({flag:?})"))
+            .call(|| {
+                let name = flag.iter_names().next().map_or("", |(name, _)| name);
+                format!("setns({name})")
+            })
             .map_err(crate::attach::needs_admin)
     };
     let (before, after): (Vec<_>, Vec<_>) = namespaces

@@ -224,7 +224,7 @@ fn volumes_are_what_kubernetes_says() {
             --mount type=emptyDir,target=/cache --mount type=emptyDir,target=/fast,medium=Memory,sizeLimit=64Ki \
             --mount type=configMap,src=config,target=/etc/config --mount type=secret,src=config,target=/etc/keys,defaultMode=0400,item=key:sub/k,item=script:run:0755 \
             --mount type=secret,src=none,target=/opt,optional box >box.json
-        stat -c '%n %F' made file
+        stat -c '%n %F %a' made file
         mkbox exec box -- sh -c 'echo one >/made/a; echo two >/file; echo three >/cache/b; ls /etc/config /etc/keys /opt; /etc/keys/run; stat -c %a /etc/config/key /etc/keys/sub/k /cache'
         mkbox exec box -- sh -c 'cat /cache/b; echo >/fast/x; ls /fast; if echo >/etc/keys/new; then echo written; fi' 2>/dev/null || true
         mkbox exec box -- sh -c 'cat /bin/ls /bin/ls >/fast/big && echo unlimited' 2>/dev/null || true
@@ -232,7 +232,7 @@ fn volumes_are_what_kubernetes_says() {
         mkbox down box >box.json; ls -A; cat made/a file"#;
     assert_eq!(
         scratch.good(script),
-        "made directory\nfile regular empty file\n/etc/config:\nkey\nlink\nscript\n\n/etc/keys:\nrun\nsub\n\n/opt:\nrun\n644\n400\n777\nthree\nx\n\
+        "made directory 755\nfile regular empty file 644\n/etc/config:\nkey\nlink\nscript\n\n/etc/keys:\nrun\nsub\n\n/opt:\nrun\n644\n400\n777\nthree\nx\n\
         again.json\nbox.json\nconfig\nfile\nmade\nmkbox\nrun\nvictim\none\ntwo\n"
     );
     for (mount, line) in [
