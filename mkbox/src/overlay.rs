@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::Mode;
+use rustix::fs::{AtFlags, FileType, Mode, chmodat, openat2, statat};
 use rustix::mount::MountAttrFlags;
 use sys::Call;
 
@@ -12,7 +12,7 @@ use crate::attach::{Tree, new_filesystem};
 use crate::error::Error;
 use crate::extra::Layers;
 use crate::place::Place;
-use crate::root::Root;
+use crate::root::{BENEATH, DIRECTORY, Root};
 
 /// Where the writable layer lies in the directory beside the box.
 pub(crate) const UPPER: &str = "upper";
@@ -75,6 +75,18 @@ fn in_memory(place: &Place, directory: &Root) -> Result<std::path::PathBuf, Erro
 /// A path as the option `lowerdir` wants it.
 fn escape(path: &str) -> String {
     path.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// Lets the owner look into the kernel's own directory, which has no mode at all: who is not root could not remove it.
+pub(crate) fn open_work(store: &Root) {
+    let work = openat2(store.as_fd(), WORK, DIRECTORY, Mode::empty(), BENEATH);
+    let Ok(work) = work else { return };
+    let is_directory = statat(&work, WORK, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory);
+    if is_directory {
+        // Where that is denied, the removal tells it.
+        let _ = chmodat(&work, WORK, Mode::RWXU, AtFlags::empty());
+    }
 }
 
 /// Whether ids are mapped here: user_namespaces(7).

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::place::{Marker, Place};
 use crate::root::{Root, remove_if_empty};
 use crate::state::State;
-use crate::{busy, keep, tree, within};
+use crate::{busy, keep, overlay, tree, within};
 
 /// Removes the box that `state`, the value of the key `mkbox` in a record or index, says was made for `id`.
 ///
@@ -265,6 +265,7 @@ fn remove_store(
     }
     let path = place.store_path();
     if let Some(store) = open_store(place, marked, parent)? {
+        overlay::open_work(&store);
         tree::remove_contents(&store.readable()?, &path)?;
     }
     // Without an identity nothing was put into it: what is not empty is not ours.

@@ -80,6 +80,47 @@ fn an_overlay_works_in_a_user_namespace() {
 }
 
 #[test]
+fn whoever_is_not_root_makes_enters_and_removes_a_box_with_everything() {
+    let scratch = Scratch::new();
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let spaces = "unshare --user --map-root-user --mount --pid --ipc --net --fork";
+    let user =
+        "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ CHROOT0_RUN=$PWD/run";
+    let script = format!(
+        "{LAYERS}mkdir -m 777 own; chmod 755 . layer; cd own
+        {user} mkbox up --overlay ../layer --proc --sys --dev --mask --etc --tmpfs /tmp --mount type=emptyDir,target=/cache box >/dev/null
+        {user} {spaces} mkbox exec box -- sh -c 'ls /; echo >/dev/null; cat /proc/keys; echo >/new; echo >/cache/x; rm which; ls /dev /cache'
+        {user} mkbox down box >/dev/null; rmdir run; ls -A; cd ..; mkbox down layer >layer.json"
+    );
+    let answer = scratch.good(&script);
+    assert!(
+        answer.starts_with(
+            "bin\ncache\ndev\netc\nlib\nlib64\nproc\nsys\ntmp\nwhich\n/cache:\nx\n\n/dev:\nfd\n"
+        ),
+        "{answer}"
+    );
+    assert!(answer.ends_with("zero\n"), "{answer}");
+}
+
+#[test]
+fn a_mount_point_is_no_place_for_a_box() {
+    let scratch = Scratch::new();
+    let script = "mkdir at; mount -t tmpfs there at; mkbox up --copy sh at >box.json; umount at; ls -A at . run";
+    let (_, stdout, stderr) = scratch.sh(script);
+    let at = scratch.path("at");
+    assert_eq!(
+        stderr,
+        format!("mkbox: BOX {}: is a mount point\n", at.display())
+    );
+    assert_eq!(
+        stdout,
+        ".:\nat\nbox.json\nmkbox\nrun\nvictim\n\nat:\n\nrun:\n"
+    );
+}
+
+#[test]
 fn layers_that_cannot_be_are_refused_and_leave_nothing() {
     let scratch = Scratch::new();
     let here = scratch.path("").display().to_string();
