@@ -1,7 +1,7 @@
 //! Everything mounted in its place: the box itself, what the record mounts in it, what it hides. In the mount namespace
 //! in which this process is, where nothing propagates outside any more.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use record::Record;
@@ -11,11 +11,11 @@ use rustix::process::fchdir;
 use serde_json::Value;
 use sys::{Call, SysError};
 
-use crate::attach::{Tree, attach, clone_fd, describe, open_source};
-use crate::cgroup::{self, Groups};
-use crate::dev::{self, Devices};
+use crate::attach::{Tree, clone_fd, describe, open_source};
+use crate::dev;
 use crate::error::Error;
 use crate::extra::Layers;
+use crate::mounted::{Mounted, Source, propagate, show};
 use crate::mounts::{self, Planned, What};
 use crate::options::{Attributes, propagation};
 use crate::place::Place;
@@ -44,23 +44,6 @@ pub(crate) struct Assembly {
     is_made: bool,
     /// For others to use, in a namespace that others see.
     is_lasting: bool,
-}
-
-/// A source of each mount, opened before the first is made.
-#[derive(Debug)]
-enum Source {
-    Tree(Tree),
-    Dev(Tree, Devices),
-    Groups(Groups),
-}
-
-/// A box with its mounts.
-#[derive(Debug)]
-pub(crate) struct Mounted {
-    root: Root,
-    /// Mounts on the kernel's directories, by which what lies below them is reached: in the box another process could
-    /// rename /proc meanwhile.
-    kernels: Vec<(PathBuf, Root)>,
 }
 
 /// Sources whose mounts are seen outside: they have to be opened before nothing is any more.
@@ -181,10 +164,7 @@ impl Assembly {
         if self.is_made && is_mount_root(&directory)? {
             let tree = clone_fd(directory.as_fd(), true, || self.path.display().to_string())?;
             let root = self.place(tree, &directory)?;
-            return Ok(Mounted {
-                root,
-                kernels: Vec::new(),
-            });
+            return Ok(Mounted::new(root));
         }
         // The caller's view ends with the first mount: what comes from there is opened now.
         let mut sources = Vec::new();
@@ -195,14 +175,11 @@ impl Assembly {
                 .position(|(place, _)| *place == mount.destination);
             sources.push(match at {
                 Some(at) => Source::Tree(shared.0.remove(at).1),
-                None => source(mount)?,
+                None => Source::open(mount)?,
             });
         }
         let root = self.mount_box(directory, say)?;
-        let mut mounted = Mounted {
-            root,
-            kernels: Vec::new(),
-        };
+        let mut mounted = Mounted::new(root);
         let is_plain = !self.is_lasting
             && self.propagation.is_none()
             && self.mounts.iter().all(|mount| mount.propagation.is_none());
@@ -219,12 +196,12 @@ impl Assembly {
         if self.read_only {
             // After the mount points were made.
             say(&|| "mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
-            let fd = mounted.root.as_fd().try_clone_to_owned();
+            let fd = mounted.root().as_fd().try_clone_to_owned();
             let mut tree = Tree::from(fd.call(|| "fcntl(F_DUPFD_CLOEXEC)".into())?);
             let read_only = Attributes::only(MountAttrFlags::MOUNT_ATTR_RDONLY);
             tree.change_in_place(read_only, Path::new("/"))?;
         }
-        self.seal(&mounted.root, is_plain)?;
+        self.seal(mounted.root(), is_plain)?;
         Ok(mounted)
     }
 
@@ -341,15 +318,6 @@ fn root_propagation(record: &Record) -> Result<Option<MountPropagationFlags>, Er
     }
 }
 
-fn source(mount: &Planned) -> Result<Source, SysError> {
-    let tree = open_source(mount)?;
-    Ok(match mount.what {
-        What::Groups => Source::Groups(cgroup::open(mount, tree)?),
-        _ if mount.is_dev() => Source::Dev(tree, dev::open()?),
-        _ => Source::Tree(tree),
-    })
-}
-
 /// Whether something is mounted on the directory, or it is the root of a mount.
 fn is_mount_root(directory: &Root) -> Result<bool, SysError> {
     let stat = statx(
@@ -360,81 +328,4 @@ fn is_mount_root(directory: &Root) -> Result<bool, SysError> {
     );
     let stat = stat.call(|| "statx(box)".into())?;
     Ok(stat.stx_attributes.bits() & MOUNT_ROOT != 0)
-}
-
-/// Changes the propagation of a mount that has its place; mount(2) wants to stand on it.
-fn propagate(
-    mount: BorrowedFd<'_>,
-    wanted: Option<MountPropagationFlags>,
-    place: &Path,
-) -> Result<(), SysError> {
-    let flags = wanted.unwrap_or(MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
-    let call = || format!("mount({}, {})", place.display(), show(flags));
-    match fchdir(mount) {
-        Ok(()) => mount_change(".", flags).call(call),
-        // A file cannot be stood on; its magic link leads to the mount.
-        Err(rustix::io::Errno::NOTDIR) => {
-            use std::os::fd::AsRawFd;
-            mount_change(format!("/proc/self/fd/{}", mount.as_raw_fd()), flags).call(call)
-        }
-        Err(errno) => Err(SysError::new(call(), errno)),
-    }
-}
-
-fn show(flags: MountPropagationFlags) -> String {
-    let kind = [
-        (MountPropagationFlags::SHARED, "MS_SHARED"),
-        (MountPropagationFlags::DOWNSTREAM, "MS_SLAVE"),
-        (MountPropagationFlags::UNBINDABLE, "MS_UNBINDABLE"),
-    ];
-    let kind = kind.iter().find(|(flag, _)| flags.contains(*flag));
-    let kind = kind.map_or("MS_PRIVATE", |(_, name)| name);
-    match flags.contains(MountPropagationFlags::REC) {
-        true => format!("MS_REC|{kind}"),
-        false => kind.to_owned(),
-    }
-}
-
-impl Mounted {
-    pub(crate) fn root(&self) -> &Root {
-        &self.root
-    }
-
-    /// The mount from which `path` is reached, and what is left of the path there.
-    pub(crate) fn around<'a>(&'a self, path: &'a Path) -> (&'a Root, &'a Path) {
-        let above = self.kernels.iter().filter(|(place, _)| *place != path);
-        let found =
-            above.filter_map(|(place, root)| Some((place, root, path.strip_prefix(place).ok()?)));
-        let nearest = found.max_by_key(|(place, ..)| place.components().count());
-        nearest.map_or((&self.root, path), |(_, root, rest)| (root, rest))
-    }
-
-    pub(crate) fn show(&self, path: &Path) -> String {
-        self.root.show(path)
-    }
-
-    fn attach(&self, mount: &Planned, source: Source) -> Result<Tree, SysError> {
-        let (root, inside) = self.around(&mount.destination);
-        match source {
-            Source::Groups(groups) => groups.attach(root, inside, mount),
-            Source::Tree(tree) => attach(root, inside, &tree).map(|()| tree),
-            Source::Dev(tree, devices) => {
-                attach(root, inside, &tree)?;
-                let dev = Root::from_fd(duplicate(&tree.fd)?, Path::new(&root.show(inside)));
-                dev::fill(&dev, &devices).map(|()| tree)
-            }
-        }
-    }
-
-    fn remember(&mut self, mount: &Planned, tree: Tree) {
-        if crate::root::is_kernels(&mount.destination) {
-            let shown = self.root.show(&mount.destination);
-            let root = Root::from_fd(tree.fd, Path::new(&shown));
-            self.kernels.push((mount.destination.clone(), root));
-        }
-    }
-}
-
-fn duplicate(fd: &OwnedFd) -> Result<OwnedFd, SysError> {
-    fd.try_clone().call(|| "fcntl(F_DUPFD_CLOEXEC)".into())
 }

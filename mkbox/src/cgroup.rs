@@ -11,7 +11,8 @@ use rustix::fs::symlinkat;
 use rustix::mount::MountAttrFlags;
 use sys::{Call, Mount, SysError, mountinfo};
 
-use crate::attach::{Tree, clone_path, new_filesystem};
+use crate::attach::{Tree, clone_path};
+use crate::filesystem::new_filesystem;
 use crate::mounts::Planned;
 use crate::root::{PointKind, Root};
 

@@ -11,8 +11,8 @@ use rustix::fs::{Mode, OFlags, openat};
 use serde_json::Value;
 use sys::{Call, SysError};
 
-use crate::attach::proc_of_own;
 use crate::error::Error;
+use crate::filesystem::proc_of_own;
 use crate::sys::{Child, clone_user_namespace};
 
 /// Ranges of one kind of id.

@@ -8,8 +8,9 @@ use rustix::fs::FileType;
 use rustix::mount::MountAttrFlags;
 use sys::{Call, SysError};
 
-use crate::assemble::Mounted;
-use crate::attach::{Tree, clone_fd, new_filesystem, open_device};
+use crate::attach::{Tree, clone_fd, open_device};
+use crate::filesystem::new_filesystem;
+use crate::mounted::Mounted;
 use crate::options::Attributes;
 
 /// What runtimes hide by default: files that tell of the machine, or change it.

@@ -4,7 +4,8 @@ use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 
 use crate::etc::File;
-use crate::flags::{BindFlag, Flags, MountFlag, ProcFlag, TmpfsFlag, VolumeFlag};
+use crate::flags::{BindFlag, Flags, ProcFlag, TmpfsFlag, VolumeFlag};
+use crate::mount_flag::MountFlag;
 
 /// Part of `mkbox up`'s.
 #[derive(Debug, Args)]

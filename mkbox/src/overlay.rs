@@ -8,9 +8,10 @@ use rustix::fs::{AtFlags, FileType, Mode, chmodat, openat2, statat};
 use rustix::mount::MountAttrFlags;
 use sys::Call;
 
-use crate::attach::{Tree, new_filesystem};
+use crate::attach::Tree;
 use crate::error::Error;
 use crate::extra::Layers;
+use crate::filesystem::new_filesystem;
 use crate::place::Place;
 use crate::root::{BENEATH, DIRECTORY, Root};
 

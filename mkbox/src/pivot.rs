@@ -12,7 +12,7 @@ use rustix::mount::{
 use rustix::process::{chroot, fchdir, pivot_root};
 use sys::{Call, SysError, mountinfo};
 
-use crate::attach::new_filesystem;
+use crate::filesystem::new_filesystem;
 use crate::root::{DIRECTORY, Identity};
 
 /// How deep a chroot may lie.

@@ -86,8 +86,7 @@ fn whoever_is_not_root_makes_enters_and_removes_a_box_with_everything() {
         return;
     }
     let spaces = "unshare --user --map-root-user --mount --pid --ipc --net --fork";
-    let user =
-        "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ CHROOT0_RUN=$PWD/run";
+    let user = "setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/ CHROOT0_RUN=$PWD/run";
     let script = format!(
         "{LAYERS}mkdir -m 777 own; chmod 755 . layer; cd own
         {user} mkbox up --overlay ../layer --proc --sys --dev --mask --etc --tmpfs /tmp --mount type=emptyDir,target=/cache box >/dev/null
