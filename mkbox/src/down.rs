@@ -23,7 +23,7 @@ pub(crate) fn down(args: &DownArgs) -> ExitCode {
     if args.dry_run {
         return record::show(TOOL, &source, |record| {
             let state = record.get(TOOL).map(State::from_json).transpose()?;
-            let lines = state.map(|state| would_remove(&state));
+            let lines = state.map(|state| would_remove(&state, &args.keep));
             Ok::<_, Error>(lines.unwrap_or_default())
         });
     }
@@ -96,8 +96,20 @@ fn one(down: &mut Down, args: &DownArgs, tell: &mut dyn FnMut(String)) -> Result
     Ok(())
 }
 
-fn would_remove(state: &State) -> String {
-    let mut lines = vec![format!("unlink({}/*)", state.root)];
+fn would_remove(state: &State, keep: &[String]) -> String {
+    let mut lines = Vec::new();
+    if state.extra.mounted.is_some() {
+        lines.push(format!("umount2({})", state.root));
+    }
+    lines.push(format!("unlink({}/*)", state.root));
+    let kept = keep.iter().chain(&state.extra.keep);
+    lines.extend(kept.map(|path| format!("kept: {}/{path}", state.root)));
+    if let (true, Ok(place)) = (state.extra.has_store, Place::recorded(&state.root)) {
+        lines.push(format!(
+            "unlink({0}/*)\nrmdir({0})",
+            place.store_path().display()
+        ));
+    }
     if !state.existed {
         lines.push(format!("rmdir({})", state.root));
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sys::Call;
 
 use crate::TOOL;
+use crate::assemble::Assembly;
 use crate::cli::UpArgs;
 use crate::closure::closure;
 use crate::error::Error;
@@ -158,6 +159,41 @@ impl Request {
         self.write_spec(&mut record, state)?;
         record.set(TOOL, state.to_json());
         Ok(record)
+    }
+
+    /// What is made beside the files of the box, for `--dry-run`.
+    pub(crate) fn describe_rest(&self, record: &Record) -> Result<Vec<String>, Error> {
+        let box_path = self.place.path.display();
+        let mut lines = Vec::new();
+        if self.extra.has_store {
+            lines.push(format!("mkdir({})", self.place.store_path().display()));
+        }
+        for file in &self.etc {
+            lines.push(format!("write({box_path}/etc/{})", file.name()));
+        }
+        for wished in &self.volumes {
+            let source = wished.mount.source.as_deref().unwrap_or_default();
+            lines.extend(wished.volume.describe(Path::new(source)));
+        }
+        if let Some(within) = &self.within {
+            lines.extend(
+                within
+                    .mounted
+                    .path
+                    .iter()
+                    .map(|path| format!("setns({path}, CLONE_NEWNS)")),
+            );
+            let mut state = self.state();
+            state.filled = Some((0, 0));
+            let id = record
+                .id()
+                .unwrap_or_default()
+                .parse()
+                .map_err(record::Error::Record)?;
+            let marker = self.marker(&id, &state)?;
+            lines.extend(Assembly::new(self.place.path.clone(), Some(&marker))?.describe());
+        }
+        Ok(lines)
     }
 
     /// The keys of OCI that this tool owns.

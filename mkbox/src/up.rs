@@ -243,6 +243,7 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
                 }
             });
         }
+        lines.extend(request.describe_rest(&record)?);
         Ok(lines.join("\n") + "\n")
     };
     crate::print(lines())

@@ -49,6 +49,22 @@ impl Volume {
         }
     }
 
+    /// What is made for it, for `--dry-run`.
+    pub(crate) fn describe(&self, source: &Path) -> Option<String> {
+        let shown = source.display();
+        match self {
+            Self::HostPath(check) if !source.exists() => match check.makes()? {
+                PathKind::Directory => Some(format!("mkdir({shown})")),
+                PathKind::File => Some(format!("open({shown}, O_CREAT|O_EXCL)")),
+            },
+            Self::None | Self::HostPath(_) => None,
+            Self::EmptyDir => Some(format!("mkdir({shown})")),
+            Self::Files { directory, .. } => {
+                Some(format!("'{}/*' -> '{shown}'", directory.display()))
+            }
+        }
+    }
+
     /// Whether it is made beside the box.
     pub(crate) fn is_stored(&self) -> bool {
         matches!(self, Self::EmptyDir | Self::Files { .. })

@@ -310,3 +310,45 @@ fn a_killed_down_keeps_what_it_was_to_keep() {
     }
     assert!(killed > 20, "{killed}");
 }
+
+#[test]
+fn a_dry_run_says_what_is_made_where_and_does_nothing() {
+    let scratch = Scratch::new();
+    let here = scratch.path("");
+    let here = here.display().to_string();
+    let here = here.trim_end_matches('/');
+    let script = "mkbox up --dry-run --host-mounts --tmpfs /t --etc=hosts --volume $PWD/made:/m --mount type=emptyDir,target=/e --mount type=secret,src=victim,target=/s box; ls -A . run
+        mkbox up --tmpfs /t --mount type=emptyDir,target=/e --host-mounts box >box.json; mkbox down --dry-run --keep e box; mkbox down box >box.json";
+    let lines = [
+        "mkdir(H/box)",
+        "mkdir(H/box/t)",
+        "mkdir(H/box/e)",
+        "mkdir(H/box/s)",
+        "mkdir(H/box/m)",
+        "mkdir(H/.box.mkbox.d)",
+        "write(H/box/etc/hosts)",
+        "mkdir(H/.box.mkbox.d/volumes/e)",
+        "'H/victim/*' -> 'H/.box.mkbox.d/volumes/s'",
+        "mkdir(H/made)",
+        "mount(H/box, H/box, MS_BIND|MS_REC)",
+        "mount(tmpfs, /t)",
+        "mount(H/.box.mkbox.d/volumes/e, /e, MS_BIND)",
+        "mount(H/.box.mkbox.d/volumes/s, /s, MS_BIND|MS_RDONLY)",
+        "mount(H/made, /m, MS_BIND|MS_REC)",
+        ".:",
+        "mkbox",
+        "run",
+        "victim",
+        "",
+        "run:",
+        "umount2(H/box)",
+        "unlink(H/box/*)",
+        "kept: H/box/e",
+        "unlink(H/.box.mkbox.d/*)",
+        "rmdir(H/.box.mkbox.d)",
+        "rmdir(H/box)",
+    ];
+    let expected: Vec<String> = lines.iter().map(|line| line.replace('H', here)).collect();
+    let answer = scratch.good(&format!("mkdir -p run; {script}"));
+    assert_eq!(answer.lines().collect::<Vec<_>>(), expected);
+}

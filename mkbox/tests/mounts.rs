@@ -377,3 +377,18 @@ fn a_mount_of_a_bundle_s_configuration_is_made_as_it_stands() {
     );
     scratch.good("mkbox down <app.json >gone.json");
 }
+
+#[test]
+fn the_root_itself_is_private_unless_the_record_says_otherwise() {
+    let scratch = Scratch::new();
+    let script = r#"mkdir tree; mount --bind tree tree; mount --make-shared tree; mkbox up --copy sh,cat --proc tree/box >box.json
+        for kind in none private slave rslave shared unbindable; do
+            sed "s/\"root\":/\"linux\":{\"rootfsPropagation\":\"$kind\"},\"root\":/" box.json >$kind.json
+            [ $kind != none ] || cp box.json none.json
+            mkbox exec -P $kind.json -- sh -c 'while read -r id parent dev root point flags tag rest; do [ $point != / ] || echo $tag; done </proc/self/mountinfo' | sed 's/:.*//'
+        done; mkbox down tree/box >box.json; umount tree"#;
+    assert_eq!(
+        scratch.good(script),
+        "-\n-\nmaster\nmaster\nshared\nunbindable\n"
+    );
+}
