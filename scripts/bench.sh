@@ -17,7 +17,7 @@ ip link set lo up
 clean_up() {
     trap '' INT TERM HUP
     nsrun down --id held | netwire down | cgset down >/dev/null
-    mkbox down --id root >/dev/null
+    for box in root bound full; do mkbox down --id $box >/dev/null; done
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -25,9 +25,13 @@ trap 'clean_up; exit 130' INT TERM HUP
 runs=${RUNS:-40}
 
 # compare TITLE NAME COMMAND [NAME COMMAND]...: the first is ours. A command that needs a shell gets sh, on both sides.
+# What has to be done before each run, and is not measured, is in the array prepare, one for each command.
+prepare=()
 compare() {
-    local title=$1 arguments=()
+    local title=$1 arguments=() before
     shift
+    for before in "${prepare[@]}"; do arguments+=(--prepare "sh -c '$before'"); done
+    prepare=()
     while [ $# -gt 0 ]; do
         arguments+=(--command-name "$1")
         case $2 in
@@ -125,6 +129,31 @@ compare 'A box with eleven programs and their libraries, made and removed' \
     'mkbox up, down' "mkbox up --copy ${programs// /,} --proc $work/box | mkbox down" \
     'ldd, cp, rm -rf' "sh $work/by-ldd.sh"
 
+cat >"$work/by-links.sh" <<EOF
+for program in $programs; do ldd "/bin/\$program"; done | grep -o '/[^ ]*' | sort -u >$work/list
+for program in $programs; do echo "/bin/\$program"; done >>$work/list
+while read -r file; do
+    mkdir -p "$work/linked\${file%/*}"
+    : >"$work/linked\$file"
+done <$work/list
+EOF
+prepare=("mkbox down --id bound >/dev/null" "rm -rf $work/linked")
+compare 'A box with the same programs, bound and not copied, ready to be entered' \
+    'mkbox up --bind-programs' "mkbox up --bind-programs ${programs// /,} --proc $work/bound" \
+    'ldd, mkdir, an empty file for each' "sh $work/by-links.sh"
+mkbox down --id bound >/dev/null
+
+cat >"$work/make.sh" <<EOF
+mkbox up --copy ${programs// /,} --proc $work/full >/dev/null
+rm -rf $work/copied
+cp -a $work/full $work/copied
+EOF
+prepare=("sh $work/make.sh" "sh $work/make.sh")
+compare 'The box with eleven programs removed' \
+    'mkbox down' "mkbox down $work/full" \
+    'rm -rf' "rm -rf $work/copied"
+mkbox down "$work/full" >/dev/null
+
 # It starts and ends and does next to nothing in between: no library, two pages.
 bare='pause --version'
 compare 'A command in new mount, pid, ipc, uts and net namespaces' \
@@ -164,6 +193,32 @@ compare 'A command in a root of its own, pid namespace and /proc included' \
     'unshare, mount, chroot' "unshare -m -p --fork sh -c 'mount -t proc proc $work/root/proc && exec chroot $work/root $bare'" \
     ${raw:+'pivot_root, in C' "$raw pivot $work/root $bare"} \
     'bwrap' "bwrap --unshare-pid --bind $work/root / --proc /proc $bare"
+
+# The same calls and nothing else, as the limit. What is run is pause: it starts in no time.
+if command -v cc >/dev/null; then
+    cat >"$work/raw.c" <<'EOF'
+#define _GNU_SOURCE
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    if (argc < 3 || unshare(CLONE_NEWNS) || mount(0, "/", 0, MS_REC | MS_SLAVE, 0) ||
+        mount(argv[1], argv[1], 0, MS_BIND | MS_REC, 0) || chdir(argv[1]) ||
+        mount("proc", "proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, 0) || syscall(SYS_pivot_root, ".", ".") ||
+        umount2(".", MNT_DETACH) || chdir("/"))
+        return 1;
+    return execv(argv[2], argv + 2);
+}
+EOF
+    cc -O2 -static -o "$work/raw" "$work/raw.c"
+    cp "$(command -v pause)" "$work/root/bin/pause"
+    compare 'A command in a root of its own with /proc, and the calls for it alone' \
+        'mkbox exec' "mkbox exec -P $work/root.json -- /bin/pause --version" \
+        'unshare, mount, pivot_root in C' "$work/raw $work/root /bin/pause --version"
+else
+    printf '\nA command in a root of its own, and the calls for it alone: skipped, there is no cc\n'
+fi
 
 memory=/sys/fs/cgroup/memory
 if [ -d $memory ]; then

@@ -66,25 +66,29 @@ pub(crate) fn processes(identity: Identity) -> Result<Vec<Process>, Error> {
     Ok(found.map(Process::new).collect())
 }
 
-/// Whoever uses the box at `path`.
+/// Whoever uses one of these directories: the box, and what lies beside it.
 ///
 /// # Errors
 /// /proc cannot be read.
-pub(crate) fn users(root: &Root, path: &Path) -> Result<Users, Error> {
+pub(crate) fn users(parts: &[(&Root, PathBuf)]) -> Result<Users, Error> {
     let own = mountinfo("self")?;
-    let place = Location::of(root, path, &own)?;
+    let places = parts
+        .iter()
+        .map(|(root, path)| Location::of(root, path, &own));
+    let places: Vec<Location<'_>> = places.collect::<Result<_, _>>()?;
+    let hit =
+        |mount: &Mount, comparable| places.iter().find_map(|place| place.hit(mount, comparable));
     let mut users = Users {
         processes: Vec::new(),
-        mounts: own
-            .iter()
-            .filter_map(|mount| place.hit(mount, true))
-            .collect(),
+        mounts: own.iter().filter_map(|mount| hit(mount, true)).collect(),
     };
-    let (identity, our_root) = (root.identity()?, root_of("self"));
+    let identities = parts.iter().map(|(root, _)| root.identity());
+    let identities: Vec<Identity> = identities.collect::<Result<_, _>>()?;
+    let our_root = root_of("self");
     let mut seen = HashSet::from([namespace_of("self")]);
     for pid in pids()? {
         let its_root = root_of(pid);
-        if its_root == Some(identity) {
+        if its_root.is_some_and(|root| identities.contains(&root)) {
             users.processes.push(Process::new(pid));
             continue;
         }
@@ -95,9 +99,7 @@ pub(crate) fn users(root: &Root, path: &Path) -> Result<Users, Error> {
         }
         let theirs = mountinfo(pid).unwrap_or_default();
         let is_comparable = its_root == our_root;
-        let hits = theirs
-            .iter()
-            .filter_map(|mount| place.hit(mount, is_comparable));
+        let hits = theirs.iter().filter_map(|mount| hit(mount, is_comparable));
         let named = hits.map(|hit| format!("{hit} in the mount namespace of process {pid}"));
         users.mounts.extend(named);
     }
@@ -159,6 +161,12 @@ impl<'a> Location<'a> {
                 mount.point.display()
             ));
         }
+        if mount.kind == "overlay" && mount.source.as_os_str() == self.path {
+            return Some(format!(
+                "its layers are mounted on {}",
+                mount.point.display()
+            ));
+        }
         let (device, inner) = self.inner.as_ref()?;
         let is_piece = mount.device == *device && mount.root.starts_with(inner);
         is_piece.then(|| {
@@ -188,6 +196,14 @@ mod tests {
         let hit = |text: &str, comparable| place.hit(&line(text), comparable).is_some();
         assert!(hit("1 2 0:5 / /srv/box/proc rw - proc proc rw", true));
         assert!(hit("1 2 0:5 / /srv/box rw - tmpfs t rw", true));
+        assert!(hit(
+            "1 2 0:6 / / rw - overlay /srv/box rw,lowerdir=/x",
+            false
+        ));
+        assert!(!hit(
+            "1 2 0:6 / / rw - overlay /srv/boxer rw,lowerdir=/x",
+            false
+        ));
         assert!(!hit("1 2 0:5 / /srv/boxer rw - tmpfs t rw", true));
         assert!(!hit("1 2 0:5 / /srv/box/proc rw - proc proc rw", false));
         assert!(hit(

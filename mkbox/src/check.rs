@@ -15,9 +15,11 @@ mod tests;
 use crate::TOOL;
 use crate::attach::NEEDS_ADMIN;
 use crate::cli::CheckArgs;
-use crate::enter::NO_MOUNT_POINT;
-use crate::sys::MOUNT_SETATTR_SINCE;
 use facts::Facts;
+
+/// What there is without mount_setattr(2).
+const MOUNT_SETATTR_SINCE: &str =
+    "Linux 5.12 has it; before, options of single mounts go by a remount, those of whole trees not";
 
 /// What `mkbox exec` does to enter a box: name of the check and of the answer, the call, since when there is such a call,
 /// and whether every box needs it.
@@ -132,7 +134,6 @@ fn of_entry(facts: &Facts) -> Vec<Check> {
         let answer = answers.of(name);
         let hint = match answer.and_then(Result::err) {
             Some(Errno::ENOSYS) if !since.is_empty() => Some(since),
-            Some(Errno::EINVAL) if name == "propagation" => Some(NO_MOUNT_POINT),
             Some(Errno::EPERM) => Some("a seccomp filter or a security module forbids it"),
             _ => None,
         };

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use record::{Id, SourceArgs};
 
-use crate::mounts::BindFlag;
+use crate::mount_args::MountArgs;
 
 /// Makes, enters and removes a root filesystem: programs with exactly the libraries they need.
 #[derive(Debug, Parser)]
@@ -21,7 +21,7 @@ pub(crate) struct Cli {
 #[command(disable_help_subcommand = true)]
 pub(crate) enum Verb {
     /// Make a box and fill it: a record in (or BOX), a record out
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Run CMD with the box as its root, in a mount namespace of its own
     Exec(ExecArgs),
     /// Tell what is in a box, what will be mounted there, and who runs in it
@@ -35,7 +35,7 @@ pub(crate) enum Verb {
 /// `mkbox up`
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "mkbox up [--copy PROG,...] [--proc] [--bind SRC:DST[:ro]] [--tmpfs DST] BOX\n       \
+    override_usage = "mkbox up [--copy PROG,...] [--proc] [--bind SRC:DST[:ro]] [--tmpfs DST] [OPTIONS] BOX\n       \
                             mkbox up -P FILE [OPTIONS] [BOX]"
 )]
 pub(crate) struct UpArgs {
@@ -44,15 +44,8 @@ pub(crate) struct UpArgs {
     /// Copy these programs, with their libraries, into the box
     #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) copy: Vec<String>,
-    /// Mount the proc file system on /proc when the box is entered
-    #[arg(long)]
-    pub(crate) proc: bool,
-    /// Mount the file or directory SRC on DST when the box is entered; `ro` makes it read-only
-    #[arg(long, value_name = "SRC:DST[:ro]")]
-    pub(crate) bind: Vec<BindFlag>,
-    /// Mount an empty file system in memory on DST when the box is entered
-    #[arg(long, value_name = "DST")]
-    pub(crate) tmpfs: Vec<String>,
+    #[command(flatten)]
+    pub(crate) mounts: MountArgs,
     /// Print the plan to stdout and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -67,12 +60,15 @@ pub(crate) struct UpArgs {
 /// `mkbox exec`
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "mkbox exec [-v] BOX [--] [CMD...]\n       mkbox exec [-v] -P FILE [--] [CMD...]"
+    override_usage = "mkbox exec [-v] [-w DIR] BOX [--] [CMD...]\n       mkbox exec [-v] [-w DIR] -P FILE [--] [CMD...]"
 )]
 pub(crate) struct ExecArgs {
     /// Enter the box of the record in FILE
     #[arg(short = 'P', long = "pod", value_name = "FILE")]
     pub(crate) pod: Option<PathBuf>,
+    /// Begin in DIR, a path in the box [default: the record's process.cwd, else /]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) wd: Option<PathBuf>,
     /// Print the steps to stdout and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -121,10 +117,15 @@ pub(crate) struct ShowArgs {
 
 /// `mkbox down`
 #[derive(Debug, Args)]
-#[command(override_usage = "mkbox down [-v] BOX\n       mkbox down [-v] [--id ID | -P FILE]")]
+#[command(
+    override_usage = "mkbox down [-v] [--keep DIR]... BOX\n       mkbox down [-v] [--keep DIR]... [--id ID | -P FILE]"
+)]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+    /// Leave DIR, a path in the box, where it is
+    #[arg(long, value_name = "DIR", value_parser = inside)]
+    pub(crate) keep: Vec<String>,
     /// Print what would be removed and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -145,6 +146,15 @@ pub(crate) struct CheckArgs {
     /// Where the box is or would be [default: the current directory]
     #[arg(value_name = "BOX")]
     pub(crate) root: Option<String>,
+}
+
+/// A path in a box, with or without a slash before it.
+fn inside(path: &str) -> Result<String, String> {
+    let relative = path.trim_start_matches('/').trim_end_matches('/');
+    if crate::extra::is_inside(relative) {
+        return Ok(relative.to_owned());
+    }
+    Err(format!("{path:?} is no path in the box without \"..\""))
 }
 
 /// The record's name of a box at `path`: its last component.

@@ -10,7 +10,7 @@ use record::{Down, Known, SourceArgs};
 use crate::cli::{self, DownArgs};
 use crate::error::Error;
 use crate::place::{Marker, Place};
-use crate::remove::remove;
+use crate::remove::remove_but;
 use crate::state::State;
 use crate::{TOOL, print};
 
@@ -23,7 +23,7 @@ pub(crate) fn down(args: &DownArgs) -> ExitCode {
     if args.dry_run {
         return record::show(TOOL, &source, |record| {
             let state = record.get(TOOL).map(State::from_json).transpose()?;
-            let lines = state.map(|state| would_remove(&state));
+            let lines = state.map(|state| would_remove(&state, &args.keep));
             Ok::<_, Error>(lines.unwrap_or_default())
         });
     }
@@ -33,9 +33,7 @@ pub(crate) fn down(args: &DownArgs) -> ExitCode {
             let _ = std::io::stderr().write_all(format!("mkbox: {line}\n").as_bytes());
         }
     };
-    record::down(TOOL, &source, |down| {
-        one(down, args.root.as_deref(), &mut tell)
-    })
+    record::down(TOOL, &source, |down| one(down, args, &mut tell))
 }
 
 /// Where the record of `root`, a box that was named by its path, is to be had.
@@ -67,7 +65,8 @@ pub(crate) fn source(given: &SourceArgs, root: Option<&str>) -> Result<SourceArg
     })
 }
 
-fn one(down: &mut Down, root: Option<&str>, tell: &mut dyn FnMut(String)) -> Result<(), Error> {
+fn one(down: &mut Down, args: &DownArgs, tell: &mut dyn FnMut(String)) -> Result<(), Error> {
+    let root = args.root.as_deref();
     let path = |value: &serde_json::Value| State::from_json(value).map(|state| state.root);
     if let (Some(state), Some(indexed)) = (&down.state, &down.indexed) {
         let (recorded, indexed) = (path(state)?, path(indexed)?);
@@ -92,13 +91,25 @@ fn one(down: &mut Down, root: Option<&str>, tell: &mut dyn FnMut(String)) -> Res
     }
     // The index knows of an interrupted up what the record cannot; the record has the identity that was promised.
     for state in down.state.iter().chain(&down.indexed) {
-        remove(&down.id, state, tell)?;
+        remove_but(&down.id, state, &args.keep, tell)?;
     }
     Ok(())
 }
 
-fn would_remove(state: &State) -> String {
-    let mut lines = vec![format!("unlink({}/*)", state.root)];
+fn would_remove(state: &State, keep: &[String]) -> String {
+    let mut lines = Vec::new();
+    if state.extra.mounted.is_some() {
+        lines.push(format!("umount2({})", state.root));
+    }
+    lines.push(format!("unlink({}/*)", state.root));
+    let kept = keep.iter().chain(&state.extra.keep);
+    lines.extend(kept.map(|path| format!("kept: {}/{path}", state.root)));
+    if let (true, Ok(place)) = (state.extra.has_store, Place::recorded(&state.root)) {
+        lines.push(format!(
+            "unlink({0}/*)\nrmdir({0})",
+            place.store_path().display()
+        ));
+    }
     if !state.existed {
         lines.push(format!("rmdir({})", state.root));
     }

@@ -5,35 +5,27 @@
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use record::Record;
-use rustix::mount::{
-    MountAttrFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags, mount_change, mount_move,
-    open_tree, unmount,
-};
-use rustix::process::{DumpableBehavior, chroot, fchdir, pivot_root, set_dumpable_behavior};
+use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
+use rustix::process::{DumpableBehavior, fchdir, set_dumpable_behavior};
 use sys::{Call, ExecError, Program, SysError};
 
-use crate::attach::{attach, describe, move_onto, needs_admin, open_source, read_only_copy};
+use crate::assemble::Assembly;
+use crate::attach::{needs_admin, read_only_copy};
 use crate::cli::ExecArgs;
 use crate::error::Error;
-use crate::mounts::{self, Planned};
+use crate::pivot::{end_propagation, pivot};
 use crate::place::{Marker, Place};
-use crate::root::Root;
-use crate::state::State;
-use crate::sys::mount_setattr;
+use crate::root::DIRECTORY;
 use crate::{TOOL, print};
 
 /// Ours that CMD may be without being in the box: the rest of a chain.
 const OWN: [&str; 2] = ["nsrun", "pause"];
-/// Why no mount can be kept from the others.
-pub(crate) const NO_MOUNT_POINT: &str =
-    "the root directory here is no mount point: not possible inside a chroot";
 /// The status of our own failures: 0 to 124 are CMD's.
 const OURS: u8 = 125;
 
@@ -89,12 +81,9 @@ impl<E: Into<Error>> From<E> for Failed {
 
 /// What is done, as data.
 struct Entry {
-    path: PathBuf,
-    /// Of the box that was made; None for a directory that mkbox did not make.
-    state: Option<State>,
-    mounts: Vec<Planned>,
-    /// `root.readonly`
-    read_only: bool,
+    assembly: Assembly,
+    /// Where CMD begins, in the box.
+    cwd: PathBuf,
     /// A program of the host that runs in the box.
     own: Option<PathBuf>,
     verbose: bool,
@@ -114,33 +103,15 @@ impl Entry {
             (None, Some(root)) => by_name(Path::new(root))?,
             (None, None) => return Err(Error::Usage("BOX is missing (or -P FILE)".into())),
         };
-        let state = record
-            .as_ref()
-            .and_then(|record| record.get(TOOL))
-            .map(State::from_json)
-            .transpose()?;
-        if state.as_ref().is_some_and(|state| state.filled.is_none()) {
-            return Err(Error::Failed(format!(
-                "{}: this box was never finished (mkbox down removes it)",
-                path.display()
-            )));
-        }
-        let mounts = record
-            .as_ref()
-            .map(Record::mounts)
-            .transpose()?
-            .unwrap_or_default();
         let own = command
             .first()
             .filter(|name| OWN.iter().any(|own| name.as_os_str() == *own));
         Ok(Self {
-            state: state.filter(|state| Path::new(&state.root) == path),
-            path,
-            mounts: mounts::plan(&mounts)?,
-            read_only: record
-                .as_ref()
-                .and_then(|record| record.pointer("/root/readonly")?.as_bool())
-                .unwrap_or(false),
+            cwd: match &args.wd {
+                Some(wd) => wd.clone(),
+                None => cwd(record.as_ref())?,
+            },
+            assembly: Assembly::new(path, record.as_ref())?,
             own: own.and_then(|name| find_own(name)),
             verbose: args.verbose > 0,
         })
@@ -155,25 +126,20 @@ impl Entry {
 
     /// The steps, for `--dry-run`.
     fn describe(&self) -> String {
-        let path = self.path.display();
         let mut lines = vec![
             "unshare(CLONE_NEWNS)".to_owned(),
             "mount(/, MS_REC|MS_SLAVE)".into(),
-            format!("mount({path}, {path}, MS_BIND|MS_REC)"),
         ];
-        lines.extend(self.mounts.iter().map(describe));
-        if self.read_only {
-            lines.push("mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
-        }
+        lines.extend(self.assembly.describe());
         lines.extend(
             [
                 "mount(/, MS_REC|MS_PRIVATE)",
                 "pivot_root(., .)",
                 "umount2(., MNT_DETACH)",
-                "chdir(/)",
             ]
             .map(str::to_owned),
         );
+        lines.push(format!("chdir({})", self.cwd.display()));
         lines.join("\n") + "\n"
     }
 
@@ -183,39 +149,24 @@ impl Entry {
         sys::close_on_exec_from(3)?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .call(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
+        let umask = rustix::process::umask(Mode::from(0o022));
         self.say(|| "a box is for trusted programs: CMD keeps all privileges".into());
         self.say(|| "unshare(CLONE_NEWNS)".into());
         unshare(CloneFlags::CLONE_NEWNS)
             .call(|| "unshare(CLONE_NEWNS)".into())
             .map_err(needs_admin)?;
-        // Before the first mount: none of ours reaches the host. Its own still reach us until the box is sealed.
+        let shared = self.assembly.open_shared()?;
         self.say(|| "mount(/, MS_REC|MS_SLAVE)".into());
-        let propagation = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-        mount_change("/", propagation)
-            .call(|| "mount(/, MS_REC|MS_SLAVE)".into())
-            .map_err(|error| match error.errno {
-                Errno::EINVAL => error.hint(NO_MOUNT_POINT),
-                _ => error,
-            })?;
+        let real = end_propagation()?;
         // The caller's view ends with the pivot: what comes from there is opened now.
         let own = self.own.as_deref().map(read_only_copy).transpose()?;
-        let trees = self
-            .mounts
-            .iter()
-            .map(open_source)
-            .collect::<Result<Vec<_>, _>>()?;
-        let root = self.bind_root()?;
-        for (mount, tree) in self.mounts.iter().zip(trees) {
-            self.say(|| describe(mount));
-            attach(&root, mount, tree)?;
-        }
-        if self.read_only {
-            // After the mount points were made.
-            self.say(|| "mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
-            mount_setattr(root.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)?;
-        }
-        self.pivot(&root)?;
-        drop(root);
+        let say = |line: &dyn Fn() -> String| self.say(line);
+        let mounted = self.assembly.assemble(shared, &say)?;
+        pivot(mounted.root().as_fd(), &self.assembly.path, real, &say)?;
+        drop(mounted);
+        self.assembly.finish()?;
+        self.begin_in_cwd()?;
+        rustix::process::umask(umask);
         sys::restore_sigpipe();
         let command = sys::Command::new(command);
         Err(Failed::Command(match own {
@@ -224,54 +175,38 @@ impl Entry {
         }))
     }
 
-    /// Mounts the box on itself, so that it is a mount that can become the root; this process stands in it afterwards.
-    fn bind_root(&self) -> Result<Root, Error> {
-        let shown = self.path.display();
-        let directory = Root::open(&self.path)?;
-        let made = self.state.as_ref().and_then(|state| state.identity);
-        if made.is_some() && made != Some(directory.identity()?) {
-            return Err(Error::Failed(format!(
-                "{shown}: it is another directory than the one that the record speaks of"
-            )));
+    /// Goes to where CMD begins: through no link of /proc, which could lead out of the box by a descriptor that is still
+    /// open (CVE-2024-21626).
+    fn begin_in_cwd(&self) -> Result<(), SysError> {
+        if self.cwd == Path::new("/") {
+            return Ok(());
         }
-        self.say(|| format!("mount({shown}, {shown}, MS_BIND|MS_REC)"));
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE
-            | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_EMPTY_PATH
-            | OpenTreeFlags::AT_RECURSIVE;
-        let tree =
-            open_tree(directory.as_fd(), "", flags).call(|| format!("open_tree({shown})"))?;
-        move_onto(&tree, directory.as_fd()).call(|| format!("move_mount({shown})"))?;
-        fchdir(&tree).call(|| format!("fchdir({shown})"))?;
-        Ok(Root::from_fd(tree, &self.path))
+        let call = || format!("chdir({})", self.cwd.display());
+        let fd: OwnedFd = openat2(
+            CWD,
+            &self.cwd,
+            DIRECTORY,
+            Mode::empty(),
+            ResolveFlags::NO_MAGICLINKS,
+        )
+        .call(call)?;
+        fchdir(&fd).call(call)
     }
+}
 
-    /// Makes the box, in which this process stands, the root of the namespace; the old root is gone afterwards.
-    fn pivot(&self, root: &Root) -> Result<(), Error> {
-        // A bind mount on the way may have moved us, in another view of the same directory: back to the box.
-        fchdir(root.as_fd()).call(|| "fchdir(box)".into())?;
-        let propagation = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change(".", propagation).call(|| "mount(., MS_REC|MS_PRIVATE)".into())?;
-        self.say(|| "pivot_root(., .)".into());
-        match pivot_root(".", ".") {
-            Ok(()) => {
-                // Both roots are mounted on one place now, the old one on top.
-                self.say(|| "umount2(., MNT_DETACH)".into());
-                unmount(".", UnmountFlags::DETACH).call(|| "umount2(., MNT_DETACH)".into())?;
-            }
-            Err(rustix::io::Errno::INVAL) => {
-                // The first root file system (an initramfs) cannot be pivoted away from: it is mounted over.
-                self.say(|| {
-                    "pivot_root(., .): Invalid argument; mount(., /, MS_MOVE) and chroot(.) instead"
-                        .into()
-                });
-                mount_move(".", "/").call(|| "mount(., /, MS_MOVE)".into())?;
-                chroot(".").call(|| "chroot(.)".into())?;
-            }
-            Err(errno) => return Err(SysError::new("pivot_root(., .)", errno).into()),
+/// `process.cwd`, else the root.
+fn cwd(record: Option<&Record>) -> Result<PathBuf, Error> {
+    match record.and_then(|record| record.pointer("/process/cwd")) {
+        None | Some(serde_json::Value::Null) => Ok("/".into()),
+        Some(cwd) => {
+            let path = cwd
+                .as_str()
+                .filter(|path| path.starts_with('/') && !path.contains('\0'));
+            let path = path.map(PathBuf::from);
+            path.ok_or_else(|| {
+                record::Error::Record("process.cwd: must be an absolute path".into()).into()
+            })
         }
-        nix::unistd::chdir("/").call(|| "chdir(/)".into())?;
-        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ use sys::{Call, SysError};
 use crate::closure::BoxFile;
 use crate::host::open_regular;
 use crate::plan::{Arrow, Plan, Step};
-use crate::root::Root;
+use crate::root::{PointKind, Root};
 
 /// Fills the box behind `root`; how many files and bytes that were. With `arrows`, the name of the box as the user
 /// wrote it, each copy is told on stderr.
@@ -25,6 +25,7 @@ pub(crate) fn fill(root: &Root, plan: &Plan, arrows: Option<&str>) -> Result<(u6
     let mut filler = Filler {
         root,
         directories: HashMap::new(),
+        placeholder: None,
     };
     let (mut files, mut bytes) = (0, 0);
     for step in &plan.steps {
@@ -36,7 +37,8 @@ pub(crate) fn fill(root: &Root, plan: &Plan, arrows: Option<&str>) -> Result<(u6
                     say(&Arrow { file, root: shown }.to_string());
                 }
             }
-            Step::Point(path, kind) => drop(root.mount_point(path, *kind)?),
+            Step::Point(path, kind) => filler.point(path, *kind)?,
+            Step::Program(path) => filler.program(path)?,
         }
     }
     Ok((files, bytes))
@@ -51,6 +53,8 @@ struct Filler<'a> {
     root: &'a Root,
     /// The few directories of a box, open.
     directories: HashMap<PathBuf, OwnedFd>,
+    /// An empty file for programs to be mounted on.
+    placeholder: Option<PathBuf>,
 }
 
 impl Filler<'_> {
@@ -79,12 +83,44 @@ impl Filler<'_> {
 
     /// The directory in which `file` lies, made when it is not there.
     fn directory(&mut self, file: &BoxFile) -> Result<&OwnedFd, SysError> {
-        let path = file.destination.parent().unwrap_or(Path::new("/"));
+        self.open_directory(file.destination.parent().unwrap_or(Path::new("/")))
+    }
+
+    fn open_directory(&mut self, path: &Path) -> Result<&OwnedFd, SysError> {
         if !self.directories.contains_key(path) {
             let directory = self.root.make_directory(path)?;
             self.directories.insert(path.to_owned(), directory);
         }
         Ok(&self.directories[path])
+    }
+
+    /// What something will be mounted on, unless it is there.
+    fn point(&mut self, path: &Path, kind: PointKind) -> Result<(), SysError> {
+        self.root.mount_point(path, kind).map(drop)
+    }
+
+    /// What a program will be mounted on. A name costs a file system less than a file, and there are some sixty of them.
+    fn program(&mut self, path: &Path) -> Result<(), SysError> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(());
+        };
+        if self.open_directory(above).is_err() {
+            // A link of the box is on the way.
+            return self.point(path, PointKind::File);
+        }
+        let made = match &self.placeholder {
+            Some(first) => self.link(first, path),
+            None => Root::create(&self.directories[above], name, 0o644).map(drop),
+        };
+        match made {
+            Ok(()) if self.placeholder.is_none() => {
+                self.placeholder = Some(path.to_owned());
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+            // It is there, or the file system has no such names.
+            Err(_) => self.point(path, PointKind::File),
+        }
     }
 
     /// Gives the copy at `first` a second name. The directories of both are open by now.

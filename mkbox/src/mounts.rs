@@ -1,121 +1,37 @@
-//! What is mounted in a box, as OCI's `mounts` say it: from flags, and back into system calls. Pure.
+//! What is mounted in a box, as OCI's `mounts` say it, and what that means for the kernel. Pure.
 
-use std::path::{Component, Path, PathBuf};
-use std::str::FromStr;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
-use record::Mount;
-use rustix::mount::MountAttrFlags;
+use record::{Mount, Record};
+use rustix::mount::MountPropagationFlags;
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
+use crate::idmap::{self, IdMap};
+use crate::options::{Attributes, Options};
 
-/// `--bind SRC:DST[:OPTION,…]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BindFlag {
-    source: String,
-    destination: String,
-    options: Vec<String>,
-}
-
-impl FromStr for BindFlag {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut parts = text.splitn(3, ':');
-        let source = parts
-            .next()
-            .filter(|source| !source.is_empty())
-            .ok_or("SRC is missing")?;
-        let destination = parts.next().ok_or("DST is missing (SRC:DST[:ro])")?;
-        inside(destination)?;
-        let options: Vec<String> = parts.next().map_or_else(Vec::new, |list| {
-            list.split(',').map(str::to_owned).collect()
-        });
-        let flag = Self {
-            source: source.to_owned(),
-            destination: destination.to_owned(),
-            options,
-        };
-        Planned::new(&flag.to_mount(Path::new("/")))?;
-        Ok(flag)
-    }
-}
-
-impl BindFlag {
-    /// The entry; a relative SRC counts from `here`.
-    fn to_mount(&self, here: &Path) -> Mount {
-        let has = |names: &[&str]| {
-            self.options
-                .iter()
-                .any(|option| names.contains(&option.as_str()))
-        };
-        let mut options = self.options.clone();
-        if !has(&["ro", "rw", "rro"]) {
-            options.insert(0, "rw".into());
+/// The `mounts` of a record, each with the ids that it takes from elsewhere in the record.
+///
+/// # Errors
+/// Another shape.
+pub(crate) fn read(record: &Record) -> Result<Vec<Mount>, Error> {
+    let mut mounts = record.mounts()?;
+    let entries = record.get("mounts").and_then(Value::as_array);
+    for (mount, entry) in mounts.iter_mut().zip(entries.into_iter().flatten()) {
+        for option in &mut mount.options {
+            if !matches!(option.as_str(), "idmap" | "ridmap") {
+                continue;
+            }
+            let ids = match idmap::from_oci(entry)? {
+                None => idmap::of_record(record)?,
+                ids => ids,
+            };
+            if let Some(ids) = ids {
+                option.push('=');
+                option.push_str(&ids);
+            }
         }
-        if !has(&["bind", "rbind"]) {
-            options.insert(0, "bind".into());
-        }
-        Mount {
-            destination: PathBuf::from(&self.destination),
-            kind: Some("bind".into()),
-            source: here.join(&self.source).to_str().map(str::to_owned),
-            options,
-        }
-    }
-}
-
-/// An absolute path in the box, not the root itself, without `..`.
-pub(crate) fn inside(path: &str) -> Result<(), String> {
-    let parts: Vec<Component<'_>> = Path::new(path).components().collect();
-    let is_fine = parts.first() == Some(&Component::RootDir)
-        && parts.len() > 1
-        && parts[1..]
-            .iter()
-            .all(|part| matches!(part, Component::Normal(_)));
-    if is_fine {
-        Ok(())
-    } else {
-        Err(format!(
-            "{path:?} is no absolute path below / without \"..\""
-        ))
-    }
-}
-
-/// The entries that the flags of `up` ask for, in the order proc, tmpfs, bind: what is bound may lie in a tmpfs.
-pub(crate) fn from_flags(
-    proc: bool,
-    tmpfs: &[String],
-    bind: &[BindFlag],
-    here: &Path,
-) -> Result<Vec<Mount>, Error> {
-    let mut mounts = Vec::new();
-    let filesystem = |destination: &str, kind: &str, options: &[&str]| Mount {
-        destination: destination.into(),
-        kind: Some(kind.into()),
-        source: Some(kind.into()),
-        options: options.iter().map(|&option| option.to_owned()).collect(),
-    };
-    if proc {
-        mounts.push(filesystem("/proc", "proc", &["nosuid", "noexec", "nodev"]));
-    }
-    for destination in tmpfs {
-        inside(destination).map_err(|problem| Error::Usage(format!("--tmpfs {problem}")))?;
-        mounts.push(filesystem(
-            destination,
-            "tmpfs",
-            &["nosuid", "nodev", "mode=755"],
-        ));
-    }
-    for flag in bind {
-        let mount = flag.to_mount(here);
-        if mount.source.is_none() {
-            return Err(Error::Usage(format!(
-                "--bind {}: the current directory is not UTF-8",
-                flag.source
-            )));
-        }
-        mounts.push(mount);
     }
     Ok(mounts)
 }
@@ -158,12 +74,17 @@ pub(crate) fn describe(mount: &Mount) -> String {
 /// Two different mounts on one place.
 pub(crate) fn merge(given: &[Mount], wanted: &[Mount]) -> Result<Vec<Mount>, Error> {
     let mut merged: Vec<Mount> = given.to_vec();
+    let places = given.iter().enumerate();
+    let mut places: HashMap<PathBuf, usize> = places
+        .rev()
+        .map(|(at, mount)| (mount.destination.clone(), at))
+        .collect();
     for mount in wanted {
-        match merged
-            .iter()
-            .find(|there| there.destination == mount.destination)
-        {
-            None => merged.push(mount.clone()),
+        match places.get(&mount.destination).map(|&at| &merged[at]) {
+            None => {
+                places.insert(mount.destination.clone(), merged.len());
+                merged.push(mount.clone());
+            }
             Some(there) if there == mount => {}
             Some(there) => {
                 return Err(Error::Usage(format!(
@@ -183,9 +104,13 @@ pub(crate) struct Planned {
     pub(crate) destination: PathBuf,
     pub(crate) what: What,
     /// Of the mount itself.
-    pub(crate) attributes: MountAttrFlags,
+    pub(crate) own: Attributes,
     /// Of it and everything mounted below it.
-    pub(crate) recursive: MountAttrFlags,
+    pub(crate) recursive: Attributes,
+    /// None: private.
+    pub(crate) propagation: Option<MountPropagationFlags>,
+    /// Other owners than on the disk; true when for what is mounted below as well.
+    pub(crate) idmap: Option<(IdMap, bool)>,
 }
 
 /// Where the mount comes from.
@@ -199,44 +124,9 @@ pub(crate) enum What {
         source: String,
         options: Vec<(String, Option<String>)>,
     },
+    /// The groups that the caller is in, of whichever versions are mounted here.
+    Groups,
 }
-
-/// Options that are a mount attribute, and those that are its default.
-const ATTRIBUTES: [(&str, MountAttrFlags); 8] = [
-    ("ro", MountAttrFlags::MOUNT_ATTR_RDONLY),
-    ("nosuid", MountAttrFlags::MOUNT_ATTR_NOSUID),
-    ("nodev", MountAttrFlags::MOUNT_ATTR_NODEV),
-    ("noexec", MountAttrFlags::MOUNT_ATTR_NOEXEC),
-    ("noatime", MountAttrFlags::MOUNT_ATTR_NOATIME),
-    ("nodiratime", MountAttrFlags::MOUNT_ATTR_NODIRATIME),
-    ("strictatime", MountAttrFlags::MOUNT_ATTR_STRICTATIME),
-    ("nosymfollow", MountAttrFlags::MOUNT_ATTR_NOSYMFOLLOW),
-];
-/// What a mount is anyway, in the box: no other namespace sees its mounts.
-const DEFAULTS: [&str; 13] = [
-    "rw",
-    "suid",
-    "dev",
-    "exec",
-    "atime",
-    "diratime",
-    "relatime",
-    "nostrictatime",
-    "symfollow",
-    "defaults",
-    "private",
-    "rprivate",
-    "async",
-];
-/// Propagation to or from outside, which a box has none of.
-const PROPAGATION: [&str; 6] = [
-    "shared",
-    "rshared",
-    "slave",
-    "rslave",
-    "unbindable",
-    "runbindable",
-];
 
 impl Planned {
     /// What `mount` asks for.
@@ -255,7 +145,7 @@ impl Planned {
         let is_bind = kind == "bind" || has("bind") || has("rbind");
         let options =
             Options::new(&mount.options).map_err(|problem| format!("{place}: {problem}"))?;
-        if let Some((option, _)) = options.own.first().filter(|_| is_bind) {
+        if let Some((option, _)) = options.filesystem.first().filter(|_| is_bind) {
             return Err(format!("{place}: a bind mount has no option {option:?}"));
         }
         let source = mount.source.as_deref();
@@ -268,63 +158,37 @@ impl Planned {
                 source: source.into(),
                 recursive: has("rbind"),
             }
+        } else if kind == "none" {
+            return Err(format!("{place}: a mount needs a type, or the option bind"));
+        } else if kind == "cgroup" {
+            What::Groups
         } else {
-            // The specification's "cgroup" leaves the version to the runtime; version 2 can be mounted by anybody.
-            let kind = if kind == "cgroup" { "cgroup2" } else { kind };
-            if kind == "none" {
-                return Err(format!("{place}: a mount needs a type, or the option bind"));
-            }
             What::FileSystem {
                 kind: kind.into(),
                 source: source.unwrap_or(kind).into(),
-                options: options.own,
+                options: options.filesystem,
             }
         };
         Ok(Self {
             destination: mount.destination.clone(),
             what,
-            attributes: options.attributes,
+            own: options.own,
             recursive: options.recursive,
+            propagation: options.propagation,
+            idmap: options.idmap,
         })
     }
-}
 
-/// The options of an entry, sorted.
-struct Options {
-    attributes: MountAttrFlags,
-    recursive: MountAttrFlags,
-    /// Those of the file system.
-    own: Vec<(String, Option<String>)>,
-}
+    /// Whether what is mounted on it here is to be seen outside.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.propagation
+            .is_some_and(|flags| flags.contains(MountPropagationFlags::SHARED))
+    }
 
-impl Options {
-    fn new(options: &[String]) -> Result<Self, String> {
-        let none = MountAttrFlags::empty();
-        let mut sorted = Self {
-            attributes: none,
-            recursive: none,
-            own: Vec::new(),
-        };
-        let attribute = |name: &str| {
-            let known = ATTRIBUTES.iter().find(|(known, _)| *known == name);
-            known.map(|&(_, flag)| flag)
-        };
-        for option in options.iter().map(String::as_str) {
-            if let Some(flag) = attribute(option) {
-                sorted.attributes |= flag;
-            } else if let Some(flag) = option.strip_prefix('r').and_then(attribute) {
-                sorted.recursive |= flag;
-            } else if PROPAGATION.contains(&option) {
-                return Err(format!(
-                    "the option {option} is not supported: a box's mounts are private"
-                ));
-            } else if !DEFAULTS.contains(&option) && !matches!(option, "bind" | "rbind") {
-                let pair = option.split_once('=');
-                let (key, value) = pair.map_or((option, None), |(key, value)| (key, Some(value)));
-                sorted.own.push((key.to_owned(), value.map(str::to_owned)));
-            }
-        }
-        Ok(sorted)
+    /// The tmpfs of a minimal /dev: the OCI specification has the devices made in it.
+    pub(crate) fn is_dev(&self) -> bool {
+        let is_tmpfs = matches!(&self.what, What::FileSystem { kind, .. } if kind == "tmpfs");
+        is_tmpfs && self.destination == Path::new("/dev")
     }
 }
 
@@ -340,6 +204,7 @@ pub(crate) fn plan(mounts: &[Mount]) -> Result<Vec<Planned>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::mount::MountAttrFlags;
     use std::slice::from_ref;
 
     fn mount(kind: &str, source: &str, options: &[&str]) -> Mount {
@@ -349,48 +214,6 @@ mod tests {
             source: Some(source.into()),
             options: options.iter().map(|&option| option.to_owned()).collect(),
         }
-    }
-
-    #[test]
-    fn flags_become_oci_entries() {
-        let bind =
-            ["/tmp:/data", "x:/a/b:ro", "/s:/r:rbind,nosuid"].map(|flag| flag.parse().unwrap());
-        let mounts = from_flags(true, &["/run".into()], &bind, Path::new("/here")).unwrap();
-        let json: Vec<String> = mounts
-            .iter()
-            .map(|mount| to_json(mount).to_string())
-            .collect();
-        assert_eq!(
-            json,
-            [
-                r#"{"destination":"/proc","type":"proc","source":"proc","options":["nosuid","noexec","nodev"]}"#,
-                r#"{"destination":"/run","type":"tmpfs","source":"tmpfs","options":["nosuid","nodev","mode=755"]}"#,
-                r#"{"destination":"/data","type":"bind","source":"/tmp","options":["bind","rw"]}"#,
-                r#"{"destination":"/a/b","type":"bind","source":"/here/x","options":["bind","ro"]}"#,
-                r#"{"destination":"/r","type":"bind","source":"/s","options":["rw","rbind","nosuid"]}"#,
-            ]
-        );
-        assert_eq!(describe(&mounts[0]), "/proc  proc (nosuid,noexec,nodev)");
-        assert_eq!(describe(&mounts[2]), "/data  bind /tmp (bind,rw)");
-    }
-
-    #[test]
-    fn flags_that_could_leave_the_box_or_mean_nothing_are_refused() {
-        for bad in [
-            "",
-            "/tmp",
-            ":/data",
-            "/tmp:",
-            "/tmp:data",
-            "/tmp:/",
-            "/tmp:/../x",
-            "/tmp:/a/..",
-            "/tmp:/d:bogus",
-            "/tmp:/d:rshared",
-        ] {
-            assert!(bad.parse::<BindFlag>().is_err(), "{bad}");
-        }
-        assert!(from_flags(false, &["run".into()], &[], Path::new("/")).is_err());
     }
 
     #[test]
@@ -404,7 +227,7 @@ mod tests {
         let all = MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NOEXEC
             | MountAttrFlags::MOUNT_ATTR_RDONLY;
-        assert_eq!(planned.attributes, all);
+        assert_eq!(planned.own, Attributes::only(all));
         let options = [("mode", "1777"), ("size", "65536k")]
             .map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
         let what = What::FileSystem {
@@ -413,7 +236,7 @@ mod tests {
             options: options.into(),
         };
         assert_eq!(planned.what, what);
-        let planned = Planned::new(&mount("none", "/x", &["rbind", "rro", "rprivate"])).unwrap();
+        let planned = Planned::new(&mount("none", "/x", &["rbind", "rro", "rshared"])).unwrap();
         assert_eq!(
             planned.what,
             What::Bind {
@@ -421,10 +244,12 @@ mod tests {
                 recursive: true
             }
         );
+        let read_only = Attributes::only(MountAttrFlags::MOUNT_ATTR_RDONLY);
         assert_eq!(
-            (planned.attributes, planned.recursive),
-            (MountAttrFlags::empty(), MountAttrFlags::MOUNT_ATTR_RDONLY)
+            (planned.own, planned.recursive),
+            (Attributes::NONE, read_only)
         );
+        assert!(planned.is_shared());
     }
 
     #[test]
@@ -433,13 +258,32 @@ mod tests {
             mount("bind", "relative", &[]),
             mount("bind", "/x", &["size=1"]),
             mount("none", "x", &[]),
-            mount("tmpfs", "x", &["rslave"]),
+            mount("bind", "/x", &["idmap"]),
         ] {
             assert!(Planned::new(&bad).is_err(), "{bad:?}");
         }
         let mut root = mount("tmpfs", "x", &[]);
         root.destination = "/".into();
         assert!(Planned::new(&root).is_err());
+    }
+
+    #[test]
+    fn ids_come_from_the_entry_or_from_the_record() {
+        let ids = |text: &str| {
+            let record = Record::parse(text.as_bytes()).unwrap();
+            read(&record).unwrap()[0].options.join(",")
+        };
+        let maps = r#""uidMappings":[{"containerID":0,"hostID":7,"size":1}],"gidMappings":[{"containerID":0,"hostID":8,"size":1}]"#;
+        let entry = r#""destination":"/a","type":"bind","source":"/b","options":["bind","idmap"]"#;
+        assert_eq!(
+            ids(&format!(r#"{{"mounts":[{{{entry},{maps}}}]}}"#)),
+            "bind,idmap=uids=0-7-1;gids=0-8-1"
+        );
+        assert_eq!(
+            ids(&format!(r#"{{"linux":{{{maps}}},"mounts":[{{{entry}}}]}}"#)),
+            "bind,idmap=uids=0-7-1;gids=0-8-1"
+        );
+        assert_eq!(ids(&format!(r#"{{"mounts":[{{{entry}}}]}}"#)), "bind,idmap");
     }
 
     #[test]

@@ -139,6 +139,16 @@ impl Place {
         self.parent.join(self.marker_name())
     }
 
+    /// What the directory for volumes and layers is called, beside the box.
+    pub(crate) fn store_name(&self) -> String {
+        format!(".{}.mkbox.d", self.name)
+    }
+
+    /// The path of that directory.
+    pub(crate) fn store_path(&self) -> PathBuf {
+        self.parent.join(self.store_name())
+    }
+
     fn new_marker_name(&self) -> String {
         format!(".{}.mkbox.new", self.name)
     }

@@ -16,6 +16,8 @@ pub(crate) enum Step {
     File(BoxFile),
     /// What something will be mounted on.
     Point(PathBuf, PointKind),
+    /// What a program or library of the host will be mounted on: one empty file under many names.
+    Program(PathBuf),
 }
 
 /// The contents of a box.
@@ -32,16 +34,23 @@ impl Plan {
         is_directory: impl Fn(&Path) -> bool,
     ) -> Self {
         let mut steps: Vec<Step> = files.into_iter().map(Step::File).collect();
-        for (at, mount) in mounts.iter().enumerate() {
-            let is_below = |above: &Planned| mount.destination.starts_with(&above.destination);
-            if mounts[..at].iter().any(is_below) {
-                // It lies on the earlier mount, and is made there when the box is entered.
-                continue;
-            }
+        // Of what is mounted so far, that on which something else can lie: no files, of which there may be many.
+        let mut above: Vec<&Path> = Vec::new();
+        for mount in mounts {
             let kind = match &mount.what {
                 What::Bind { source, .. } if !is_directory(source) => PointKind::File,
                 _ => PointKind::Directory,
             };
+            let is_covered = above
+                .iter()
+                .any(|above| mount.destination.starts_with(above));
+            if kind == PointKind::Directory {
+                above.push(&mount.destination);
+            }
+            if is_covered {
+                // It lies on the earlier mount, and is made there when the box is entered.
+                continue;
+            }
             steps.push(Step::Point(mount.destination.clone(), kind));
         }
         Self { steps }
@@ -51,7 +60,7 @@ impl Plan {
     pub(crate) fn files(&self) -> impl Iterator<Item = &BoxFile> {
         self.steps.iter().filter_map(|step| match step {
             Step::File(file) => Some(file),
-            Step::Point(..) => None,
+            Step::Point(..) | Step::Program(_) => None,
         })
     }
 }
@@ -114,7 +123,7 @@ pub(crate) fn difference(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::mount::MountAttrFlags;
+    use crate::options::Attributes;
 
     fn planned(destination: &str, source: Option<&str>) -> Planned {
         let what = match source {
@@ -128,12 +137,13 @@ mod tests {
                 options: vec![],
             },
         };
-        let none = MountAttrFlags::empty();
         Planned {
             destination: destination.into(),
             what,
-            attributes: none,
-            recursive: none,
+            own: Attributes::NONE,
+            recursive: Attributes::NONE,
+            propagation: None,
+            idmap: None,
         }
     }
 
@@ -170,7 +180,12 @@ mod tests {
             difference(&both, &ls, &[], &[]).unwrap(),
             "it was made with rm too"
         );
-        let proc = mounts::from_flags(true, &[], &[], Path::new("/")).unwrap();
+        let proc = [Mount {
+            destination: "/proc".into(),
+            kind: Some("proc".into()),
+            source: Some("proc".into()),
+            options: ["nosuid", "noexec", "nodev"].map(str::to_owned).into(),
+        }];
         assert_eq!(
             difference(&ls, &ls, &[], &proc).unwrap(),
             "it has no mount /proc  proc (nosuid,noexec,nodev)"

@@ -1,6 +1,6 @@
 //! What an `up` is asked for, from its flags and its record.
 
-use std::fs;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use record::{Id, Mount, Record};
@@ -8,13 +8,21 @@ use serde_json::Value;
 use sys::Call;
 
 use crate::TOOL;
+use crate::assemble::Assembly;
 use crate::cli::UpArgs;
 use crate::closure::closure;
 use crate::error::Error;
-use crate::mounts::{self, What};
+use crate::etc;
+use crate::extra::Extra;
+use crate::flags::{Wished, wishes};
+use crate::mounts::{self, Planned, What};
 use crate::place::Place;
-use crate::plan::Plan;
+use crate::plan::{Plan, Step};
+use crate::root::PointKind;
 use crate::state::State;
+use crate::volumes::{Check, Volume};
+use crate::within::Within;
+use crate::{overlay, spec};
 
 /// Everything that is known before the first effect.
 pub(crate) struct Request {
@@ -24,6 +32,14 @@ pub(crate) struct Request {
     /// The same as they stand in the record: the given ones untouched, with keys that mkbox does not know.
     entries: Vec<Value>,
     pub(crate) plan: Plan,
+    /// What has to be done for the sources of the mounts.
+    pub(crate) volumes: Vec<Wished>,
+    pub(crate) etc: Vec<etc::File>,
+    /// Where the mounts are made now; None: when the box is entered.
+    pub(crate) within: Option<Within>,
+    extra: Extra,
+    /// The keys beside `mounts`, as they will be.
+    pub(crate) spec: Record,
 }
 
 impl Request {
@@ -41,9 +57,17 @@ impl Request {
         };
         let place = Place::find(&root)?;
         let here = std::env::current_dir().call(|| "getcwd".into())?;
-        let wished = mounts::from_flags(args.proc, &args.tmpfs, &args.bind, &here)?;
-        let given = record.mounts()?;
-        let mounts = mounts::merge(&given, &wished)?;
+        let volumes = wishes(&args.mounts.flags(), &here, &place.store_path())?;
+        let before_extra = before.map(|before| &before.extra);
+        // The same record again, without flags, is the same request again.
+        let programs = match before_extra {
+            Some(before) if args.mounts.bind_programs.is_empty() => before.bind_programs.clone(),
+            _ => unique(&args.mounts.bind_programs)?,
+        };
+        let bound = bind_programs(&programs)?;
+        let wished: Vec<Mount> = volumes.iter().map(|wished| wished.mount.clone()).collect();
+        let given = mounts::read(record)?;
+        let mounts = mounts::merge(&mounts::merge(&given, &bound)?, &wished)?;
         let entries = record
             .get("mounts")
             .and_then(Value::as_array)
@@ -54,24 +78,54 @@ impl Request {
             .chain(mounts[given.len()..].iter().map(mounts::to_json))
             .collect();
         let planned = mounts::plan(&mounts)?;
-        for mount in &planned {
-            // What is not there now could not be told a file from a directory.
-            if let What::Bind { source, .. } = &mount.what {
-                fs::metadata(source).call(|| format!("stat({})", source.display()))?;
-            }
-        }
-        // The same record again, without flags, is the same request again.
+        let directories = directories(&planned, &bound, &volumes)?;
         let copy = match before {
             Some(before) if args.copy.is_empty() => before.copy.clone(),
             _ => unique(&args.copy)?,
         };
-        let plan = Plan::new(closure(&copy)?, &planned, Path::is_dir);
+        let is_directory = |source: &Path| directories.get(source).copied().unwrap_or(false);
+        let mut plan = Plan::new(closure(&copy)?, &planned, is_directory);
+        let programs_at: HashSet<&Path> = bound
+            .iter()
+            .map(|mount| mount.destination.as_path())
+            .collect();
+        for step in &mut plan.steps {
+            if let Step::Point(path, PointKind::File) = step
+                && programs_at.contains(path.as_path())
+            {
+                *step = Step::Program(std::mem::take(path));
+            }
+        }
+        let layers = overlay::layers(&args.mounts.overlay, args.mounts.ephemeral, &place)?;
+        let overlay = layers.or_else(|| before_extra.and_then(|before| before.overlay.clone()));
+        let etc = match before_extra {
+            Some(before) if args.mounts.etc.is_empty() => {
+                let known = before.etc.iter().map(|name| name.parse());
+                known.collect::<Result<_, String>>().map_err(Error::Usage)?
+            }
+            _ => args.mounts.etc.clone(),
+        };
+        let within = Within::find(record, args.mounts.host_mounts)?;
+        let mut spec = record.clone();
+        spec::apply(&args.mounts, &mut spec)?;
+        let extra = Extra {
+            has_store: overlay.is_some() || volumes.iter().any(|wished| wished.volume.is_stored()),
+            bind_programs: programs,
+            overlay,
+            etc: etc.iter().map(|file| file.name().to_owned()).collect(),
+            ..Extra::default()
+        };
         Ok(Self {
             place,
             copy,
             mounts,
             entries,
             plan,
+            volumes,
+            etc,
+            within,
+            extra,
+            spec,
         })
     }
 
@@ -88,10 +142,18 @@ impl Request {
                 .collect(),
             existed: false,
             filled: None,
+            extra: self.extra.clone(),
         }
     }
 
-    /// What the marker says: the box as a record of its own.
+    /// What the marker says while the box is being made: no more than `down` needs.
+    pub(crate) fn claim(id: &Id, state: &State) -> Record {
+        let mut record = Record::new(id);
+        record.set(TOOL, state.to_json());
+        record
+    }
+
+    /// What it says of a box that is made: the box as a record of its own.
     pub(crate) fn marker(&self, id: &Id, state: &State) -> Result<Record, Error> {
         let mut record = Record::new(id);
         self.write_spec(&mut record, state)?;
@@ -99,14 +161,103 @@ impl Request {
         Ok(record)
     }
 
+    /// What is made beside the files of the box, for `--dry-run`.
+    pub(crate) fn describe_rest(&self, record: &Record) -> Result<Vec<String>, Error> {
+        let box_path = self.place.path.display();
+        let mut lines = Vec::new();
+        if self.extra.has_store {
+            lines.push(format!("mkdir({})", self.place.store_path().display()));
+        }
+        for file in &self.etc {
+            lines.push(format!("write({box_path}/etc/{})", file.name()));
+        }
+        for wished in &self.volumes {
+            let source = wished.mount.source.as_deref().unwrap_or_default();
+            lines.extend(wished.volume.describe(Path::new(source)));
+        }
+        if let Some(within) = &self.within {
+            lines.extend(
+                within
+                    .mounted
+                    .path
+                    .iter()
+                    .map(|path| format!("setns({path}, CLONE_NEWNS)")),
+            );
+            let mut state = self.state();
+            state.filled = Some((0, 0));
+            let id = record
+                .id()
+                .unwrap_or_default()
+                .parse()
+                .map_err(record::Error::Record)?;
+            let marker = self.marker(&id, &state)?;
+            lines.extend(Assembly::new(self.place.path.clone(), Some(&marker))?.describe());
+        }
+        Ok(lines)
+    }
+
     /// The keys of OCI that this tool owns.
     pub(crate) fn write_spec(&self, record: &mut Record, state: &State) -> Result<(), Error> {
         record.set_at(&["root", "path"], state.root.as_str().into())?;
+        spec::copy(&self.spec, record)?;
         if !self.entries.is_empty() {
             record.set("mounts", self.entries.clone().into());
         }
         Ok(())
     }
+}
+
+/// The files of `programs`, each to be bound where its copy would lie.
+fn bind_programs(programs: &[String]) -> Result<Vec<Mount>, Error> {
+    let files = match programs {
+        [] => return Ok(Vec::new()),
+        programs => closure(programs)?,
+    };
+    let mounts = files.into_iter().map(|file| {
+        let source = file.source.to_str().map(str::to_owned);
+        Ok(Mount {
+            destination: file.destination,
+            kind: Some("bind".into()),
+            source: Some(source.ok_or_else(|| {
+                Error::Failed(format!(
+                    "{}: is not UTF-8, a record cannot hold it",
+                    file.source.display()
+                ))
+            })?),
+            // As of a copy, rights that come with the file are dropped.
+            options: ["bind", "ro", "nosuid", "nodev"].map(str::to_owned).into(),
+        })
+    });
+    mounts.collect()
+}
+
+/// Which sources are directories: what is not there now could not be told a file from one.
+fn directories(
+    planned: &[Planned],
+    programs: &[Mount],
+    volumes: &[Wished],
+) -> Result<HashMap<PathBuf, bool>, Error> {
+    let mut found = HashMap::new();
+    let programs: HashMap<&Path, &Mount> = programs
+        .iter()
+        .map(|mount| (mount.destination.as_path(), mount))
+        .collect();
+    for mount in planned {
+        let What::Bind { source, .. } = &mount.what else {
+            continue;
+        };
+        let volume = volumes
+            .iter()
+            .find(|wished| wished.mount.destination == mount.destination);
+        let is_directory = match volume.map(|wished| &wished.volume) {
+            Some(volume) if volume.is_stored() => true,
+            Some(Volume::HostPath(check)) => check.is_directory(source)?,
+            _ if programs.contains_key(mount.destination.as_path()) => false,
+            _ => Check::Any.is_directory(source)?,
+        };
+        found.insert(source.clone(), is_directory);
+    }
+    Ok(found)
 }
 
 /// Without repetitions, in order; a path counts from the root, so that it means the same next time.

@@ -16,6 +16,10 @@ const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGIC
 pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
     .union(ResolveFlags::NO_XDEV);
+/// Of a path that others rename as fast as they can.
+const RETRIES: usize = 1000;
+/// A path of the caller's that must lead where it says.
+pub(crate) const BELOW: ResolveFlags = ResolveFlags::NO_SYMLINKS;
 /// An O_PATH descriptor of a directory: it names, and can do nothing by itself.
 pub(crate) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -183,20 +187,51 @@ impl Root {
     ///
     /// /proc, /dev, /sys and what is below them must be real: an image whose /proc is a link could make the kernel's
     /// files appear elsewhere (CVE-2019-19921).
-    fn existing_point(&self, inside: &Path, kind: PointKind) -> rustix::io::Result<OwnedFd> {
-        let is_kernels = ["proc", "dev", "sys"]
-            .iter()
-            .any(|name| inside.starts_with(Path::new("/").join(name)));
-        let resolve = if is_kernels {
+    fn resolve(&self, inside: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
+        let resolve = if is_kernels(inside) {
             IN_ROOT | ResolveFlags::NO_SYMLINKS
         } else {
             IN_ROOT
         };
+        let inside = if inside.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            inside
+        };
+        self.open_again(inside, flags, resolve)
+    }
+
+    /// openat2(2) of a path with links in it. Anything that is renamed or mounted meanwhile, anywhere on the machine, makes
+    /// it give up at a `..`: then once more.
+    fn open_again(
+        &self,
+        inside: &Path,
+        flags: OFlags,
+        resolve: ResolveFlags,
+    ) -> rustix::io::Result<OwnedFd> {
+        let mut left = RETRIES;
+        loop {
+            match openat2(&self.fd, inside, flags, Mode::empty(), resolve) {
+                Err(rustix::io::Errno::AGAIN) if left > 0 => left -= 1,
+                answer => return answer,
+            }
+        }
+    }
+
+    fn existing_point(&self, inside: &Path, kind: PointKind) -> rustix::io::Result<OwnedFd> {
         let flags = match kind {
             PointKind::Directory => DIRECTORY,
             PointKind::File => OFlags::PATH | OFlags::CLOEXEC,
         };
-        openat2(&self.fd, inside, flags, Mode::empty(), resolve)
+        self.resolve(inside, flags)
+    }
+
+    /// Whatever is at `inside`, to be mounted upon.
+    ///
+    /// # Errors
+    /// As [`Root::mount_point`], and `ENOENT` when there is nothing.
+    pub(crate) fn find(&self, inside: &Path) -> rustix::io::Result<OwnedFd> {
+        self.resolve(inside, OFlags::PATH | OFlags::CLOEXEC)
     }
 
     /// The mount point `inside`, made if it is missing, each step by descriptor.
@@ -255,13 +290,7 @@ impl Root {
     /// What openat2(2) answers.
     pub(crate) fn stat(&self, inside: &Path) -> Result<Option<rustix::fs::Stat>, SysError> {
         let call = || format!("openat2({})", self.show(inside));
-        match openat2(
-            &self.fd,
-            inside,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-            IN_ROOT,
-        ) {
+        match self.open_again(inside, OFlags::PATH | OFlags::CLOEXEC, IN_ROOT) {
             Ok(fd) => rustix::fs::fstat(fd).call(call).map(Some),
             Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
                 Ok(None)
@@ -275,6 +304,13 @@ impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+/// Whether `inside` is one of the directories that hold the kernel's files, or below it.
+pub(crate) fn is_kernels(inside: &Path) -> bool {
+    ["proc", "dev", "sys"]
+        .iter()
+        .any(|name| inside.starts_with(Path::new("/").join(name)))
 }
 
 /// Removes the directory `name` of `parent` if it is empty; true when it is gone afterwards.

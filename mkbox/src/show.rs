@@ -37,7 +37,7 @@ fn one(record: &Record, as_json: bool) -> Result<String, Error> {
         return Err(Error::Failed(format!("{id}: the record has no box")));
     };
     let now = look(&state)?;
-    let declared = record.mounts()?;
+    let declared = mounts::read(record)?;
     if as_json {
         let mounts: Vec<Value> = declared.iter().map(mounts::to_json).collect();
         let processes = |now: &Now| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::extra::Extra;
 use crate::root::Identity;
 
 /// A box that was made, is being made, or was about to be.
@@ -21,6 +22,8 @@ pub(crate) struct State {
     pub(crate) existed: bool,
     /// How many files and bytes were copied; None while it is being filled.
     pub(crate) filled: Option<(u64, u64)>,
+    /// What lies beside the box, what is mounted where, what `down` leaves.
+    pub(crate) extra: Extra,
 }
 
 impl State {
@@ -44,6 +47,7 @@ impl State {
         if self.existed {
             object.insert("existed".into(), true.into());
         }
+        self.extra.write(&mut object);
         object.into()
     }
 
@@ -96,6 +100,7 @@ impl State {
                 .and_then(Value::as_bool)
                 .unwrap_or(false),
             filled: number("files")?.zip(number("bytes")?),
+            extra: Extra::read(value)?,
         })
     }
 }
@@ -116,6 +121,7 @@ mod tests {
             made: vec!["/a".into(), "/a/b".into()],
             existed: true,
             filled: Some((60, 27)),
+            extra: Extra::default(),
         };
         assert_eq!(State::from_json(&state.to_json()).unwrap(), state);
         state.identity = None;

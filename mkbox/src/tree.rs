@@ -86,16 +86,32 @@ fn open(directory: &OwnedFd, entry: &Entry, shown: &Path) -> Result<OwnedFd, Sys
 /// What stands in the way, by its path: `EXDEV` for a mount, `EPERM` for an immutable file. What was removed stays
 /// removed, the rest is left: the next call goes on.
 pub(crate) fn remove_contents(top: &OwnedFd, shown: &Path) -> Result<usize, SysError> {
+    remove_contents_but(top, shown, &[]).map(|(removed, _)| removed)
+}
+
+/// The same, but for what lies at the paths `keep`, relative to `top`; how many entries were removed, and how many of
+/// those paths are there.
+///
+/// # Errors
+/// As [`remove_contents`].
+pub(crate) fn remove_contents_but(
+    top: &OwnedFd,
+    shown: &Path,
+    keep: &[PathBuf],
+) -> Result<(usize, usize), SysError> {
     let mut removal = Removal {
         top,
         shown,
+        keep,
         removed: 0,
+        kept: 0,
         moved: 0,
     };
     for _ in 0..PASSES {
+        removal.kept = 0;
         let left = removal.pass()?;
         if !left {
-            return Ok(removal.removed);
+            return Ok((removal.removed, removal.kept));
         }
     }
     let error = SysError::new(format!("rmdir({})", shown.display()), Errno::ENOTEMPTY);
@@ -105,7 +121,10 @@ pub(crate) fn remove_contents(top: &OwnedFd, shown: &Path) -> Result<usize, SysE
 struct Removal<'a> {
     top: &'a OwnedFd,
     shown: &'a Path,
+    keep: &'a [PathBuf],
     removed: usize,
+    /// In this pass.
+    kept: usize,
     /// Deep directories that were moved up to `top`.
     moved: usize,
 }
@@ -133,11 +152,14 @@ impl Removal<'_> {
             let Some(entry) = level.entries.pop() else {
                 let done = levels.pop().and_then(|level| level.name);
                 if let (Some(name), Some(above)) = (done, levels.last()) {
-                    left |= !self.unlink(&above.directory, &above.shown, &name, true)?;
+                    let gone = self.unlink(&above.directory, &above.shown, &name, true)?;
+                    left |= !gone && !self.is_above_kept(&above.shown.join(name.path()));
                 }
                 continue;
             };
-            if !entry.is_directory {
+            if self.is_kept(level, &entry) {
+                self.kept += 1;
+            } else if !entry.is_directory {
                 left |= !self.unlink(&level.directory, &level.shown, &entry, false)?;
             } else if depth == DEPTH {
                 self.move_up(level, &entry)?;
@@ -154,6 +176,19 @@ impl Removal<'_> {
             }
         }
         Ok(left)
+    }
+
+    /// Whether `entry` is to stay.
+    fn is_kept(&self, level: &Level, entry: &Entry) -> bool {
+        let is_it = |path: &PathBuf| self.shown.join(path) == level.shown.join(entry.path());
+        !self.keep.is_empty() && self.keep.iter().any(is_it)
+    }
+
+    /// Whether something that stays may lie in the directory `shown`.
+    fn is_above_kept(&self, shown: &Path) -> bool {
+        self.keep
+            .iter()
+            .any(|path| self.shown.join(path).starts_with(shown))
     }
 
     /// Removes one name; false when a directory was filled meanwhile, or turned out to be one.
@@ -307,6 +342,25 @@ mod tests {
         assert_eq!(remove_contents(&directory(&top), &top).unwrap(), 11);
         assert_eq!(fs::read_dir(&top).unwrap().count(), 0);
         assert_eq!(fs::read_to_string(victim.join("precious")).unwrap(), "x");
+        fs::remove_dir_all(path).unwrap();
+    }
+
+    #[test]
+    fn what_is_to_be_kept_stays_with_the_directories_above_it() {
+        let path = scratch("keep");
+        for sub in ["a/b/c", "a/d", "e", "abc"] {
+            fs::create_dir_all(path.join(sub)).unwrap();
+            fs::write(path.join(sub).join("file"), "x").unwrap();
+        }
+        let keep = ["a/b", "e/file", "none/such"].map(PathBuf::from);
+        let (_, kept) = remove_contents_but(&directory(&path), &path, &keep).unwrap();
+        assert_eq!(kept, 2);
+        for there in ["a/b/c/file", "e/file"] {
+            assert!(path.join(there).exists(), "{there}");
+        }
+        for gone in ["a/d", "abc"] {
+            assert!(!path.join(gone).exists(), "{gone}");
+        }
         fs::remove_dir_all(path).unwrap();
     }
 

@@ -10,6 +10,7 @@ use rustix::fs::Mode;
 use serde_json::Value;
 use sys::{Call, SysError};
 
+use crate::assemble::Assembly;
 use crate::cli::{self, UpArgs};
 use crate::error::Error;
 use crate::existing::{Found, look};
@@ -19,7 +20,7 @@ use crate::remove::remove;
 use crate::request::Request;
 use crate::root::{Identity, Root};
 use crate::state::State;
-use crate::{TOOL, fill};
+use crate::{TOOL, etc, fill, overlay, volumes};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -53,22 +54,36 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         Found::Empty => state.existed = true,
         Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
         Found::Equal(found) => {
+            as_written(|| refresh(&request, &found, up.record()))?;
             request.write_spec(up.record_mut(), &found)?;
             return Ok(found.to_json());
         }
     }
     up.intend(&state.to_json())?;
     let id = up.id().clone();
-    let state = build(&id, &request, state, args)?;
+    let record = up.record().clone();
+    let state = as_written(|| build(&id, &request, &record, state, args))?;
     request.write_spec(up.record_mut(), &state)?;
     Ok(state.to_json())
 }
 
+/// Does `work` with modes that are meant as they are written.
+fn as_written<T>(work: impl FnOnce() -> T) -> T {
+    let umask = rustix::process::umask(Mode::empty());
+    let answer = work();
+    rustix::process::umask(umask);
+    answer
+}
+
 /// Makes the box. Before each step that makes something stands the one that writes it down.
-fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<State, Error> {
+fn build(
+    id: &Id,
+    request: &Request,
+    record: &Record,
+    mut state: State,
+    args: &UpArgs,
+) -> Result<State, Error> {
     let place = &request.place;
-    // The modes are meant as they are written.
-    rustix::process::umask(Mode::empty());
     for above in &place.missing {
         match rustix::fs::mkdir(above, Mode::from(0o755)) {
             Ok(()) | Err(rustix::io::Errno::EXIST) => {}
@@ -82,18 +97,96 @@ fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<
         .ok_or(Errno::ENOENT)
         .call(|| format!("open({})", place.parent.display()))?;
     let parent = parent.as_fd();
-    place.claim(parent, &request.marker(id, &state)?)?;
+    place.claim(parent, &Request::claim(id, &state))?;
     let (root, identity) = make_directory(place, parent, state.existed)?;
     state.identity = Some(identity);
-    place.replace_marker(parent, &request.marker(id, &state)?)?;
+    let store = state.extra.has_store.then(|| make_store(place, parent));
+    let store = store.transpose()?;
+    if let Some(store) = &store {
+        state.extra.store = Some(store.identity()?);
+    }
+    place.replace_marker(parent, &Request::claim(id, &state))?;
+    let upper = layer(&state, store.as_ref())?;
+    let top = upper.as_ref().unwrap_or(&root);
     let shown = args.root.as_deref().unwrap_or(&state.root);
-    state.filled = Some(fill::fill(
-        &root,
-        &request.plan,
-        (args.verbose > 0).then_some(shown),
-    )?);
-    place.replace_marker(parent, &request.marker(id, &state)?)?;
+    let filled = fill::fill(top, &request.plan, (args.verbose > 0).then_some(shown))?;
+    etc::write(top, &request.etc, record)?;
+    for wished in &request.volumes {
+        let source = wished.mount.source.as_deref().map(Path::new);
+        let inside = source.and_then(|source| source.strip_prefix(place.store_path()).ok());
+        if let (Some(store), Some(inside)) = (&store, inside) {
+            volumes::store(store, inside, &wished.volume)?;
+        }
+    }
+    state.filled = Some(filled);
+    // What is the host's own comes last: it stays whatever fails.
+    for wished in &request.volumes {
+        if let (volumes::Volume::HostPath(check), Some(source)) =
+            (&wished.volume, &wished.mount.source)
+        {
+            check.make(Path::new(source))?;
+        }
+    }
+    if let Some(within) = &request.within {
+        state.extra.mounted = Some(within.mounted.clone());
+    }
+    let marker = request.marker(id, &state)?;
+    place.replace_marker(parent, &marker)?;
+    if let Some(within) = &request.within {
+        within.mount(&Assembly::new(place.path.clone(), Some(&marker))?.lasting())?;
+    }
     Ok(state)
+}
+
+/// The directory beside the box: what is in it belongs to the box, and nobody gets at it but through the box's mounts.
+fn make_store(place: &Place, parent: BorrowedFd<'_>) -> Result<Root, Error> {
+    let (name, path) = (place.store_name(), place.store_path());
+    let made = rustix::fs::mkdirat(parent, &name, Mode::from(0o700));
+    made.call(|| format!("mkdir({})", path.display()))?;
+    Ok(Root::open_in(parent, &name, &path)?)
+}
+
+/// Where files go when the box is an overlay: into its writable layer, or one below that is thrown away.
+fn layer(state: &State, store: Option<&Root>) -> Result<Option<Root>, Error> {
+    let (Some(store), Some(_)) = (store, &state.extra.overlay) else {
+        return Ok(None);
+    };
+    for name in [overlay::UPPER, overlay::WORK] {
+        store.make_directory(&Path::new("/").join(name))?;
+    }
+    let shown = store.show(Path::new(overlay::UPPER));
+    Ok(Some(Root::open_in(
+        store.as_fd(),
+        overlay::UPPER,
+        Path::new(&shown),
+    )?))
+}
+
+/// Writes again what tells of the pod, in a box that is there: its addresses and aliases may be others by now.
+fn refresh(request: &Request, state: &State, record: &Record) -> Result<(), Error> {
+    if request.etc.is_empty() {
+        return Ok(());
+    }
+    let Some(parent) = request.place.open_parent()? else {
+        return Ok(());
+    };
+    let place = &request.place;
+    let store = match state.extra.overlay {
+        Some(_) => Some(Root::open_in(
+            parent.as_fd(),
+            &place.store_name(),
+            &place.store_path(),
+        )?),
+        None => None,
+    };
+    let upper = layer(state, store.as_ref())?;
+    match upper {
+        Some(upper) => etc::write(&upper, &request.etc, record),
+        None => {
+            let root = Root::open_in(parent.as_fd(), &place.name, &place.path)?;
+            etc::write(&root, &request.etc, record)
+        }
+    }
 }
 
 fn make_directory(
@@ -145,11 +238,12 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
         for step in &request.plan.steps {
             lines.push(match step {
                 Step::File(file) => Arrow { file, root: &root }.to_string(),
-                Step::Point(path, _) => {
+                Step::Point(path, _) | Step::Program(path) => {
                     format!("mkdir({}{})", request.place.path.display(), path.display())
                 }
             });
         }
+        lines.extend(request.describe_rest(&record)?);
         Ok(lines.join("\n") + "\n")
     };
     crate::print(lines())

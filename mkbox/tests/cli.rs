@@ -127,8 +127,8 @@ fn every_flag_of_the_help_is_in_the_manual() {
         let help = scratch.run(&verb).good().stdout;
         let is_flag = |word: &&str| word.starts_with('-') && word.len() > 1 && *word != "--";
         let clean = |word: &str| {
-            word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-')
-                .to_owned()
+            let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+            word.split(is_end).next().unwrap_or_default().to_owned()
         };
         let flags: Vec<String> = help
             .split_whitespace()
@@ -485,12 +485,12 @@ fn bad_usage_is_2_and_125_for_exec() {
         (
             vec!["up", "--bind", "/tmp", "box"],
             2,
-            "invalid value '/tmp' for '--bind <SRC:DST[:ro]>': DST is missing (SRC:DST[:ro]) (see mkbox up --help)",
+            "invalid value '/tmp' for '--bind <SRC:DST[:OPTION,...]>': DST is missing (SRC:DST[:ro]) (see mkbox up --help)",
         ),
         (
             vec!["up", "--tmpfs", "run", "box"],
             2,
-            "--tmpfs \"run\" is no absolute path below / without \"..\"",
+            "invalid value 'run' for '--tmpfs <DST[:OPTION,...]>': \"run\" is no absolute path below / without \"..\" (see mkbox up --help)",
         ),
         (
             vec!["up", "--bind", "/no/such:/x", "box"],
@@ -599,4 +599,74 @@ fn an_up_killed_at_any_time_is_cleaned_by_the_next_down() {
         assert_eq!(scratch.left(), Vec::<String>::new(), "after {lines} files");
     }
     assert!(killed > 0, "every one was faster than its end");
+}
+
+#[test]
+fn names_that_no_record_can_hold_are_refused_and_leave_nothing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = Scratch::new();
+    let bad = OsStr::from_bytes(b"b\xffx");
+    let long = "l".repeat(300);
+    let deep = format!("{}box", "d/".repeat(2100));
+    let dots = format!("/{}x", "a/".repeat(2100));
+    fs::create_dir(scratch.path("in")).unwrap();
+    fs::create_dir(scratch.0.join("in").join(bad)).unwrap();
+    let with = |words: &[&OsStr]| {
+        let output = scratch.command(&[]).args(words).output().unwrap();
+        let answer = Answer {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        };
+        assert_eq!(answer.stderr.lines().count(), 1, "{words:?}: {answer:?}");
+        assert!(answer.stderr.starts_with("mkbox: "), "{answer:?}");
+        let left = scratch.left();
+        assert_eq!(left, ["in"], "{words:?}");
+        answer
+    };
+    let up = OsStr::new("up");
+    let [copy, bind, sh] = ["--copy", "--bind", "sh"].map(OsStr::new);
+    // A box of such a name, or in a directory of such a name.
+    assert_eq!(with(&[up, copy, sh, bad]).status, 2);
+    let mut below = scratch.0.join("in").join(bad).into_os_string();
+    below.push("/box");
+    assert_eq!(with(&[up, copy, sh, &below]).status, 2);
+    // Too long for one name, and for one path.
+    for path in [&long, &deep] {
+        let answer = with(&[
+            up,
+            OsStr::new("--id"),
+            OsStr::new("x"),
+            copy,
+            sh,
+            OsStr::new(path),
+        ]);
+        assert!(
+            answer.stderr.ends_with(": File name too long\n"),
+            "{answer:?}"
+        );
+    }
+    // A mount on such a place.
+    let answer = with(&[
+        up,
+        copy,
+        sh,
+        bind,
+        OsStr::new(&format!("/tmp:{dots}")),
+        OsStr::new("box"),
+    ]);
+    assert!(
+        answer.stderr.ends_with(": File name too long\n"),
+        "{answer:?}"
+    );
+    let mut source = scratch.0.join("in").join(bad).into_os_string();
+    source.push(":/data");
+    assert_eq!(
+        with(&[up, copy, sh, bind, &source, OsStr::new("box")]).status,
+        2
+    );
+    assert_eq!(with(&[OsStr::new("exec"), bad]).status, 125);
+    assert_eq!(with(&[OsStr::new("down"), bad]).status, 2);
+    assert_eq!(with(&[OsStr::new("down"), OsStr::new(&long)]).status, 1);
 }

@@ -4,79 +4,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory of a test's own, gone with the value.
-struct Scratch(PathBuf);
+use common::Scratch;
 
-impl Scratch {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "mkbox-enter-{}-{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().canonicalize().unwrap().join(name);
-        fs::create_dir_all(path.join("victim")).unwrap();
-        fs::write(path.join("victim/precious"), "x").unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_mkbox"), path.join("mkbox")).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Runs a script as root of namespaces of its own, with mkbox in PATH; its status, stdout and stderr.
-    fn sh(&self, script: &str) -> (i32, String, String) {
-        // A script that waits for what never comes is a failure, not a hang.
-        let mut command = Command::new("timeout");
-        command.args(["--kill-after=1", "60", "unshare"]);
-        if !nix::unistd::geteuid().is_root() {
-            command.arg("--map-root-user");
-        }
-        command.args([
-            "--mount",
-            "--propagation",
-            "private",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ]);
-        let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.0.display());
-        let output = command
-            .args(["sh", "-c", script])
-            .current_dir(&self.0)
-            .env("PATH", path)
-            .env("CHROOT0_RUN", self.path("run"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code().unwrap_or(-1),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    }
-
-    /// A script that has to succeed and to say nothing on stderr; its stdout.
-    #[track_caller]
-    fn good(&self, script: &str) -> String {
-        let (status, stdout, stderr) = self.sh(&format!("set -e\n{script}"));
-        assert_eq!((status, stderr.as_str()), (0, ""), "{stdout}");
-        stdout
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+mod common;
 
 const UP: &str = "mkbox up --copy sh,ls,cat --proc --bind $PWD/victim:/data box >box.json\n";
 
@@ -296,4 +227,96 @@ fn a_full_file_system_leaves_nothing() {
         "{stdout}"
     );
     assert_eq!(stdout.lines().count(), 4, "{stdout}");
+}
+
+#[test]
+fn in_a_plain_chroot_the_root_is_left_all_the_same() {
+    let scratch = Scratch::new();
+    // The root of the chroot is no mount point, and the mount that it lies on is shared.
+    let script = "mkdir tree; mount --bind tree tree; mount --make-shared tree; mkdir -p tree/deep/er
+        mkbox up --copy sh,ls,cat --proc tree/deep/er/root >root.json; cp mkbox tree/deep/er/root/bin
+        mkdir tree/deep/er/root/in; cp -a tree/deep/er/root/bin tree/deep/er/root/lib* tree/deep/er/root/in
+        mount -t proc proc tree/deep/er/root/proc; cat /proc/self/mountinfo >before
+        chroot tree/deep/er/root sh -c 'mkbox exec in -- sh -c \"ls /; cd ..; cd bin; cd ../../../../..; ls -d in proc bin\"; echo $?; mkbox exec -v in -- ls -d /' 2>error
+        cmp before /proc/self/mountinfo; grep -c -e pivot_root -e MNT_DETACH error
+        chroot tree/deep/er/root mkbox exec / -- mkbox exec in -- ls
+        umount tree/deep/er/root/proc; mkbox down tree/deep/er/root >root.json; umount tree";
+    let answer = scratch.good(script);
+    assert_eq!(
+        answer, "bin\nlib\nlib64\nbin\n2\n/\n2\nbin\nlib\nlib64\n",
+        "{answer}"
+    );
+}
+
+#[test]
+fn every_standard_mount_point_as_a_link_leads_nowhere_outside() {
+    let scratch = Scratch::new();
+    let up = "mkbox up --copy sh,ls --proc --sys --dev --cgroup --mask --etc --tmpfs /tmp --tmpfs /run --bind $PWD/victim/precious:/etc/hosts --mount type=emptyDir,target=/var/cache box >box.json";
+    let victim = scratch.path("victim").display().to_string();
+    let points = [
+        "proc",
+        "sys",
+        "dev",
+        "dev/pts",
+        "dev/shm",
+        "dev/mqueue",
+        "sys/fs",
+        "sys/fs/cgroup",
+        "tmp",
+        "run",
+        "etc",
+        "etc/hosts",
+        "var",
+        "var/cache",
+        "lib",
+    ];
+    let targets = [
+        victim.clone(),
+        format!("{victim}/none/deep"),
+        "../victim".into(),
+        "../../../../../../../../../../../../../..".to_owned() + &victim,
+        format!("/proc/self/root{victim}"),
+        "/proc/1/cwd/victim".into(),
+        "/proc/self/fd/3".into(),
+        "/oldroot".into(),
+    ];
+    scratch.good(&format!(
+        "{up}; mkbox down box >box.json; find victim -printf '%p %m %s %T@\\n' | sort >before"
+    ));
+    for (at, point) in points.into_iter().enumerate() {
+        // Half of them each, so that it stays below ten seconds.
+        for target in targets.iter().skip(at % 2).step_by(2) {
+            let script = format!(
+                "cat /proc/self/mountinfo >mounts; {up}; mkdir -p $(dirname box/{point}); rm -rf box/{point}; ln -s {target} box/{point}
+                mkbox exec box -- sh -c 'echo >/tmp/x; echo >/run/x; echo >/var/cache/x; ls' >/dev/null 2>&1 || true
+                mkbox up -P box.json >/dev/null 2>&1 || true
+                find victim -printf '%p %m %s %T@\\n' | sort | cmp - before; cmp mounts /proc/self/mountinfo
+                mkbox down box >box.json; find victim -printf '%p %m %s %T@\\n' | sort | cmp - before; ls -A box 2>/dev/null || true"
+            );
+            assert_eq!(scratch.good(&script), "", "{point} -> {target}");
+        }
+    }
+}
+
+#[test]
+fn links_that_are_swapped_in_meanwhile_lead_nowhere_outside() {
+    let scratch = Scratch::new();
+    // Another process of the box exchanges a directory and a link to the victim as fast as it can.
+    let script = r#"mkbox up --copy sh,true,python3 --proc --dev --tmpfs /run/a/b --mount type=emptyDir,target=/var/cache/c --bind $PWD/victim/precious:/etc/x box >box.json
+        mkdir -p box/run box/var/cache box/etc; for place in run var proc etc dev; do ln -s $PWD/victim box/$place.link; done
+        find victim | sort >before; cat /proc/self/mountinfo >mounts
+        cat >swap.py <<'END'
+import ctypes, os, time
+libc = ctypes.CDLL(None)
+end = time.time() + 4
+while time.time() < end and not os.path.exists("stop"):
+    for place in ("run", "var", "proc", "etc", "dev"):
+        a, b = ("box/" + place).encode(), ("box/" + place + ".link").encode()
+        libc.renameat2(-100, a, -100, b, 2)
+END
+        python3 swap.py & for n in $(seq 120); do mkbox exec box -- true >/dev/null 2>>errors && echo >>entered || echo >>refused; done
+        touch stop; wait; find victim | sort | cmp - before; cmp mounts /proc/self/mountinfo; cat victim/precious
+        test -s entered; test -s refused; grep -v -e '^mkbox: openat2(' -e '^mkbox: mkdir(' -e '^mkbox: move_mount(' -e '^mkbox: symlink(' errors | head -3
+        rm -rf box/*.link; mkbox down box >box.json; find victim | sort | cmp - before"#;
+    assert_eq!(scratch.good(script), "x");
 }

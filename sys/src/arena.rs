@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of the arena. The command line and a record of the usual size need less; what does not fit goes to malloc.
-const SIZE: usize = 256 << 10;
+const SIZE: usize = 1 << 20;
 
 /// Hands out the arena from front to back.
 ///

@@ -25,6 +25,8 @@ pub struct Mount {
     pub flags: String,
     /// Type of the file system.
     pub kind: String,
+    /// What was mounted, as it was called then: a device, or any word.
+    pub source: PathBuf,
     /// Options of the file system, separated by commas; of a v1 hierarchy its controllers are among them.
     pub options: String,
 }
@@ -56,7 +58,8 @@ impl Mount {
         // Optional fields, of which there may be any number, end with a dash.
         let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
         let kind = text(fields.next()?)?;
-        let options = fields.nth(1).and_then(text).unwrap_or_default();
+        let source = fields.next().map(unescape).unwrap_or_default();
+        let options = fields.next().and_then(text).unwrap_or_default();
         Some(Self {
             id,
             parent,
@@ -65,6 +68,7 @@ impl Mount {
             point,
             flags,
             kind,
+            source,
             options,
         })
     }
@@ -110,6 +114,7 @@ mod tests {
             (&mount.kind[..], &mount.options[..]),
             ("ext3", "rw,errors=continue")
         );
+        assert_eq!(mount.source, PathBuf::from("/dev/root"));
         assert_eq!(
             Mount::parse(b"1 2 0:1 / / rw - tmpfs none rw")
                 .unwrap()

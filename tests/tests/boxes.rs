@@ -264,3 +264,48 @@ fn the_box_is_small_and_runs_what_was_copied() {
         .succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn up_in_a_pod_s_own_mount_namespace_leaves_the_host_s_table_alone() {
+    let node = Node::new();
+    let before: Vec<String> = node.world().of("mount").map(str::to_owned).collect();
+    node.sh("nsrun up --id foo --mount --pid --net --ipc | mkbox up -P - --copy bash,ls,cat --proc --sys --dev --mask --bind /tmp:/data /home/namespace/box >foo.json").succeeds();
+    let now: Vec<String> = node.world().of("mount").map(str::to_owned).collect();
+    assert_eq!(now, before);
+    // /proc is that of the pod's pid namespace, /sys that of its network namespace, whoever made the mounts.
+    node.sh("nsrun exec -P foo.json -- mkbox exec -P /home/namespace/foo.json -- bash -c 'echo /proc/[0-9]*; ls /sys/class/net; ls -d /dev/pts/ptmx; cat /proc/keys'")
+        .succeeds()
+        .says("\nlo\n/dev/pts/ptmx");
+    let pids = node.sh("nsrun exec -P foo.json -- mkbox exec -P /home/namespace/foo.json -- bash -c 'echo /proc/[0-9]*'").succeeds();
+    assert!(pids.stdout.split_whitespace().count() < 5, "{pids}");
+    // The same from outside, in a namespace of its own.
+    node.sh("mkbox exec -P foo.json -- ls -d /proc/1 /data")
+        .succeeds();
+    // The same record again is the same box; one more set of mounts would be one too many.
+    node.sh("mkbox up <foo.json | cmp - foo.json").succeeds();
+    node.sh("nsrun exec -P foo.json -- grep -c ' /home/namespace/box/data ' /proc/self/mountinfo")
+        .prints("1");
+    // In use in there, it is not removed; nothing of it is unmounted either.
+    node.sh(
+        "coproc { exec nsrun exec -P foo.json -- mkbox exec -P /home/namespace/foo.json -- /bin/bash -c 'echo up; read x'; }
+             read -r up <&${COPROC[0]}
+             mkbox down <foo.json >failed.json; echo $?
+             nsrun exec -P foo.json -- grep -c ' /home/namespace/box/' /proc/self/mountinfo >count; [ $(cat count) -gt 10 ] || echo unmounted
+             eval \"exec ${COPROC[1]}>&-\"; wait $COPROC_PID 2>/dev/null; rm failed.json count",
+    )
+    .succeeds()
+    .prints("1");
+    node.sh("mkbox down <foo.json >gone.json; nsrun exec -P foo.json -- grep -c /home/namespace/box /proc/self/mountinfo").prints("0");
+    node.sh("nsrun down <gone.json >/dev/null; rm foo.json gone.json")
+        .succeeds();
+    node.assert_as_it_was();
+    // The pod first, then the box: the mounts are gone with the pod.
+    node.sh("nsrun up --id foo --mount | mkbox up -P - --copy ls --proc /home/namespace/box >foo.json; nsrun down <foo.json | mkbox down >/dev/null; rm foo.json").succeeds();
+    node.becomes_as_it_was();
+    let file = r#"{"id":"foo","linux":{"namespaces":[{"type":"mount","path":"/proc/1/ns/net"}]}}"#;
+    node.sh_with("mkbox up --copy ls --proc /home/namespace/box -P -", file)
+        .ends(1)
+        .says_one_line("mkbox");
+    node.sh("rm -rf /run/chroot0; true").succeeds();
+    node.becomes_as_it_was();
+}

@@ -29,10 +29,11 @@ fn an_up_of_which_a_call_fails_undoes_itself(up: &str, before: &str, errno: &str
             1 | 2 if says_why(&run, &tool) => failed += 1,
             _ => wrong.push(format!("{call} {nth}: {run}")),
         }
-        if run.status == 0 {
+        // What the undo needs as well fails there too; that is said, and the next down does it.
+        if run.status == 0 || run.stderr.contains("(not undone: ") {
             node.sh(&down).succeeds();
         }
-        if let Some(difference) = world.difference(&node.world()) {
+        if let Some(difference) = beside_the_index(&world, &node.world()) {
             wrong.push(format!("{call} {nth}: {run}{difference}"));
             node.sh(&down).succeeds();
         }
@@ -46,6 +47,14 @@ fn an_up_of_which_a_call_fails_undoes_itself(up: &str, before: &str, errno: &str
     node.sh("nsrun down --id foo >/dev/null; cgset down --id foo >/dev/null; rm before.json")
         .succeeds();
     node.assert_as_it_was();
+}
+
+/// What differs, but for what the index says: a down leaves in it what the record specifies.
+fn beside_the_index(before: &World, after: &World) -> Option<String> {
+    let is_index = |line: &str| line.contains("file: /run/chroot0/foo/record.json ");
+    let difference = before.difference(after)?;
+    let lines: Vec<&str> = difference.lines().filter(|line| !is_index(line)).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 /// How many things of each kind there are: a success without all of them is a lie.
@@ -120,6 +129,16 @@ fn a_pinned_up_undoes_itself_whichever_call_fails() {
 }
 
 #[test]
+fn mkbox_up_with_mounts_and_layers_undoes_itself_whichever_call_fails() {
+    an_up_of_which_a_call_fails_undoes_itself(
+        "mkbox up --id foo --bind-programs rm,ls --copy cat --overlay /etc/skel --etc --proc --dev --mask --host-mounts \
+            --mount type=emptyDir,target=/cache --mount type=secret,src=/etc/skel,target=/etc/keys box",
+        "true",
+        "ENOSPC",
+    );
+}
+
+#[test]
 fn a_restart_of_which_a_call_fails_goes_back_to_the_pins() {
     let node = Node::new();
     let kill =
@@ -175,4 +194,13 @@ fn a_restart_of_which_a_call_fails_goes_back_to_the_pins() {
     ))
     .succeeds();
     node.assert_as_it_was();
+}
+
+#[test]
+fn mkbox_up_in_a_pod_undoes_itself_whichever_call_fails() {
+    an_up_of_which_a_call_fails_undoes_itself(
+        "mkbox up --copy ls --proc --dev --mask /home/namespace/box -P -",
+        "nsrun up --id foo --mount --pid",
+        "ENOMEM",
+    );
 }

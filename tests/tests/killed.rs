@@ -31,6 +31,10 @@ const STAGES: [(&str, &str, &str); 3] = [
 /// A small box: the sweep is about the order of calls, not about how many libraries there are.
 const SMALL_BOX: &str = "mkbox up --copy rm,ls --proc --bind /tmp:/data --tmpfs /run box";
 
+/// A box with everything that is made outside of it: beside it, and in this mount namespace.
+const LARGE_BOX: &str = "mkbox up --bind-programs rm,ls --copy cat --overlay /home/namespace/layer --etc --proc --dev --mask --host-mounts \
+    --mount type=emptyDir,target=/cache --mount type=secret,src=/home/namespace/layer,target=/etc/keys box";
+
 /// The node is as it was.
 #[track_caller]
 fn nothing_is_left(node: &Node, after: impl Display) {
@@ -112,6 +116,100 @@ fn mkbox_up_killed_anywhere_leaves_nothing() {
     }
     none_of(SMALL_BOX, &wrong);
     assert!(killed > 20, "only {killed} runs were killed");
+}
+
+#[test]
+fn mkbox_up_killed_anywhere_leaves_no_mount_and_no_layer() {
+    let node = Node::new();
+    node.sh("mkdir layer; echo data >layer/file").succeeds();
+    let world = node.world();
+    let found = places(&node, &format!("{LARGE_BOX} >/dev/null"), 5);
+    node.sh("mkbox down --id box >/dev/null").succeeds();
+    node.assert_same(&world, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        let run = node.sh(&format!("{} {LARGE_BOX} >/dev/null", place.kill()));
+        killed += usize::from(run.status == 137);
+        let clean = node.sh("mkbox down --id box >/dev/null");
+        if let Some(left) = world.difference(&node.world()) {
+            wrong.push(format!("{} {}: {clean}{left}", place.call, place.nth));
+            node.sh("grep -o '/home/namespace/box[^ ]*' /proc/self/mountinfo | tac | while read -r at; do umount $at; done; rm -rf box .box.mkbox* /run/chroot0");
+        }
+    }
+    none_of(LARGE_BOX, &wrong);
+    assert!(killed > 40, "only {killed} runs were killed");
+    node.sh("rm -r layer").succeeds();
+}
+
+#[test]
+fn mkbox_up_in_a_pod_killed_anywhere_leaves_no_mount_there() {
+    let node = Node::new();
+    let up = "mkbox up -P foo.json --copy ls --proc --dev --mask /home/namespace/box >/dev/null";
+    let pod = "nsrun up --id foo --mount --pid >foo.json";
+    let inside = "nsrun exec -P foo.json -- cat /proc/self/mountinfo >after";
+    node.sh(&format!(
+        "{pod}; nsrun exec -P foo.json -- cat /proc/self/mountinfo >before"
+    ))
+    .succeeds();
+    let found = places(&node, up, 4);
+    node.sh("mkbox down --id foo >/dev/null").succeeds();
+    node.sh(&format!("{inside}; cmp before after; rm after"))
+        .succeeds();
+    // The index keeps what the record specifies, which is more or less by the time of the kill.
+    let but_index = |node: &Node| -> Vec<String> {
+        let world = node.world();
+        let all = world.of("mount").chain(world.of("file"));
+        all.filter(|line| !line.starts_with("/run/chroot0/foo/record.json"))
+            .map(str::to_owned)
+            .collect()
+    };
+    let before = but_index(&node);
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        let run = node.sh(&format!("{} {up}", place.kill()));
+        killed += usize::from(run.status == 137);
+        let clean = node.sh(&format!("mkbox down --id foo >/dev/null && {inside} && cmp before after; status=$?; rm -f after; exit $status"));
+        let now = but_index(&node);
+        if clean.status != 0 || now != before {
+            wrong.push(format!("{} {}: {clean}{now:#?}", place.call, place.nth));
+            break;
+        }
+    }
+    none_of(up, &wrong);
+    assert!(killed > 30, "only {killed} runs were killed");
+    node.sh("nsrun down <foo.json >/dev/null; rm foo.json before")
+        .succeeds();
+    nothing_is_left(&node, "the pod");
+}
+
+#[test]
+fn a_killed_mkbox_down_of_everything_is_finished_by_the_next() {
+    let node = Node::new();
+    let up = format!("mkdir layer; {LARGE_BOX} >/dev/null; mkbox exec box -- ls / >/dev/null");
+    let down = "mkbox down --id box";
+    node.sh(&up).succeeds();
+    let found = places(&node, &format!("{down} >/dev/null"), 5);
+    node.sh("rmdir layer").succeeds();
+    nothing_is_left(&node, "the run that is counted");
+    let (mut killed, mut wrong) = (0, Vec::new());
+    for place in found {
+        node.sh(&up).succeeds();
+        let run = node.sh(&format!("{} {down} >/dev/null", place.kill()));
+        killed += usize::from(run.status == 137);
+        let clean = node.sh(&format!("{down} >/dev/null && rmdir layer"));
+        let left = node.before().difference(&node.world());
+        if clean.status != 0 || left.is_some() {
+            wrong.push(format!(
+                "{} {}: {clean}{}",
+                place.call,
+                place.nth,
+                left.unwrap_or_default()
+            ));
+            break;
+        }
+    }
+    none_of(down, &wrong);
+    assert!(killed > 30, "only {killed} runs were killed");
 }
 
 #[test]

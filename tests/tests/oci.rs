@@ -90,3 +90,49 @@ fn a_second_runtime_s_container_goes_down_with_the_pod() {
     node.sh(REMOVE_WHAT_CRUN_LEAVES).succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn crun_mounts_in_our_box_what_mkbox_does() {
+    let node = Node::new();
+    if !node.has("crun") {
+        return;
+    }
+    node.sh("mkdir victim config; echo data >victim/file; echo value >config/key
+        mkbox up --copy bash,cat,ls,sort --bind-programs stat --proc --sys --dev --mask --read-only --etc=hosts --tmpfs /tmp:size=1m --bind $PWD/victim:/data:ro,nosuid \
+            --mount type=emptyDir,target=/cache --mount type=secret,src=config,target=/keys,defaultMode=0400 box >box.json
+        mkdir bundle; jq -c '.process = {terminal: false, user: {uid: 0, gid: 0}, cwd: \"/\", env: [\"PATH=/bin\"], args: [\"/bin/bash\", \"-c\", $ENV.SCRIPT]}
+            | .linux.namespaces = [{type: \"mount\"}, {type: \"pid\"}, {type: \"ipc\"}, {type: \"network\"}]' box.json >bundle/config.json 2>error; cat error; rm error").succeeds();
+    let script = r#"while read -r id parent dev root point flags rest; do [ "${point#/bin}" != "$point" ] || [ "${point#/lib}" != "$point" ] || echo "$point" "${flags%,relatime}"; done </proc/self/mountinfo | sort
+        cat /data/file /keys/key; stat -c %a /keys/key; ls /dev /dev/pts; echo x >/cache/x && cat /cache/x; cat /proc/keys; ls /sys/firmware; (echo >/new) 2>/dev/null || echo read-only"#;
+    // The record as it stands, with a process and namespaces.
+    let config = node.sh("ls -A bundle; jq -r .process.cwd bundle/config.json");
+    assert!(config.stdout.ends_with("/\n"), "{config}");
+    node.sh(&format!("cat >script <<'END'\n{script}\nEND\nexport SCRIPT=\"$(cat script)\"; jq -c '.process.args[2] = $ENV.SCRIPT' bundle/config.json >bundle/new && mv bundle/new bundle/config.json")).succeeds();
+    let theirs = node.sh("crun --root /tmp/crun --cgroup-manager=cgroupfs run -b bundle c1 </dev/null; status=$?; rm -rf /tmp/crun; exit $status").succeeds();
+    let ours = node.sh("nsrun exec --net --ipc --pid -- mkbox exec -P box.json -- /bin/bash -c \"$(cat script)\"").succeeds();
+    // What is in /dev and what is masked is mounted otherwise; crun also links /dev/core, which the specification does not.
+    let points = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| {
+            let point = line.split(' ').next().unwrap_or_default();
+            point.starts_with('/') && !point.starts_with("/dev/") && !point.starts_with("/proc/")
+        });
+        lines
+            .map(|line| line.split(' ').next().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        points(&ours.stdout),
+        points(&theirs.stdout),
+        "{ours}{theirs}"
+    );
+    let tail = |text: &str| {
+        text.lines()
+            .skip_while(|line| *line != "data")
+            .filter(|line| *line != "core")
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(tail(&ours.stdout), tail(&theirs.stdout), "{ours}{theirs}");
+    node.sh("mkbox down <box.json >/dev/null; rm -r bundle victim config script box.json; rmdir /sys/fs/cgroup/*/c1 2>/dev/null; true").succeeds();
+    node.becomes_as_it_was();
+}

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -11,23 +11,26 @@ use nix::sched::CloneFlags;
 use rustix::cmsg_space;
 use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsmount, fsopen, mount_change, mount_move, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, fsconfig_create, fsmount, fsopen, mount_change, move_mount, open_tree,
 };
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socketpair,
 };
-use rustix::process::{fchdir, pivot_root};
+use rustix::process::fchdir;
 use sys::{Teller, ToErrno, in_child};
 
-use crate::attach::move_onto;
-use crate::sys::{mount_idmap, mount_setattr};
+use crate::options::Attributes;
+use crate::pivot::{RealRoot, end_propagation, pivot};
+use crate::sys::mount_setattr;
 
-/// Nothing that is mounted from here on is seen by another namespace. False: it would be, so nothing may be mounted.
-pub(super) fn seal(tell: &mut Teller) -> bool {
-    let slave = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
-    tell.tell("propagation", mount_change("/", slave)).is_some()
+/// Nothing that is mounted from here on is seen by another namespace. None: it would be, so nothing may be mounted.
+pub(super) fn seal(tell: &mut Teller) -> Option<RealRoot> {
+    tell.tell(
+        "propagation",
+        end_propagation().map_err(|error| error.errno),
+    )
 }
 
 /// As `mkbox exec` does it, with `directory` as the box; tells each step under the name of its call.
@@ -39,16 +42,17 @@ pub(super) fn enter(tell: &mut Teller, directory: &Path) {
         .as_ref()
         .and_then(|_| clone_tree(directory, false).ok())
     {
-        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
-        let answer = mount_setattr(copy.as_fd(), read_only, false);
-        tell.tell("mount_setattr", answer.map_err(|error| error.errno));
+        let change = Attributes {
+            set: MountAttrFlags::MOUNT_ATTR_RDONLY,
+            ..Attributes::NONE
+        };
+        let answer = mount_setattr(copy.as_fd(), change, false, None);
+        tell.tell("mount_setattr", answer);
     }
-    if !seal(tell) {
-        return;
-    }
+    let Some(real) = seal(tell) else { return };
     let Some(tree) = tree else { return };
     let place = File::open(directory).map_err(|error| error.to_errno());
-    let moved = place.and_then(|place| move_onto(&tree, place.as_fd()).map_err(|e| e.to_errno()));
+    let moved = place.and_then(|place| move_onto(&tree, place.as_fd()));
     if tell.tell("move_mount", moved).is_none() || fchdir(&tree).is_err() {
         return;
     }
@@ -56,16 +60,23 @@ pub(super) fn enter(tell: &mut Teller, directory: &Path) {
     if mount_change(".", private).is_err() {
         return;
     }
-    match pivot_root(".", ".") {
-        Err(rustix::io::Errno::INVAL) => {
-            tell.tell("move_root", mount_move(".", "/"));
-            tell.tell("pivot_root", Err::<(), _>(Errno::EINVAL));
-        }
-        answer => {
-            let answer = answer.and_then(|()| unmount(".", UnmountFlags::DETACH));
-            tell.tell("pivot_root", answer);
-        }
+    let over = std::cell::Cell::new(false);
+    let gone = pivot(tree.as_fd(), directory, real, &|line| {
+        over.set(over.get() || line().contains("MS_MOVE"));
+    });
+    let gone = gone.map_err(|error| error.errno);
+    if over.get() {
+        tell.tell("move_root", gone);
+        tell.tell("pivot_root", Err::<(), _>(Errno::EINVAL));
+    } else {
+        tell.tell("pivot_root", gone);
     }
+}
+
+/// Mounts `tree` on a directory.
+pub(super) fn move_onto(tree: &OwnedFd, directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", directory, "", flags).map_err(|errno| errno.to_errno())
 }
 
 /// A box is never the root itself, which cannot be mounted on itself and then be moved away from.
@@ -104,7 +115,15 @@ pub(super) fn idmap(tell: &mut Teller, directory: &Path) {
     let (Ok(tree), Some(namespace)) = (clone_tree(directory, false), user_namespace()) else {
         return;
     };
-    tell.tell("idmap", mount_idmap(tree.as_fd(), namespace.as_fd()));
+    tell.tell(
+        "idmap",
+        mount_setattr(
+            tree.as_fd(),
+            Attributes::NONE,
+            false,
+            Some(namespace.as_fd()),
+        ),
+    );
 }
 
 /// One that has a map, by the descriptor that its maker, a child, hands over before it ends.

@@ -10,8 +10,7 @@ use rustix::mount::{MountFlags, mount as mount_filesystem};
 use rustix::process::fchdir;
 use sys::{Module, Teller, ToErrno};
 
-use super::entry::{new_tmpfs, seal};
-use crate::attach::move_onto;
+use super::entry::{move_onto, new_tmpfs, seal};
 
 /// Whether the kernel knows it, by /proc/filesystems: to ask for one would have it load the module.
 pub(super) fn find() -> Module {
@@ -28,7 +27,7 @@ pub(super) fn find() -> Module {
 
 /// All its layers are in memory, mounted on `directory`, which no other namespace sees.
 pub(super) fn mount(tell: &mut Teller, directory: &Path) {
-    if !seal(tell) {
+    if seal(tell).is_none() {
         return;
     }
     let (Ok(memory), Ok(place)) = (new_tmpfs(), open(directory, OFlags::PATH, Mode::empty()))
