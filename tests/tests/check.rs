@@ -212,12 +212,10 @@ fn without_proc_and_in_a_chroot_it_still_tells() {
     chroot("/nsrun exec --user /pause --version")
         .ends(125)
         .says(hint);
-    let found = parse(&chroot("/mkbox check --json").ends(1), "mkbox");
-    let step = one(&found, "propagation");
-    assert_eq!(
-        (&step["errno"], &step["needed"]),
-        (&"EINVAL".into(), &true.into())
-    );
+    // mkbox goes out of the chroot to the real root of its mount namespace first.
+    let found = parse(&chroot("/mkbox check --json").succeeds(), "mkbox");
+    assert_eq!(one(&found, "propagation")["ok"], true);
+    assert_eq!(one(&found, "pivot_root")["ok"], true);
     parse(&chroot("/netwire check --json").succeeds(), "netwire");
     parse(&chroot("/cgset check --json").ends(1), "cgset");
     node.sh("rm -r /tmp/root").succeeds();
