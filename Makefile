@@ -18,10 +18,12 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
 TEST_PACKAGES = $(DEMO_PACKAGES) crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
+VM_STORIES = laws prefixes v2 wait
 LINT_PACKAGES = shellcheck
 BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine
 
-.PHONY: all help demo test test-gnu lint bench install pause-image clean
+.PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
 all: ## build the five tools, static, into target/
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET)
@@ -42,6 +44,11 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 test-gnu: ## the tools as glibc builds them, against the kernel
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(GNU)
 	CHROOT0_BIN="$(abspath $(OUT_GNU))" $(CARGO) test --locked --package tests --target $(TARGET)
+
+test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
+	@scripts/packages.sh $(VM_PACKAGES)
+	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --package tests \
+	  --target $(TARGET) --no-run --message-format json $(VM_STORIES:%=--test %) | jq -r 'select(.target.kind == ["test"]) | .executable')
 
 lint: ## formatting, clippy, shellcheck
 	@scripts/packages.sh $(LINT_PACKAGES)

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# usage: vm.sh TEST_BINARY...
+# Runs tests of the crate tests in a virtual machine that has cgroup v2 alone and begins on an initramfs, on Debian's kernel for
+# clouds. The tools are those in CHROOT0_BIN; the initramfs is a box that mkbox makes. The status is that of the tests.
+# Needs root (the box's programs belong to it), qemu-system-x86, cpio, kmod, and apt-get for the kernel, once.
+set -euo pipefail
+tools=${CHROOT0_BIN:?the directory of the tools}
+work=${VM_DIR:-target/vm}
+mkdir -p "$work"
+work=$(readlink -f "$work")
+repository=$(readlink -f "$(dirname "$0")/..")
+
+# The kernel is unpacked and not installed.
+if [ ! -d "$work/kernel/boot" ]; then
+    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image/ { print $2 }')
+    [ -n "$package" ] || { apt-get update -qq && package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $2 }'); }
+    (cd "$work" && rm -f linux-image-*.deb && apt-get -q download "$package" >/dev/null 2>&1 && rm -rf kernel && dpkg -x linux-image-*.deb kernel && rm linux-image-*.deb)
+    depmod -b "$work/kernel" "$(ls "$work/kernel/lib/modules")"
+fi
+version=$(ls "$work/kernel/lib/modules")
+
+# A box with what the tests call, and the tools, the tests and the scripts where they are here.
+export CHROOT0_RUN=$work/run
+root=$work/root
+"$tools/mkbox" down "$root" >/dev/null 2>&1 || :
+programs=bash,sh,awk,basename,cat,chmod,chown,cmp,comm,cp,curl,cut,date,dd,diff,dirname,du,echo,env,expr,false,find,findmnt,getfattr,grep
+programs+=,head,hostname,id,install,ip,jq,kill,ln,ls,lsns,mkdir,mkfifo,mknod,mktemp,mount,mountpoint,mv,nproc,nsenter,od,paste,pgrep,pidof
+programs+=,ping,pkill,printf,ps,pwd,readlink,realpath,rm,rmdir,script,sed,seq,setcap,setpriv,setsid,sha256sum,sleep,sort,ss,stat,strace
+programs+=,stty,su,sync,sysctl,tac,tail,tar,taskset,tee,test,timeout,touch,tr,true,truncate,tty,umount,uname,uniq,unshare,wc,xargs,yes,zcat
+programs+=,busybox,chroot,ldconfig,ldd,modprobe,newgidmap,newuidmap,nft,switch_root
+have=
+for program in ${programs//,/ }; do
+    if command -v "$program" >/dev/null; then have=$have,$program; fi
+done
+"$tools/mkbox" up --copy "${have#,}" --proc "$root" >/dev/null
+for file; do
+    mkdir -p "$root$(dirname "$file")"
+    cp "$file" "$root$file"
+done
+helpers=$(dirname "$(dirname "$1")") # target/TRIPLE/debug of target/TRIPLE/debug/deps/STORY-HASH
+for file in "$tools"/{pause,nsrun,cgset,mkbox,netwire} "$helpers"/{node,mark}; do
+    mkdir -p "$root$(dirname "$file")"
+    cp "$file" "$root$file"
+done
+mkdir -p "$root$repository" "$root"/{sys,dev,run,tmp,etc,root,home,var/lib,mnt,usr/lib,lib/modules}
+cp -r "$repository/scripts" "$root$repository/"
+cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
+touch "$root"/etc/{hosts,subuid,subgid}
+modules=$root/lib/modules/$version
+mkdir -p "$modules"
+cp "$work/kernel/lib/modules/$version"/modules.* "$modules/"
+for name in veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet; do
+    { grep -E "/$name\.ko" "$modules/modules.dep" || :; } | tr -d : | tr ' ' '\n'
+done | sort -u | (cd "$work/kernel/lib/modules/$version" && cpio -pdm --quiet "$modules")
+
+cat >"$root/init" <<INIT
+#!/bin/bash
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+if [ \$\$ = 1 ] && [ ! -e /moved ]; then
+    mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev
+    # On the first root of all, which no pivot_root leaves: the tools work there too.
+    . /first
+    mount -t tmpfs -o size=90% root /mnt
+    for entry in /*; do
+        case \$entry in /mnt | /proc | /sys | /dev) ;; *) cp -a "\$entry" /mnt/ ;; esac
+    done
+    mkdir -p /mnt/{proc,sys,dev,mnt}; : >/mnt/moved
+    exec switch_root /mnt /init
+fi
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+for controller in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$controller >/sys/fs/cgroup/cgroup.subtree_control; done
+for module in veth bridge overlay nft_chain_nat nft_masq; do modprobe -q \$module; done
+ip link set lo up
+export CHROOT0_BIN=$tools
+status=0
+[ "\$(cat /first-status)" = 0 ] || status=1
+for test in $*; do
+    echo "== \${test##*/} \$(cut -d' ' -f1 /proc/uptime)"
+    \$test --test-threads 2 --include-ignored || status=1
+done
+echo "VM-EXIT \$status"
+sync
+busybox reboot -f
+INIT
+chmod 755 "$root/init"
+cat >"$root/first" <<FIRST
+(
+    set -e
+    PATH=$tools:\$PATH
+    mount -t tmpfs run /run
+    echo "== initramfs: \$(stat -fc %T /)"
+    [ "\$(nsrun exec -m -p -n -u -i --mount-proc -- bash -c 'echo \$\$')" = 1 ]
+    nsrun up --id first --net --pid >/run/first.json
+    [ "\$(nsrun exec -P /run/first.json -- bash -c 'ls /proc/1/exe >/dev/null && echo in')" = in ]
+    mkbox up --copy bash,ls --proc /run/box >/run/box.json
+    [ "\$(nsrun exec --pid -- mkbox exec -P /run/box.json -- bash -c 'echo \$\$ \$(ls /)')" = '1 bin lib lib64 proc' ]
+    [ "\$(nsrun exec --pid -- mkbox exec -P /run/box.json -- nsrun drop -- bash -c 'ls -d /run /init 2>/dev/null; echo gone')" = gone ]
+    mkbox down </run/box.json >/dev/null
+    nsrun down </run/first.json >/dev/null
+    umount /run
+    echo 'initramfs: ok'
+)
+echo \$? >/first-status
+FIRST
+(cd "$root" && find . -xdev -print0 | cpio --null -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"
+"$tools/mkbox" down "$root" >/dev/null
+
+# VM_ACCEL=kvm where that works; in a virtual machine /dev/kvm may be there and not work.
+timeout -k 5 "${VM_SECONDS:-1500}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
+    -nodefaults -no-user-config -display none -no-reboot -serial stdio \
+    -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
+    -append 'console=ttyS0 loglevel=1 panic=-1 reboot=t' </dev/null | tr -d '\r' | tee "$work/log"
+status=$(sed -n 's/^VM-EXIT //p' "$work/log")
+exit "${status:-125}"
