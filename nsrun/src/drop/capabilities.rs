@@ -104,6 +104,8 @@ fn distance(one: &str, other: &str) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sets {
     pub(crate) bounding: HashSet<Capability>,
+    /// What the bounding set of the caller has beyond that.
+    dropped: HashSet<Capability>,
     /// Permitted and effective.
     pub(crate) effective: HashSet<Capability>,
     /// Inheritable and ambient: what an exec leaves a user who is not root.
@@ -128,7 +130,8 @@ impl Sets {
             Request::These(these) => (these.clone(), true),
         };
         // Cut to what there is: nobody gets more than he has.
-        let bounding: HashSet<_> = wanted.intersection(bounding).copied().collect();
+        let present = bounding;
+        let bounding: HashSet<_> = wanted.intersection(present).copied().collect();
         let effective: HashSet<_> = bounding.intersection(permitted).copied().collect();
         Self {
             no_root: bounding.is_empty(),
@@ -139,6 +142,7 @@ impl Sets {
                 HashSet::new()
             },
             effective,
+            dropped: present.difference(&bounding).copied().collect(),
             bounding,
         }
     }
@@ -165,12 +169,9 @@ impl Sets {
     /// # Errors
     /// `EPERM`: it needs CAP_SETPCAP.
     pub(crate) fn drop_bounding(&self) -> Result<(), Errno> {
-        for capability in caps::all() {
-            // caps hides the errno: EPERM, or EINVAL of a capability that this kernel does not have.
-            let is_there = caps::has_cap(None, CapSet::Bounding, capability).unwrap_or(false);
-            if is_there && !self.bounding.contains(&capability) {
-                caps::drop(None, CapSet::Bounding, capability).map_err(|_| Errno::EPERM)?;
-            }
+        for capability in &self.dropped {
+            // caps hides the errno, which is this one for a capability that was there.
+            caps::drop(None, CapSet::Bounding, *capability).map_err(|_| Errno::EPERM)?;
         }
         Ok(())
     }
