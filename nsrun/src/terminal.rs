@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
     OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
@@ -22,6 +22,13 @@ use crate::sys;
 
 /// End of transmission: what Ctrl-D types.
 const EOT: u8 = 4;
+
+/// How often a job in the background looks whether it is in front by now: a shell that takes it there tells only one that is
+/// stopped.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
 
 /// Both sides of a new terminal.
 #[derive(Debug)]
@@ -101,9 +108,9 @@ impl Pty {
             reads: true,
             shows: true,
             typed: Vec::new(),
+            is_in_front: false,
             child,
         };
-        relay.raw.set();
         relay.run()
     }
 }
@@ -119,6 +126,8 @@ struct Relay {
     shows: bool,
     /// What CMD's side has not taken yet.
     typed: Vec<u8>,
+    /// The keys of the caller's terminal are for us, and it is raw.
+    is_in_front: bool,
     child: Pid,
 }
 
@@ -128,7 +137,9 @@ impl Relay {
             let stdin = std::io::stdin();
             let (read, write) = (PollFlags::IN, PollFlags::OUT);
             let none = PollFlags::empty();
-            let may_type = self.reads && self.typed.is_empty() && self.raw.is_foreground();
+            self.come_to_front();
+            let may_type = self.reads && self.typed.is_empty() && self.is_in_front;
+            let timeout = (self.reads && !self.is_in_front).then_some(&LOOK);
             let show = if self.typed.is_empty() {
                 read
             } else {
@@ -142,7 +153,7 @@ impl Relay {
             if may_type {
                 fds.push(PollFd::from_borrowed_fd(stdin.as_fd(), read));
             }
-            match poll(&mut fds, None) {
+            match poll(&mut fds, timeout) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(SysError::new("poll()", errno)),
             }
@@ -170,9 +181,19 @@ impl Relay {
         }
     }
 
+    /// Takes the caller's terminal once it is ours to take.
+    fn come_to_front(&mut self) {
+        let was_in_front = self.is_in_front;
+        self.is_in_front = self.raw.is_foreground();
+        if self.is_in_front && !was_in_front {
+            self.raw.set();
+            self.resize();
+        }
+    }
+
     fn has_more(&self) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::IN)];
-        let at_once = rustix::event::Timespec {
+        let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
@@ -223,7 +244,7 @@ impl Relay {
             return;
         }
         let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::OUT)];
-        let at_once = rustix::event::Timespec {
+        let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
