@@ -38,7 +38,7 @@ pub(crate) struct Pty {
 }
 
 impl Pty {
-    /// A new one, as large and in the modes of the caller's, if he has one.
+    /// A new one, as large and in the modes of the caller's, if he has one and is in front.
     ///
     /// # Errors
     /// No /dev/ptmx, or too many terminals.
@@ -51,7 +51,8 @@ impl Pty {
         // By descriptor: in the box there is another /dev/pts, or none. Linux 4.13.
         let theirs = ioctl_tiocgptpeer(&ours, flags).call(|| "ioctl(TIOCGPTPEER)".into())?;
         let stdin = std::io::stdin();
-        if let Ok(modes) = tcgetattr(&stdin) {
+        // In the background they are those of a shell that edits a line: without echo, and a key at a time.
+        if let Some(modes) = tcgetattr(&stdin).ok().filter(|_| is_foreground()) {
             tcsetattr(&theirs, OptionalActions::Now, &modes).call(|| "tcsetattr(pty)".into())?;
         }
         let pty = Self { ours, theirs };
@@ -184,7 +185,7 @@ impl Relay {
     /// Takes the caller's terminal once it is ours to take.
     fn come_to_front(&mut self) {
         let was_in_front = self.is_in_front;
-        self.is_in_front = self.raw.is_foreground();
+        self.is_in_front = is_foreground();
         if self.is_in_front && !was_in_front {
             self.raw.set();
             self.resize();
@@ -301,15 +302,9 @@ struct Raw {
 }
 
 impl Raw {
-    /// We are what the keys of the terminal are for; also where there is none.
-    fn is_foreground(&self) -> bool {
-        let group = tcgetpgrp(std::io::stdin());
-        group.is_err() || group.is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw())
-    }
-
     fn set(&mut self) {
         let stdin = std::io::stdin();
-        if !self.is_foreground() {
+        if !is_foreground() {
             return;
         }
         let Ok(modes) = tcgetattr(&stdin) else { return };
@@ -331,6 +326,12 @@ impl Drop for Raw {
     fn drop(&mut self) {
         self.restore();
     }
+}
+
+/// We are what the keys of the terminal are for; also where there is none.
+fn is_foreground() -> bool {
+    let group = tcgetpgrp(std::io::stdin());
+    group.is_err() || group.is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw())
 }
 
 /// False: nobody takes it any more.

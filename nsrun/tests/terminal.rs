@@ -167,14 +167,18 @@ fn keys_reach_the_command_through_its_own_terminal_and_nobody_else() {
 #[test]
 fn a_job_that_comes_to_the_front_without_a_stop_hears_what_is_typed() {
     // Unlike dash, bash sends no CONT to a job that runs.
+    // At its prompt the terminal has no lines and no echo, which the job's own shall have all the same.
     let mut shell = Shell::run_by(
         "bash",
-        "\"$NSRUN\" exec --pty bash -c 'echo ready; read -t 20 line; echo got $line' & read go; fg >/dev/null; echo ended $?",
+        "stty -icanon -icrnl -echo; \"$NSRUN\" exec --pty bash -c 'echo ready; read -t 20 line; echo got $line; stty | grep -o -- -icanon' &
+         read go; stty sane; echo front; fg >/dev/null; echo ended $?",
     );
     assert_eq!(shell.line(), "ready");
-    shell.type_in("\nthis\n");
+    shell.type_in("\n");
+    assert_eq!(shell.line(), "front");
+    shell.type_in("this\n");
     assert_eq!(shell.line(), "got this");
-    assert_eq!(shell.line(), "ended 0");
+    assert_eq!(shell.line(), "ended 1");
 }
 
 #[test]
