@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use record::{Groups, Id, Namespace};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{SysError, pidfd_wait};
 
 use crate::error::Error;
@@ -23,6 +25,29 @@ use crate::sys::ns_id;
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
+}
+
+/// Those that were found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// In the order of their pids.
+    pub(crate) processes: Vec<Process>,
+    /// Why there may be more of them.
+    pub(crate) missed: Option<SysError>,
+}
+
+/// Descriptors that are left for files of /proc and of groups when there are too few for all processes.
+const ROOM: usize = 16;
+
+/// Lets this process have as many descriptors as it may: it takes one for each process of a pod.
+pub(crate) fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // What cannot be is told when there are too few.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// What makes a process one of the pod.
@@ -152,33 +177,51 @@ impl Pod {
     /// Every process of the pod, in the order of their pids.
     ///
     /// # Errors
-    /// One of them is this process or one that it was started by.
+    /// One of them is this process or one that it was started by; there are more than descriptors.
     pub(crate) fn processes(&self) -> Result<Vec<Process>, Error> {
-        let mut found: Vec<Process> = Vec::new();
+        let found = self.find()?;
+        match found.missed {
+            None => Ok(found.processes),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// Processes of the pod: every one, or as many as there are descriptors for, at least one.
+    ///
+    /// # Errors
+    /// As [`Self::processes`].
+    pub(crate) fn find(&self) -> Result<Found, Error> {
+        let mut all = Found::default();
         if !self.namespaces.is_empty() {
             let inside = procfs::pids()?
                 .into_iter()
                 .filter(|&pid| self.is_in_namespace(pid));
-            let held = hold(inside).into_iter();
-            found.extend(held.filter(|process| self.is_in_namespace(process.pid)));
+            all = hold(inside);
+            all.processes
+                .retain(|process| self.is_in_namespace(process.pid));
         }
         for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
+            if all.missed.is_some() {
+                break;
+            }
             let held = hold(members(&dir));
             let again: HashSet<i32> = members(&dir).into_iter().collect();
-            found.extend(
-                held.into_iter()
-                    .filter(|process| again.contains(&process.pid)),
-            );
+            let held_still = held.processes.into_iter();
+            all.processes
+                .extend(held_still.filter(|process| again.contains(&process.pid)));
+            all.missed = held.missed;
         }
+        let found = &mut all.processes;
         found.sort_by_key(|process| process.pid);
         found.dedup_by_key(|process| process.pid);
         found.retain(|process| !pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(false));
-        match found
+        let own = found
             .iter()
-            .find(|process| self.ours.contains(&process.pid))
-        {
-            None => Ok(found),
-            Some(Process { pid, .. }) => Err(Error::Failed(format!(
+            .find(|process| self.ours.contains(&process.pid));
+        match (own, all.missed.take_if(|_| found.is_empty())) {
+            (None, None) => Ok(all),
+            (None, Some(error)) => Err(error.into()),
+            (Some(Process { pid, .. }), _) => Err(Error::Failed(format!(
                 "process {pid} ({}) is in the pod and this nsrun was started by it: run nsrun outside of the pod",
                 procfs::command(*pid).unwrap_or_default()
             ))),
@@ -216,14 +259,21 @@ fn open(path: &Path) -> Option<(Identity, File)> {
 
 /// Descriptors of those that are still there. Whether they belong has to be asked again afterwards: only from here on a
 /// pid cannot come to mean another process.
-fn hold(pids: impl IntoIterator<Item = i32>) -> Vec<Process> {
-    let open = |pid| {
-        Some(Process {
-            pid,
-            pidfd: sys::pidfd_open(pid).ok()?,
-        })
-    };
-    pids.into_iter().filter_map(open).collect()
+fn hold(pids: impl IntoIterator<Item = i32>) -> Found {
+    let mut found = Found::default();
+    for pid in pids {
+        match sys::pidfd_open(pid) {
+            Ok(pidfd) => found.processes.push(Process { pid, pidfd }),
+            Err(error) if matches!(error.errno, Errno::EMFILE | Errno::ENFILE) => {
+                let rest = found.processes.len().saturating_sub(ROOM);
+                found.processes.truncate(rest);
+                found.missed = Some(error.hint("a descriptor for each process: ulimit -n"));
+                break;
+            }
+            Err(_) => {}
+        }
+    }
+    found
 }
 
 /// This process and every one that it was started by.

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cli::ShowArgs;
 use crate::error::Error;
+use crate::pod;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::table;
@@ -11,6 +12,7 @@ use crate::view::View;
 
 /// `nsrun show`
 pub(crate) fn show(arguments: &ShowArgs) -> ExitCode {
+    pod::allow_descriptors();
     if arguments.all {
         return match all(arguments).and_then(|text| crate::run::print(&text)) {
             Ok(status) => status.into(),
