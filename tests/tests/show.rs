@@ -237,3 +237,14 @@ fn what_is_wrong_with_one_pod_hides_no_other() {
         .succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn a_pod_that_only_joins_has_no_namespace_of_its_own() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net=/proc/$$/ns/net >foo.json; nsrun show -P foo.json | head -n 1 | tr -d 0-9; nsrun up --id foo --net >/dev/null")
+        .prints("foo: up, held by process , own namespaces: none")
+        .says("foo is up with no new namespace, not with new net");
+    node.sh("nsrun down -P foo.json >/dev/null; rm foo.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
