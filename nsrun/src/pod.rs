@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use record::{Groups, Id, Namespace};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sys::{SysError, pidfd_wait};
+use sys::{Call, SysError, pidfd_wait};
 
 use crate::error::Error;
 use crate::groups::is_v2;
@@ -55,6 +55,8 @@ pub(crate) fn allow_descriptors() {
 pub(crate) struct Pod {
     /// The process that holds it, if it still lives.
     pub(crate) holder: Option<i32>,
+    /// That process: of a pod that only joins nothing else tells that it is in it.
+    pidfd: Option<OwnedFd>,
     /// Its own namespaces. Held open, so that the kernel does not give their inodes to others.
     namespaces: Vec<(Namespace, Identity, File)>,
     /// Its groups.
@@ -79,7 +81,7 @@ impl Pod {
         };
         if let Some(state) = state {
             match state.holder.open()? {
-                Some(pidfd) => pod.by_holder(state, &pidfd)?,
+                Some(pidfd) => pod.by_holder(state, pidfd)?,
                 None => pod.without_holder(id, state)?,
             }
         }
@@ -94,7 +96,7 @@ impl Pod {
     }
 
     /// While the holder lives, the namespaces it is in are the pod's.
-    fn by_holder(&mut self, state: &State, pidfd: &OwnedFd) -> Result<(), SysError> {
+    fn by_holder(&mut self, state: &State, pidfd: OwnedFd) -> Result<(), SysError> {
         let pid = state.holder.pid;
         let mut found = Vec::new();
         for kind in kinds(state.made) {
@@ -107,6 +109,7 @@ impl Pod {
         // It lived until here, so what was opened by its pid was its own.
         if !pidfd_wait(pidfd.as_fd(), Duration::ZERO)? {
             self.holder = Some(pid);
+            self.pidfd = Some(pidfd);
             self.namespaces = found;
         }
         Ok(())
@@ -212,6 +215,12 @@ impl Pod {
             all.missed = held.missed;
         }
         let found = &mut all.processes;
+        if let (Some(pid), Some(pidfd)) = (self.holder, &self.pidfd)
+            && found.iter().all(|process| process.pid != pid)
+        {
+            let pidfd = pidfd.try_clone().call(|| "dup(pidfd)".into())?;
+            found.push(Process { pid, pidfd });
+        }
         found.sort_by_key(|process| process.pid);
         found.dedup_by_key(|process| process.pid);
         found.retain(|process| !pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(false));
