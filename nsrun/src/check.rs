@@ -176,11 +176,15 @@ fn refusal(answer: Option<Answer>) -> Option<Errno> {
 fn of_proc(facts: &Facts) -> Vec<Check> {
     let found = match facts.proc {
         Ok(()) => "mounted on /proc",
+        Err(Errno::ESRCH) => "that of another pid namespace is mounted on /proc",
         Err(_) => "no proc is mounted on /proc",
     };
     let proc = Check::new("proc", facts.proc.is_ok(), found)
         .needed(true)
-        .hint(Some("mount -t proc proc /proc"));
+        .hint(Some(match facts.proc {
+            Err(Errno::ESRCH) => "nsrun exec --mount-proc mounts one of ours",
+            _ => "mount -t proc proc /proc",
+        }));
     let fresh = |name: &str, answer: Option<Answer>, found: &str| {
         let hint = refusal(answer).and_then(|errno| match errno {
             Errno::EPERM if facts.masks.as_ref().is_some_and(|masks| !masks.is_empty()) => {

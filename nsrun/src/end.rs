@@ -1,5 +1,6 @@
 //! `nsrun down`: ends every process of a pod, and nobody else.
 
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use sys::{Call, SysError, pidfd_send_signal, pidfd_wait};
 use crate::cli::DownArgs;
 use crate::error::Error;
 use crate::pin;
-use crate::pod::{Pod, Process};
+use crate::pod::{self, Found, Pod, Process};
 use crate::procfs::{self, Status};
 use crate::request::holder_path;
 use crate::state::State;
@@ -34,6 +35,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// `nsrun down`
 pub(crate) fn down(arguments: &DownArgs) -> ExitCode {
+    pod::allow_descriptors();
     if arguments.dry_run {
         return record::show(crate::TOOL, &arguments.source, dry_run);
     }
@@ -182,10 +184,11 @@ pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
     let holder = || {
         let ended = pidfd_wait(pidfd.as_fd(), Duration::ZERO)?;
         let pidfd = pidfd.try_clone().call(|| "dup(pidfd)".into())?;
-        Ok((!ended)
-            .then_some(Process { pid, pidfd })
-            .into_iter()
-            .collect())
+        let processes = (!ended).then_some(Process { pid, pidfd });
+        Ok(Found {
+            processes: processes.into_iter().collect(),
+            missed: None,
+        })
     };
     Ok(reap(&kill(holder, false)?)?)
 }
@@ -210,8 +213,14 @@ pub(crate) fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Pr
 fn end(pod: &Pod, grace: Duration, verbose: bool) -> Result<(), Error> {
     pod.thaw();
     let until = Instant::now() + grace;
-    let others = || Ok(split(pod.processes()?, pod).0);
-    let all = || pod.processes();
+    let others = || {
+        let found = pod.find()?;
+        Ok(Found {
+            processes: split(found.processes, pod).0,
+            ..found
+        })
+    };
+    let all = || pod.find();
     let mut ended = ask(others, until, verbose)?;
     ended.extend(kill(others, verbose)?);
     ended.extend(ask(all, until, verbose)?);
@@ -223,42 +232,63 @@ fn end(pod: &Pod, grace: Duration, verbose: bool) -> Result<(), Error> {
 ///
 /// What they start in order to end well gets no TERM, and the time it takes.
 fn ask(
-    find: impl Fn() -> Result<Vec<Process>, Error>,
+    find: impl Fn() -> Result<Found, Error>,
     until: Instant,
     verbose: bool,
 ) -> Result<Vec<Process>, Error> {
     if Instant::now() >= until {
         return Ok(Vec::new());
     }
-    let asked = find()?;
-    for process in asked.iter().filter(|process| reacts(process)) {
+    let Found {
+        processes: mut asked,
+        missed,
+    } = find()?;
+    for process in &asked {
+        ask_one(process, verbose)?;
+    }
+    // With too few descriptors the others have to be found, and they need those.
+    let mut met = missed.map(|_| asked.drain(..).map(|one| one.pid).collect::<HashSet<_>>());
+    loop {
+        let found = find()?.processes;
+        let mut is_new = false;
+        if let Some(met) = &mut met {
+            for process in found.iter().filter(|process| met.insert(process.pid)) {
+                ask_one(process, verbose)?;
+                is_new = true;
+            }
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        // Asked again: what was caught at first may be ignored by now.
+        match found.iter().find(|process| reacts(process)) {
+            _ if left.is_zero() => return Ok(asked),
+            Some(process) => {
+                pidfd_wait(process.pidfd.as_fd(), LOOK.min(left))?;
+            }
+            // They have ended by now, and there are others.
+            None if is_new => {}
+            None => return Ok(asked),
+        }
+    }
+}
+
+fn ask_one(process: &Process, verbose: bool) -> Result<(), SysError> {
+    if reacts(process) {
         send(process, Signal::SIGTERM, verbose)?;
         // A stopped process takes it when it goes on.
         send(process, Signal::SIGCONT, false)?;
     }
-    loop {
-        let found = find()?;
-        let left = until.saturating_duration_since(Instant::now());
-        // Asked again: what was caught at first may be ignored by now.
-        let Some(process) = found.iter().find(|process| reacts(process)) else {
-            return Ok(asked);
-        };
-        if left.is_zero() {
-            return Ok(asked);
-        }
-        pidfd_wait(process.pidfd.as_fd(), LOOK.min(left))?;
-    }
+    Ok(())
 }
 
 /// Sends KILL until there is nobody left to send it to; who has ended.
-fn kill(
-    find: impl Fn() -> Result<Vec<Process>, Error>,
-    verbose: bool,
-) -> Result<Vec<Process>, Error> {
+fn kill(find: impl Fn() -> Result<Found, Error>, verbose: bool) -> Result<Vec<Process>, Error> {
     let until = Instant::now() + PATIENCE;
     let mut ended = Vec::new();
     loop {
-        let found = find()?;
+        let Found {
+            processes: found,
+            missed,
+        } = find()?;
         let Some(first) = found.first() else {
             return Ok(ended);
         };
@@ -276,7 +306,8 @@ fn kill(
             if pidfd_wait(
                 process.pidfd.as_fd(),
                 until.saturating_duration_since(Instant::now()),
-            )? {
+            )? && missed.is_none()
+            {
                 ended.push(process);
             }
         }

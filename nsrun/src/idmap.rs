@@ -295,7 +295,9 @@ impl Owned {
     fn subids(&self) -> Result<&[(u32, u32)], String> {
         if self.subids.is_empty() {
             let own = self.own;
-            return Err(format!("{own} has no subordinate ids"));
+            return Err(format!(
+                "{own} has no subordinate ids (nsrun check tells how to get some)"
+            ));
         }
         Ok(&self.subids)
     }
@@ -367,7 +369,7 @@ mod tests {
         };
         assert_eq!(
             IdMap::new(&[Spec::Auto], &own),
-            Err("7 has no subordinate ids".into())
+            Err("7 has no subordinate ids (nsrun check tells how to get some)".into())
         );
     }
 

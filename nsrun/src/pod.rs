@@ -6,8 +6,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use record::{Groups, Id, Namespace};
-use sys::{SysError, pidfd_wait};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sys::{Call, SysError, pidfd_wait};
 
 use crate::error::Error;
 use crate::groups::is_v2;
@@ -25,11 +27,36 @@ pub(crate) struct Process {
     pub(crate) pidfd: OwnedFd,
 }
 
+/// Those that were found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// In the order of their pids.
+    pub(crate) processes: Vec<Process>,
+    /// Why there may be more of them.
+    pub(crate) missed: Option<SysError>,
+}
+
+/// Descriptors that are left for files of /proc and of groups when there are too few for all processes.
+const ROOM: usize = 16;
+
+/// Lets this process have as many descriptors as it may: it takes one for each process of a pod.
+pub(crate) fn allow_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    // What cannot be is told when there are too few.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
 /// What makes a process one of the pod.
 #[derive(Debug, Default)]
 pub(crate) struct Pod {
     /// The process that holds it, if it still lives.
     pub(crate) holder: Option<i32>,
+    /// That process: of a pod that only joins nothing else tells that it is in it.
+    pidfd: Option<OwnedFd>,
     /// Its own namespaces. Held open, so that the kernel does not give their inodes to others.
     namespaces: Vec<(Namespace, Identity, File)>,
     /// Its groups.
@@ -54,7 +81,7 @@ impl Pod {
         };
         if let Some(state) = state {
             match state.holder.open()? {
-                Some(pidfd) => pod.by_holder(state, &pidfd)?,
+                Some(pidfd) => pod.by_holder(state, pidfd)?,
                 None => pod.without_holder(id, state)?,
             }
         }
@@ -69,7 +96,7 @@ impl Pod {
     }
 
     /// While the holder lives, the namespaces it is in are the pod's.
-    fn by_holder(&mut self, state: &State, pidfd: &OwnedFd) -> Result<(), SysError> {
+    fn by_holder(&mut self, state: &State, pidfd: OwnedFd) -> Result<(), SysError> {
         let pid = state.holder.pid;
         let mut found = Vec::new();
         for kind in kinds(state.made) {
@@ -82,6 +109,7 @@ impl Pod {
         // It lived until here, so what was opened by its pid was its own.
         if !pidfd_wait(pidfd.as_fd(), Duration::ZERO)? {
             self.holder = Some(pid);
+            self.pidfd = Some(pidfd);
             self.namespaces = found;
         }
         Ok(())
@@ -152,33 +180,57 @@ impl Pod {
     /// Every process of the pod, in the order of their pids.
     ///
     /// # Errors
-    /// One of them is this process or one that it was started by.
+    /// One of them is this process or one that it was started by; there are more than descriptors.
     pub(crate) fn processes(&self) -> Result<Vec<Process>, Error> {
-        let mut found: Vec<Process> = Vec::new();
+        let found = self.find()?;
+        match found.missed {
+            None => Ok(found.processes),
+            Some(error) => Err(error.into()),
+        }
+    }
+
+    /// Processes of the pod: every one, or as many as there are descriptors for, at least one.
+    ///
+    /// # Errors
+    /// As [`Self::processes`].
+    pub(crate) fn find(&self) -> Result<Found, Error> {
+        let mut all = Found::default();
         if !self.namespaces.is_empty() {
             let inside = procfs::pids()?
                 .into_iter()
                 .filter(|&pid| self.is_in_namespace(pid));
-            let held = hold(inside).into_iter();
-            found.extend(held.filter(|process| self.is_in_namespace(process.pid)));
+            all = hold(inside);
+            all.processes
+                .retain(|process| self.is_in_namespace(process.pid));
         }
         for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
+            if all.missed.is_some() {
+                break;
+            }
             let held = hold(members(&dir));
             let again: HashSet<i32> = members(&dir).into_iter().collect();
-            found.extend(
-                held.into_iter()
-                    .filter(|process| again.contains(&process.pid)),
-            );
+            let held_still = held.processes.into_iter();
+            all.processes
+                .extend(held_still.filter(|process| again.contains(&process.pid)));
+            all.missed = held.missed;
+        }
+        let found = &mut all.processes;
+        if let (Some(pid), Some(pidfd)) = (self.holder, &self.pidfd)
+            && found.iter().all(|process| process.pid != pid)
+        {
+            let pidfd = pidfd.try_clone().call(|| "dup(pidfd)".into())?;
+            found.push(Process { pid, pidfd });
         }
         found.sort_by_key(|process| process.pid);
         found.dedup_by_key(|process| process.pid);
         found.retain(|process| !pidfd_wait(process.pidfd.as_fd(), Duration::ZERO).unwrap_or(false));
-        match found
+        let own = found
             .iter()
-            .find(|process| self.ours.contains(&process.pid))
-        {
-            None => Ok(found),
-            Some(Process { pid, .. }) => Err(Error::Failed(format!(
+            .find(|process| self.ours.contains(&process.pid));
+        match (own, all.missed.take_if(|_| found.is_empty())) {
+            (None, None) => Ok(all),
+            (None, Some(error)) => Err(error.into()),
+            (Some(Process { pid, .. }), _) => Err(Error::Failed(format!(
                 "process {pid} ({}) is in the pod and this nsrun was started by it: run nsrun outside of the pod",
                 procfs::command(*pid).unwrap_or_default()
             ))),
@@ -216,14 +268,21 @@ fn open(path: &Path) -> Option<(Identity, File)> {
 
 /// Descriptors of those that are still there. Whether they belong has to be asked again afterwards: only from here on a
 /// pid cannot come to mean another process.
-fn hold(pids: impl IntoIterator<Item = i32>) -> Vec<Process> {
-    let open = |pid| {
-        Some(Process {
-            pid,
-            pidfd: sys::pidfd_open(pid).ok()?,
-        })
-    };
-    pids.into_iter().filter_map(open).collect()
+fn hold(pids: impl IntoIterator<Item = i32>) -> Found {
+    let mut found = Found::default();
+    for pid in pids {
+        match sys::pidfd_open(pid) {
+            Ok(pidfd) => found.processes.push(Process { pid, pidfd }),
+            Err(error) if matches!(error.errno, Errno::EMFILE | Errno::ENFILE) => {
+                let rest = found.processes.len().saturating_sub(ROOM);
+                found.processes.truncate(rest);
+                found.missed = Some(error.hint("a descriptor for each process: ulimit -n"));
+                break;
+            }
+            Err(_) => {}
+        }
+    }
+    found
 }
 
 /// This process and every one that it was started by.

@@ -360,7 +360,7 @@ pub(crate) fn report(error: &impl Display) {
 /// The kernel does not let a terminal stop PID 1 of a namespace, but it stops whatever that one runs: then we stop for both, or
 /// the shell would never have its terminal back.
 fn wait(child: Pid, is_pid_1: bool) -> Result<u8, SysError> {
-    let all = SigSet::all();
+    let all = sys::every_signal();
     let mut interrupted = false;
     let leads_session = getsid(None).is_ok_and(|session| session == getpid());
     loop {

@@ -17,17 +17,17 @@ pub(crate) fn same(
     wanted: &Wanted,
     arguments: &UpArgs,
 ) -> Result<(), Error> {
-    let list = |flags: i32| {
-        kinds(flags)
-            .iter()
-            .map(|kind| kind.flag())
-            .collect::<Vec<_>>()
-            .join(",")
+    let list = |flags: i32| match kinds(flags)[..] {
+        [] => "no new namespace".to_owned(),
+        ref kinds => {
+            let names: Vec<_> = kinds.iter().map(|kind| kind.flag()).collect();
+            format!("new {}", names.join(","))
+        }
     };
     let differs = |what| differs(id, what);
     if earlier.made != wanted.request.new {
         let (has, wants) = (list(earlier.made), list(wanted.request.new));
-        return differs(format!("with new {has}, not with new {wants}"));
+        return differs(format!("with {has}, not with {wants}"));
     }
     if arguments.pin && earlier.pins.is_empty() {
         return differs("without pins, not with --pin".into());

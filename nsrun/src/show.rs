@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use record::{Id, Record};
+
 use crate::cli::ShowArgs;
 use crate::error::Error;
+use crate::pod;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::table;
@@ -11,9 +14,15 @@ use crate::view::View;
 
 /// `nsrun show`
 pub(crate) fn show(arguments: &ShowArgs) -> ExitCode {
+    pod::allow_descriptors();
     if arguments.all {
-        return match all(arguments).and_then(|text| crate::run::print(&text)) {
-            Ok(status) => status.into(),
+        let shown = all(arguments).and_then(|(text, is_all)| {
+            crate::run::print(&text)?;
+            Ok(is_all)
+        });
+        return match shown {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
             Err(error) => {
                 record::report(crate::TOOL, &error);
                 ExitCode::FAILURE
@@ -35,21 +44,21 @@ pub(crate) fn show(arguments: &ShowArgs) -> ExitCode {
     })
 }
 
-/// Every pod that the index knows.
-fn all(arguments: &ShowArgs) -> Result<String, Error> {
+/// Every pod that the index knows, and whether that was each: what is wrong with one is said, and hides no other.
+fn all(arguments: &ShowArgs) -> Result<(String, bool), Error> {
     let snapshot = Snapshot::take()?;
-    let mut views = Vec::new();
+    let (mut views, mut is_all) = (Vec::new(), true);
     for id in record::ids()? {
-        // One that goes down in this moment is none any more.
-        let Some(known) = record::indexed(&id)? else {
-            continue;
-        };
-        // A box, or a group alone.
-        if known.get(crate::TOOL).and_then(State::from_json).is_some() {
-            views.push(View::of(&known, &snapshot)?);
+        match one(&id, &snapshot) {
+            Ok(view) => views.extend(view),
+            Err(error) => {
+                let error = format!("{id}: {error}");
+                crate::run::report(&error);
+                is_all = false;
+            }
         }
     }
-    Ok(match (arguments.json, arguments.tree) {
+    let text = match (arguments.json, arguments.tree) {
         (true, _) => views
             .iter()
             .map(|view| format!("{}\n", view.to_json()))
@@ -59,5 +68,14 @@ fn all(arguments: &ShowArgs) -> Result<String, Error> {
             table::cut(&trees, table::width())
         }
         (false, false) => table::cut(&table::list(&views), table::width()),
-    })
+    };
+    Ok((text, is_all))
+}
+
+/// None: it goes down in this moment; or it is a box, or a group alone.
+fn one(id: &Id, snapshot: &Snapshot) -> Result<Option<View>, Error> {
+    let known = record::indexed(id)?;
+    let is_pod = |known: &Record| known.get(crate::TOOL).and_then(State::from_json).is_some();
+    let known = known.filter(is_pod);
+    known.map(|known| View::of(&known, snapshot)).transpose()
 }

@@ -5,10 +5,9 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 
 use crate::sys;
 
-/// What CMD shall find as it was: the mask and the two dispositions that are changed on the way.
+/// What CMD shall find as it was: the mask, and the two dispositions that are changed on the way.
 #[derive(Debug)]
 pub(crate) struct Callers {
-    mask: Option<SigSet>,
     sigchld_ignored: bool,
 }
 
@@ -16,7 +15,6 @@ impl Callers {
     /// Nothing was changed but what Rust's runtime changes.
     pub(crate) fn unchanged() -> Self {
         Self {
-            mask: None,
             sigchld_ignored: false,
         }
     }
@@ -24,20 +22,12 @@ impl Callers {
     /// Blocks every signal, so that none is lost between here and the waiting, and makes children waitable: when the
     /// caller ignores SIGCHLD the kernel would reap CMD itself and its status with it.
     pub(crate) fn block() -> Result<Self, Errno> {
-        let mut mask = SigSet::empty();
-        sigprocmask(
-            SigmaskHow::SIG_SETMASK,
-            Some(&SigSet::all()),
-            Some(&mut mask),
-        )?;
+        sys::set_mask(u64::MAX)?;
         let sigchld_ignored = ::sys::is_ignored(libc::SIGCHLD);
         if sigchld_ignored {
             ::sys::set_disposition(libc::SIGCHLD, false);
         }
-        Ok(Self {
-            mask: Some(mask),
-            sigchld_ignored,
-        })
+        Ok(Self { sigchld_ignored })
     }
 
     /// Gives CMD what the caller had; the last thing before exec.
@@ -46,10 +36,7 @@ impl Callers {
         if self.sigchld_ignored {
             ::sys::set_disposition(libc::SIGCHLD, true);
         }
-        match &self.mask {
-            Some(mask) => sigprocmask(SigmaskHow::SIG_SETMASK, Some(mask), None),
-            None => Ok(()),
-        }
+        sys::set_mask(::sys::callers_mask())
     }
 }
 

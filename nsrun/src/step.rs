@@ -143,7 +143,7 @@ impl Step {
                 Some("needs CAP_SYS_TIME in the user namespace of the time namespace")
             }
             (Self::TimeOffsets(_), Errno::ERANGE) => {
-                Some("no clock may be behind the start of the machine")
+                Some("no clock may be behind the start of the machine, or 146 years ahead")
             }
             (Self::Map(_), Errno::EACCES) => {
                 Some("is /proc that of another user, or this process not dumpable?")

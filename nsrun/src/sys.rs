@@ -1,7 +1,7 @@
 //! The system calls that nsrun alone needs and nix lacks.
 #![expect(
     unsafe_code,
-    reason = "clone3, seccomp, keyctl, sigwaitinfo, a nsfs ioctl and a descriptor by its number have no safe wrapper"
+    reason = "clone3, seccomp, keyctl, sigwaitinfo, sets of all signals, a nsfs ioctl and a descriptor by its number have no safe wrapper"
 )]
 
 use std::mem::{MaybeUninit, size_of};
@@ -19,6 +19,34 @@ pub(crate) struct Signal {
     pub(crate) number: i32,
     /// `si_code`: above 0 the kernel sent it, else a process.
     pub(crate) code: i32,
+}
+
+/// Every signal, those too that a C library keeps for itself and leaves out of its sets: musl 34, which is glibc's SIGRTMIN.
+pub(crate) fn every_signal() -> SigSet {
+    // SAFETY: a set of signals is an array of bits, and any value of it is one.
+    unsafe {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        set.as_mut_ptr().write_bytes(u8::MAX, 1);
+        SigSet::from_sigset_t_unchecked(set.assume_init())
+    }
+}
+
+/// Blocks the signals whose bit is set, from 1 on, and no others; rt_sigprocmask(2).
+///
+/// # Errors
+/// None that a kernel has.
+pub(crate) fn set_mask(mask: u64) -> Result<(), Errno> {
+    // SAFETY: the kernel reads one set, of the eight bytes that are named, and writes none.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            std::ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
+    Errno::result(answer).map(drop)
 }
 
 /// Waits for one of the (blocked) signals of `set`; sigwaitinfo(2).

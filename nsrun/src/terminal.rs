@@ -8,10 +8,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ::sys::{Call, SysError};
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
     OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
@@ -23,6 +23,13 @@ use crate::sys;
 /// End of transmission: what Ctrl-D types.
 const EOT: u8 = 4;
 
+/// How often a job in the background looks whether it is in front by now: a shell that takes it there tells only one that is
+/// stopped.
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 200_000_000,
+};
+
 /// Both sides of a new terminal.
 #[derive(Debug)]
 pub(crate) struct Pty {
@@ -31,7 +38,7 @@ pub(crate) struct Pty {
 }
 
 impl Pty {
-    /// A new one, as large and in the modes of the caller's, if he has one.
+    /// A new one, as large and in the modes of the caller's, if he has one and is in front.
     ///
     /// # Errors
     /// No /dev/ptmx, or too many terminals.
@@ -44,7 +51,8 @@ impl Pty {
         // By descriptor: in the box there is another /dev/pts, or none. Linux 4.13.
         let theirs = ioctl_tiocgptpeer(&ours, flags).call(|| "ioctl(TIOCGPTPEER)".into())?;
         let stdin = std::io::stdin();
-        if let Ok(modes) = tcgetattr(&stdin) {
+        // In the background they are those of a shell that edits a line: without echo, and a key at a time.
+        if let Some(modes) = tcgetattr(&stdin).ok().filter(|_| is_foreground()) {
             tcsetattr(&theirs, OptionalActions::Now, &modes).call(|| "tcsetattr(pty)".into())?;
         }
         let pty = Self { ours, theirs };
@@ -90,7 +98,7 @@ impl Pty {
         // With the last of theirs the terminal hangs up, and that has to be CMD's.
         drop(theirs);
         let signals = SignalFd::with_flags(
-            &SigSet::all(),
+            &sys::every_signal(),
             SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
         )
         .call(|| "signalfd()".into())?;
@@ -101,9 +109,9 @@ impl Pty {
             reads: true,
             shows: true,
             typed: Vec::new(),
+            is_in_front: false,
             child,
         };
-        relay.raw.set();
         relay.run()
     }
 }
@@ -119,6 +127,8 @@ struct Relay {
     shows: bool,
     /// What CMD's side has not taken yet.
     typed: Vec<u8>,
+    /// The keys of the caller's terminal are for us, and it is raw.
+    is_in_front: bool,
     child: Pid,
 }
 
@@ -128,7 +138,9 @@ impl Relay {
             let stdin = std::io::stdin();
             let (read, write) = (PollFlags::IN, PollFlags::OUT);
             let none = PollFlags::empty();
-            let may_type = self.reads && self.typed.is_empty() && self.raw.is_foreground();
+            self.come_to_front();
+            let may_type = self.reads && self.typed.is_empty() && self.is_in_front;
+            let timeout = (self.reads && !self.is_in_front).then_some(&LOOK);
             let show = if self.typed.is_empty() {
                 read
             } else {
@@ -142,7 +154,7 @@ impl Relay {
             if may_type {
                 fds.push(PollFd::from_borrowed_fd(stdin.as_fd(), read));
             }
-            match poll(&mut fds, None) {
+            match poll(&mut fds, timeout) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(SysError::new("poll()", errno)),
             }
@@ -170,9 +182,19 @@ impl Relay {
         }
     }
 
+    /// Takes the caller's terminal once it is ours to take.
+    fn come_to_front(&mut self) {
+        let was_in_front = self.is_in_front;
+        self.is_in_front = is_foreground();
+        if self.is_in_front && !was_in_front {
+            self.raw.set();
+            self.resize();
+        }
+    }
+
     fn has_more(&self) -> bool {
         let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::IN)];
-        let at_once = rustix::event::Timespec {
+        let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
@@ -223,7 +245,7 @@ impl Relay {
             return;
         }
         let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::OUT)];
-        let at_once = rustix::event::Timespec {
+        let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
@@ -280,15 +302,9 @@ struct Raw {
 }
 
 impl Raw {
-    /// We are what the keys of the terminal are for; also where there is none.
-    fn is_foreground(&self) -> bool {
-        let group = tcgetpgrp(std::io::stdin());
-        group.is_err() || group.is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw())
-    }
-
     fn set(&mut self) {
         let stdin = std::io::stdin();
-        if !self.is_foreground() {
+        if !is_foreground() {
             return;
         }
         let Ok(modes) = tcgetattr(&stdin) else { return };
@@ -310,6 +326,12 @@ impl Drop for Raw {
     fn drop(&mut self) {
         self.restore();
     }
+}
+
+/// We are what the keys of the terminal are for; also where there is none.
+fn is_foreground() -> bool {
+    let group = tcgetpgrp(std::io::stdin());
+    group.is_err() || group.is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw())
 }
 
 /// False: nobody takes it any more.

@@ -226,10 +226,13 @@ impl View {
     pub(crate) fn headline(&self) -> String {
         let (id, pid) = (&self.id, self.state.holder.pid);
         if self.is_up {
-            let names: Vec<_> = kinds(self.state.made)
+            let mut names: Vec<_> = kinds(self.state.made)
                 .iter()
                 .map(|kind| kind.flag())
                 .collect();
+            if names.is_empty() {
+                names.push("none");
+            }
             return format!(
                 "{id}: up, held by process {pid}, own namespaces: {}",
                 names.join(" ")

@@ -19,6 +19,10 @@ struct Shell {
 
 impl Shell {
     fn run(script: &str) -> Self {
+        Self::run_by("sh", script)
+    }
+
+    fn run_by(shell: &str, script: &str) -> Self {
         let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
         grantpt(&terminal).unwrap();
         unlockpt(&terminal).unwrap();
@@ -29,7 +33,7 @@ impl Shell {
             .open(ptsname_r(&terminal).unwrap())
             .unwrap();
         let mut child = Command::new("setsid")
-            .args(["--ctty", "sh", "-mc", script])
+            .args(["--ctty", shell, "-mc", script])
             .env("NSRUN", env!("CARGO_BIN_EXE_nsrun"))
             .stdin(side.try_clone().unwrap())
             .stderr(side)
@@ -52,6 +56,10 @@ impl Shell {
 
     fn press(&mut self, key: u8) {
         self.terminal.write_all(&[key]).unwrap();
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.terminal.write_all(text.as_bytes()).unwrap();
     }
 }
 
@@ -154,6 +162,23 @@ fn keys_reach_the_command_through_its_own_terminal_and_nobody_else() {
         rest = shell.line();
         assert!(rest != "outside", "{rest}");
     }
+}
+
+#[test]
+fn a_job_that_comes_to_the_front_without_a_stop_hears_what_is_typed() {
+    // Unlike dash, bash sends no CONT to a job that runs.
+    // At its prompt the terminal has no lines and no echo, which the job's own shall have all the same.
+    let mut shell = Shell::run_by(
+        "bash",
+        "stty -icanon -icrnl -echo; \"$NSRUN\" exec --pty bash -c 'echo ready; read -t 20 line; echo got $line; stty | grep -o -- -icanon' &
+         read go; stty sane; echo front; fg >/dev/null; echo ended $?",
+    );
+    assert_eq!(shell.line(), "ready");
+    shell.type_in("\n");
+    assert_eq!(shell.line(), "front");
+    shell.type_in("this\n");
+    assert_eq!(shell.line(), "got this");
+    assert_eq!(shell.line(), "ended 1");
 }
 
 #[test]

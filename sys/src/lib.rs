@@ -22,4 +22,4 @@ pub use exec::{Command, ExecError, Program, exec};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
-pub use signals::{is_ignored, restore_sigpipe, set_defaults, set_disposition};
+pub use signals::{callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition};

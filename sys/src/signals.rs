@@ -5,20 +5,42 @@
 )]
 
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Was SIGPIPE ignored when this process began? Rust's runtime ignores it before `main`, so this is asked earlier.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
+/// Which signals were blocked when this process began? Rust's runtime installs a handler before `main`, and for the first one
+/// musl unblocks two signals that it uses itself, 33 and 34.
+static MASK: AtomicU64 = AtomicU64::new(0);
+
 /// Run by the C library before Rust's runtime begins.
 // SAFETY: an entry of .init_array is a pointer to a function that takes nothing we read; the C library's own
-// initialisation is done by then, and the function makes one system call and one atomic store.
+// initialisation is done by then, and the function makes two system calls and two atomic stores.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static REMEMBER_SIGPIPE: extern "C" fn() = remember_sigpipe;
+static REMEMBER_SIGNALS: extern "C" fn() = remember_signals;
 
-extern "C" fn remember_sigpipe() {
+extern "C" fn remember_signals() {
     SIGPIPE_WAS_IGNORED.store(is_ignored(libc::SIGPIPE), Ordering::Relaxed);
+    let mut mask = 0_u64;
+    // SAFETY: without a new set the kernel writes the present one, of the eight bytes that are named, and changes nothing.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            std::ptr::null::<u64>(),
+            &raw mut mask,
+            size_of::<u64>(),
+        )
+    };
+    MASK.store(mask, Ordering::Relaxed);
+}
+
+/// The signals that the caller of this program had blocked, a bit for each from 1 on.
+#[must_use]
+pub fn callers_mask() -> u64 {
+    MASK.load(Ordering::Relaxed)
 }
 
 /// Gives SIGPIPE the disposition that the caller of this program had: CMD finds it as if we had not been there.

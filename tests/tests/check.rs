@@ -187,6 +187,24 @@ fn what_is_mounted_over_proc_is_named() {
 }
 
 #[test]
+fn a_proc_of_another_pid_namespace_is_none_to_up_and_to_check() {
+    let node = Node::new();
+    let said = "that of another pid namespace is mounted on /proc (nsrun exec --mount-proc mounts one of ours)";
+    node.sh("nsrun exec --pid -- nsrun up --id foo --net")
+        .ends(1)
+        .says("no /proc of this pid namespace");
+    let run = node.sh("nsrun exec --pid -- nsrun check").ends(1);
+    assert!(
+        run.stdout
+            .contains(&format!("missing  proc              {said}\n")),
+        "{run}"
+    );
+    node.sh("nsrun exec --pid --mount-proc -- nsrun check >/dev/null")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn without_proc_and_in_a_chroot_it_still_tells() {
     let node = Node::new();
     for tool in TOOLS {

@@ -225,3 +225,26 @@ fn lines_fit_the_terminal_and_are_whole_elsewhere() {
         .succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn what_is_wrong_with_one_pod_hides_no_other() {
+    let node = Node::new();
+    node.sh("nsrun up --id one --net >one.json; nsrun up --id two --net >two.json; echo torn >/run/chroot0/one/record.json; nsrun show --all | cut -d' ' -f1; echo ${PIPESTATUS[0]}")
+        .says("one: /run/chroot0/one/record.json: no JSON")
+        .says_one_line("nsrun")
+        .prints("ID\ntwo\n1");
+    node.sh("rm -r /run/chroot0/one; for id in one two; do nsrun down <$id.json; done >/dev/null; rm *.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn a_pod_that_only_joins_has_no_namespace_of_its_own() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net=/proc/$$/ns/net >foo.json; nsrun show -P foo.json | head -n 1 | tr -d 0-9; nsrun up --id foo --net >/dev/null")
+        .prints("foo: up, held by process , own namespaces: none")
+        .says("foo is up with no new namespace, not with new net");
+    node.sh("nsrun down -P foo.json >/dev/null; rm foo.json")
+        .succeeds();
+    node.assert_as_it_was();
+}

@@ -187,3 +187,27 @@ fn the_init_is_the_hosts_in_any_root() {
     node.sh(DOWN).succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn a_pod_of_more_processes_than_descriptors_is_reached_whole() {
+    let node = Node::new();
+    let up = "nsrun up --id foo --net >foo.json
+         nsrun exec -P foo.json -- bash -c 'for i in {1..100}; do (trap \"echo >>heard; exit\" TERM; trap \"echo >>asked\" USR1; while :; do read -t 1000 <>fifo; done) & done; wait' &
+         until [ $(nsrun show --json -P foo.json | jq '.processes | length') = 102 ]; do :; done; sleep 0.2";
+    node.sh("mkfifo fifo").succeeds();
+    // Fewer than there may be: as many as are needed are taken.
+    node.sh(&format!(
+        "{up}; (ulimit -Sn 40; nsrun kill --all USR1 --id foo); until [ $(wc -l <asked) = 100 ]; do sleep 0.1; done; rm asked
+         (ulimit -Sn 40; nsrun down --id foo >/dev/null); echo $?; wc -l <heard; rm heard"
+    ))
+    .prints("0\n100");
+    // No more can be had: who cannot reach all says so, and all end, each asked before.
+    node.sh(&format!(
+        "{up}; (ulimit -n 40; nsrun kill --all USR1 --id foo); echo $?
+         (ulimit -n 40; nsrun down --id foo >/dev/null); echo $?; wc -l <heard; rm -f heard asked"
+    ))
+    .prints("1\n0\n100")
+    .says("Too many open files (a descriptor for each process: ulimit -n)");
+    node.sh("wait; rm foo.json fifo").succeeds();
+    node.assert_as_it_was();
+}

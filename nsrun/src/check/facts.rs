@@ -139,10 +139,15 @@ fn new_proc() -> Result<(), rustix::io::Errno> {
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map(drop)
 }
 
+/// `ESRCH`: it is of another pid namespace, and knows us by another number, or not at all.
 fn proc_is_mounted() -> Answer {
-    match statfs("/proc")?.filesystem_type() {
-        PROC_SUPER_MAGIC => Ok(()),
-        _ => Err(Errno::ENODEV),
+    if statfs("/proc")?.filesystem_type() != PROC_SUPER_MAGIC {
+        return Err(Errno::ENODEV);
+    }
+    let own = std::process::id().to_string();
+    match fs::read_link("/proc/self") {
+        Ok(link) if link.as_os_str() == own.as_str() => Ok(()),
+        _ => Err(Errno::ESRCH),
     }
 }
 
