@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 use record::{Id, SourceArgs};
 
+use crate::owner::Owner;
+
 /// Creates, limits, joins and removes the control groups of a pod
 #[derive(Debug, Parser)]
 #[command(name = "cgset", version, disable_help_subcommand = true)]
@@ -46,6 +48,12 @@ pub(crate) struct UpArgs {
     /// Move this process, with all its threads, into the pod's group "exec"; may come more than once
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) pid: Vec<i32>,
+    /// Make the pod's group in GROUP, a path below each mount, made where it is missing
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) parent: Option<String>,
+    /// Give the pod's groups, but not its limits, to this user and group: they may make groups in it and enter them
+    #[arg(long, value_name = "UID:GID")]
+    pub(crate) delegate: Option<Owner>,
     /// Print what would be made and written, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

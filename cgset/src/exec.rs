@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 
-use record::{Id, Known, Record, names};
+use record::{Id, Known, Record};
 use sys::Call;
 
 use crate::cli::ExecArgs;
@@ -65,7 +65,7 @@ fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
         crate::limits::Limits::default()
     };
     let child = name.as_deref().unwrap_or(EXEC);
-    let plan = Plan::of_child(format!("{}/{child}", names::group(&id)), &pod.keys(), &own)?;
+    let plan = Plan::of_child(format!("{}/{child}", pod.path), &pod.keys(), &own)?;
     if args.dry_run {
         return Ok(Some(plan.lines()));
     }
@@ -99,7 +99,8 @@ fn name_and_limits(words: &[String]) -> Result<(Option<Id>, &[String]), Error> {
 /// The pod's groups, each found to be its own.
 struct Pod<'a> {
     groups: Vec<(String, &'a Hierarchy, Group)>,
-    name: String,
+    /// Of the pod's group below each mount.
+    path: String,
 }
 
 impl<'a> Pod<'a> {
@@ -121,6 +122,7 @@ impl<'a> Pod<'a> {
                 "{id}: its groups are of an earlier boot (cgset down, then cgset up)"
             )));
         }
+        let path = state.path(id);
         let mut groups = Vec::new();
         for member in &state.members {
             if member.inode.is_none() {
@@ -136,17 +138,14 @@ impl<'a> Pod<'a> {
                 ))
             })?;
             let group = member
-                .open(hierarchies, id)?
+                .open(hierarchies, &path)?
                 .ok_or_else(|| gone(&member.key))?;
             groups.push((member.key.clone(), hierarchy, group));
         }
         if groups.is_empty() {
             return Err(none());
         }
-        Ok(Self {
-            groups,
-            name: names::group(id),
-        })
+        Ok(Self { groups, path })
     }
 
     fn keys(&self) -> Vec<(String, &'a Hierarchy)> {
@@ -166,6 +165,7 @@ impl<'a> Pod<'a> {
         talk: Talk,
     ) -> Result<(), Error> {
         let mut children = Vec::new();
+        let mut is_new = false;
         for (key, _, pod) in &self.groups {
             let missing = pod.child(child)?.is_none();
             if missing {
@@ -179,17 +179,22 @@ impl<'a> Pod<'a> {
             if missing {
                 made.push(pod);
             }
+            is_new |= missing;
             group.inherit_cpuset(pod, key)?;
             children.push(group);
         }
-        make::write(plan, &children, talk)?;
-        make::note_differences(
-            plan.limits(),
-            &make::read_back(plan, &children, plan.limits())?,
-            talk,
-        );
+        if !plan.limits().is_empty() {
+            let before = match is_new {
+                true => None,
+                false => Some(make::read_back(plan, &children, plan.limits())?),
+            };
+            make::write(plan, &children, talk)?;
+            let after = make::read_back(plan, &children, plan.limits())?;
+            make::note_differences(plan.limits(), &after, talk);
+            make::note_changes(&plan.name, before.as_ref(), &after, talk);
+        }
         // Without NAME any place in the pod is as good; with one, the group or one below it.
-        let stays_in = if is_named { &plan.name } else { &self.name };
+        let stays_in = if is_named { &plan.name } else { &self.path };
         let now = Membership::of("self")?;
         for ((_, hierarchy, _), group) in self.groups.iter().zip(&children) {
             if !now.is_within(hierarchy, stays_in) {

@@ -76,10 +76,9 @@ fn end(pid: i32, standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
     };
     // Held by the descriptor, then asked: what is killed is what was asked about.
     let is_ours = Membership::of(pid).is_ok_and(|now| {
-        standing.iter().any(|standing| {
-            let name = standing.pod.path().file_name().unwrap_or_default();
-            now.is_within(standing.hierarchy, &name.to_string_lossy())
-        })
+        standing
+            .iter()
+            .any(|standing| now.is_within(standing.hierarchy, &standing.path))
     });
     if !is_ours {
         return Ok(());

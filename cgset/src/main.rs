@@ -12,6 +12,8 @@ mod limits;
 mod make;
 mod newcomers;
 mod oci;
+mod owner;
+mod parent;
 mod place;
 mod plan;
 mod remove;

@@ -25,9 +25,9 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
             .unwrap_or_default()
             .parse()
             .map_err(Error::Usage)?;
-        let groups = collect(record, &id)?;
+        let (path, groups) = collect(record, &id)?;
         Ok(if args.json {
-            format!("{}\n", to_json(&id, &groups))
+            format!("{}\n", to_json(&id, &path, &groups))
         } else {
             table(&groups)
         })
@@ -45,7 +45,8 @@ struct Usage {
 /// The pod's group and those below it, by their path: `pod-foo`, `pod-foo/app`.
 type Groups = BTreeMap<String, Usage>;
 
-fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
+/// The path of the pod's group below each mount, and the groups.
+fn collect(record: &Record, id: &Id) -> Result<(String, Groups), Error> {
     record.groups()?;
     let none = || {
         Error::Failed(format!(
@@ -62,11 +63,14 @@ fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
         let Some(hierarchy) = member.hierarchy(&hierarchies) else {
             continue;
         };
-        let Some(pod) = member.open(&hierarchies, id)? else {
+        let Some(pod) = member.open(&hierarchies, &state.path(id))? else {
             continue;
         };
         for group in pod.tree()? {
-            let Ok(path) = group.path().strip_prefix(&hierarchy.mount) else {
+            let Ok(path) = group
+                .path()
+                .strip_prefix(hierarchy.mount.join(&state.parent))
+            else {
                 continue;
             };
             let usage = found
@@ -83,7 +87,7 @@ fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
             "{id}: its groups are gone (cgset down clears the record)"
         )));
     }
-    Ok(found)
+    Ok((state.path(id), found))
 }
 
 /// Reads what there is; a file that is not there is a controller that the group has not.
@@ -177,11 +181,12 @@ fn divided(text: &str, by: u64) -> Option<Json> {
     units::number(text.trim()).map(|number| (number / by).into())
 }
 
-fn to_json(id: &Id, groups: &Groups) -> Json {
+fn to_json(id: &Id, pod: &str, groups: &Groups) -> Json {
+    let above = pod.strip_suffix(&names::group(id)).unwrap_or_default();
     let list: Vec<Json> = groups
         .iter()
         .map(|(path, usage)| {
-            let mut group = json!({"group": format!("/{path}")});
+            let mut group = json!({"group": format!("/{above}{path}")});
             for (name, value) in &usage.values {
                 group[name] = value.clone();
             }
@@ -189,7 +194,7 @@ fn to_json(id: &Id, groups: &Groups) -> Json {
             group
         })
         .collect();
-    json!({"id": id.as_ref(), "group": format!("/{}", names::group(id)), "groups": list})
+    json!({"id": id.as_ref(), "group": format!("/{pod}"), "groups": list})
 }
 
 /// Title of a column, the value it shows, and how.
@@ -361,7 +366,7 @@ pod-foo     1.5K  512M     -         1      -    -         -          -
     #[test]
     fn json_has_each_group_with_v2s_names() {
         let id: Id = "foo".parse().unwrap();
-        let shown = to_json(&id, &groups());
+        let shown = to_json(&id, "pod-foo", &groups());
         assert_eq!(shown["groups"][0]["group"], "/pod-foo");
         assert_eq!(shown["groups"][0]["memory.max"], 536_870_912);
         assert_eq!(shown["groups"][2]["processes"], json!([7, 42]));
