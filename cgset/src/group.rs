@@ -39,6 +39,18 @@ pub(crate) fn make_hint(errno: Errno) -> Option<&'static str> {
     }
 }
 
+/// Whether an error says that the group itself is no more.
+pub(crate) trait IsGone {
+    /// `ENOENT` and `ENODEV`
+    fn is_gone(&self) -> bool;
+}
+
+impl IsGone for SysError {
+    fn is_gone(&self) -> bool {
+        matches!(self.errno, Errno::ENOENT | Errno::ENODEV)
+    }
+}
+
 /// A group that is there.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -181,21 +193,21 @@ impl Group {
             .map_err(|error| explain_refused(error, &file.name))
     }
 
+    /// The file `name`, to be read, and with `write` to be written as well.
+    pub(crate) fn open(&self, name: &str, write: bool) -> Result<fs::File, SysError> {
+        let mode = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        let fd = rustix::fs::openat(&self.dir, name, mode | OFlags::CLOEXEC, Mode::empty())
+            .call(|| format!("open({})", self.path.join(name).display()))
+            .map_err(|error| self.explain_missing(error, name))?;
+        Ok(fd.into())
+    }
+
     /// The whole of the file `name`.
     pub(crate) fn read(&self, name: &str) -> Result<String, SysError> {
-        let path = self.path.join(name);
-        let fd = rustix::fs::openat(
-            &self.dir,
-            name,
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .call(|| format!("open({})", path.display()))
-        .map_err(|error| self.explain_missing(error, name))?;
         let mut text = String::with_capacity(4096);
-        fs::File::from(fd)
+        self.open(name, false)?
             .read_to_string(&mut text)
-            .call(|| format!("read({})", path.display()))?;
+            .call(|| format!("read({})", self.path.join(name).display()))?;
         Ok(text)
     }
 

@@ -53,6 +53,10 @@ impl<'a> Plan<'a> {
                 need(hierarchy, controller);
             }
         }
+        // v1 can let only those stand still that are in a group of the freezer; on v2 every group can.
+        if let Some(freezer) = hierarchies.of("freezer") {
+            need(freezer, "freezer");
+        }
         for (name, _) in limits.iter() {
             let hierarchy = home(hierarchies, name)?;
             need(hierarchy, hierarchy.version.controller(name));
@@ -288,6 +292,17 @@ mod tests {
             },
         )
         .unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_in_v1s_freezer_where_there_is_one() {
+        let text = format!("{V1}6 0 0:6 / /c/freezer rw - cgroup c rw,freezer\n");
+        let own = format!("6:freezer:/\n{OWN}");
+        let found = Hierarchies::parse(text.as_bytes(), &own, |_| String::new());
+        assert!(lines(&found, &[]).contains("mkdir(/c/freezer/pod-foo)\n"));
+        let without = found.without_freezer_unless(|_| false);
+        assert!(!lines(&without, &[]).contains("freezer"));
+        assert!(lines(&without, &[]).contains("mkdir(/c/memory/pod-foo)\n"));
     }
 
     fn lines(hierarchies: &Hierarchies, words: &[&str]) -> String {

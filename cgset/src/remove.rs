@@ -1,5 +1,6 @@
 //! Removing a pod's groups: only those that are its own, deepest first, and never by lifting a limit silently.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -7,7 +8,7 @@ use record::{Id, names};
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
 use crate::kill;
 use crate::parent;
 use crate::state::Member;
@@ -25,8 +26,42 @@ pub(crate) struct Standing<'a> {
     /// The group that the pod's is in.
     above: Group,
     pub(crate) pod: Group,
-    /// Of the pod's group below the mount.
+    /// Of that group below the mount.
     pub(crate) path: String,
+    /// Its controllers: `cpu,cpuacct`.
+    pub(crate) key: String,
+}
+
+impl Standing<'_> {
+    /// The group `name` in it, if there is one.
+    pub(crate) fn child(self, name: &str) -> Result<Option<Self>, Error> {
+        Ok(self.pod.child(name)?.map(|child| Self {
+            above: self.pod,
+            pod: child,
+            path: format!("{}/{name}", self.path),
+            ..self
+        }))
+    }
+
+    /// Of the group it is in, below the mount.
+    pub(crate) fn above_path(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(above, _)| above)
+    }
+
+    pub(crate) fn mount_path(&self) -> &Path {
+        self.mount.path()
+    }
+
+    /// Whether it is a v1 group of `controller`.
+    pub(crate) fn is_v1_of(&self, controller: &str) -> bool {
+        self.hierarchy.version == Version::V1 && self.key.split(',').any(|name| name == controller)
+    }
+
+    /// Removes the group and all below it; one that still has a process in it is an error.
+    pub(crate) fn remove(&self, talk: Talk) -> Result<(), Error> {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        remove_tree(&self.above, name, Instant::now() + PATIENCE, talk)
+    }
 }
 
 /// What becomes of processes that are still there.
@@ -62,6 +97,7 @@ pub(crate) fn open<'a>(
                 above,
                 pod,
                 path: path.clone(),
+                key: member.key.clone(),
             });
         }
     }

@@ -3,13 +3,14 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use record::{Id, Record, Up, names};
 use serde_json::Value as Json;
 
 use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::limits::Limits;
 use crate::newcomers::Newcomers;
 use crate::owner::Owner;
@@ -32,8 +33,8 @@ pub(crate) fn up(args: &UpArgs) -> ExitCode {
 fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let talk = Talk::from(args.talk);
     let wanted = Wanted::new(up.record(), &args.limits)?;
-    let hierarchies = Hierarchies::detect()?;
     let place = Place::new(up.record(), up.id(), args)?;
+    let hierarchies = place.hierarchies(&wanted.all)?;
     let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
     let newcomers = Newcomers::find(up.record(), &args.pid)?;
     let path = format!("/{}", plan.name);
@@ -102,6 +103,18 @@ impl Place {
             delegate: args.delegate,
             given,
         })
+    }
+
+    /// All there are, but for a freezer that nobody asked for and in which we may make no group.
+    fn hierarchies(&self, limits: &Limits) -> Result<Hierarchies, Error> {
+        let is_asked_for = limits.get("cgroup.freeze").is_some();
+        let is_writable = |hierarchy: &Hierarchy| {
+            let mut dir = hierarchy.mount.join(&self.parent);
+            while !dir.exists() && dir.pop() {}
+            !hierarchy.read_only && access(&dir, AccessFlags::W_OK).is_ok()
+        };
+        let all = Hierarchies::detect()?;
+        Ok(all.without_freezer_unless(|freezer| is_asked_for || is_writable(freezer)))
     }
 
     /// Of the pod's group below each mount.
@@ -406,8 +419,8 @@ fn dry_run(args: &UpArgs) -> ExitCode {
             .parse()
             .map_err(Error::Usage)?;
         let wanted = Wanted::new(record, &args.limits)?;
-        let hierarchies = Hierarchies::detect()?;
         let place = Place::new(record, &id, args)?;
+        let hierarchies = place.hierarchies(&wanted.all)?;
         let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
         let newcomers = Newcomers::find(record, &args.pid)?;
         let mut missing = Made::default();
