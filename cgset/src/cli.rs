@@ -2,9 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
 use record::{Id, SourceArgs};
+
+use crate::owner::Owner;
+use crate::wait::{Event, Pressure};
 
 /// Creates, limits, joins and removes the control groups of a pod
 #[derive(Debug, Parser)]
@@ -22,6 +26,18 @@ pub(crate) enum Verb {
     Exec(ExecArgs),
     /// Show the pod's groups: limits, use, and what the OOM killer did
     Show(ShowArgs),
+    /// Show the pod's groups and their processes as a tree, with use and limits as bars
+    Tree(TreeArgs),
+    /// Show what the pod's groups use, again and again
+    Watch(WatchArgs),
+    /// Wait until something has come to pass in the pod's groups
+    Wait(WaitArgs),
+    /// Let every process in the pod's groups stand still
+    Freeze(FreezeArgs),
+    /// Let them go on
+    Thaw(NameArgs),
+    /// End every process in the pod's groups, which stay
+    Kill(NameArgs),
     /// Remove the pod's groups: record in, record out
     Down(DownArgs),
     /// Tell what this kernel, user and machine allow, what is missing and how to get it
@@ -46,6 +62,12 @@ pub(crate) struct UpArgs {
     /// Move this process, with all its threads, into the pod's group "exec"; may come more than once
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) pid: Vec<i32>,
+    /// Make the pod's group in GROUP, a path below each mount, made where it is missing
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) parent: Option<String>,
+    /// Give the pod's groups, but not its limits, to this user and group: they may make groups in it and enter them
+    #[arg(long, value_name = "UID:GID")]
+    pub(crate) delegate: Option<Owner>,
     /// Print what would be made and written, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -73,6 +95,9 @@ pub(crate) struct ExecArgs {
     /// The pod by its name; without NAME it is made, with these limits, if there is none
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<Id>,
+    /// Stay until the command has ended, say whether the OOM killer was there, and remove the group with all that is in it
+    #[arg(long)]
+    pub(crate) rm: bool,
     /// Print what would be made and written, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -93,6 +118,101 @@ pub(crate) struct ShowArgs {
     /// Print one JSON object per pod instead of the table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TreeArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// From one sample to the next
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = interval)]
+    pub(crate) interval: Duration,
+    /// End after so many samples
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Print one JSON object per sample, on a terminal too
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which groups.
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    #[command(flatten)]
+    pub(crate) talk: Talk,
+    /// This container's group alone, with all below it
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Option<Id>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FreezeArgs {
+    #[command(flatten)]
+    pub(crate) of: NameArgs,
+    /// Thaw them again if they do not all stand still after SECONDS [default: 5]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("event").required(true))]
+pub(crate) struct WaitArgs {
+    #[command(flatten)]
+    pub(crate) of: NameArgs,
+    /// Until the OOM killer has ended more than N processes in them
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "0", group = "event")]
+    oom: Option<u64>,
+    /// Until no process is in them
+    #[arg(long, group = "event")]
+    empty: bool,
+    /// Until every process in them stands still
+    #[arg(long, group = "event")]
+    frozen: bool,
+    /// Until somebody in them had to wait for memory, cpu or io: RESOURCE or RESOURCE:STALL/WINDOW (memory:150ms/1s)
+    #[arg(long, value_name = "RESOURCE", group = "event")]
+    pressure: Option<Pressure>,
+    /// Give up after SECONDS, with status 1
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl WaitArgs {
+    /// The one that was given.
+    pub(crate) fn event(&self) -> Event {
+        match (self.oom, &self.pressure) {
+            (Some(above), _) => Event::Oom(above),
+            (None, Some(pressure)) => Event::Pressure(pressure.clone()),
+            (None, None) if self.frozen => Event::Frozen,
+            (None, None) => Event::Empty,
+        }
+    }
+}
+
+/// Seconds with a fraction, up to three years.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let is_plain = text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+    let number = text.parse::<f64>().ok().filter(|_| is_plain);
+    let number = number.filter(|number| (0.0..1e8).contains(number));
+    number
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "not a number of seconds".into())
+}
+
+/// Not so short that watching is all the machine does.
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = seconds(text)?;
+    match interval < Duration::from_millis(50) {
+        true => Err("less than 0.05 s".into()),
+        false => Ok(interval),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -30,24 +30,24 @@ fn work(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
     down.record.groups()?; // a record that names another pod's groups is a bad one
     let hierarchies = Hierarchies::detect()?;
     refuse_stale(down)?;
-    let members = members(&down.id, down.indexed.as_ref(), down.state.as_ref())?;
+    let found = found(&down.id, down.indexed.as_ref(), down.state.as_ref())?;
+    let indexed = down.indexed.as_ref().map(State::from_json).transpose()?;
     // An `up` that was killed may have moved processes that had no limit before.
-    for moved in down
-        .indexed
-        .as_ref()
-        .map(State::from_json)
-        .transpose()?
-        .into_iter()
-        .flat_map(|state| state.moved)
-    {
-        place::bring_back(&moved, &hierarchies, &down.id)?;
+    for moved in indexed.iter().flat_map(|state| &state.moved) {
+        place::bring_back(moved, &hierarchies, &found.path(&down.id))?;
     }
+    let talk = Talk::from(args.talk);
     remove::remove(
-        &remove::open(&members, &hierarchies, &down.id)?,
+        &remove::open(&found.members, &hierarchies, (&found.parent, &down.id))?,
         &down.id,
         live,
-        Talk::from(args.talk),
+        talk,
     )?;
+    // A record alone takes no other group away.
+    if let Some(state) = indexed.filter(|state| state.parent == found.parent) {
+        state.parents.remove(&hierarchies, talk)?;
+    }
+    // One with a parent in it is a wish: the next `up` is to make the pod there again.
     let ours = format!("/{}", names::group(&down.id));
     if down
         .record
@@ -88,22 +88,30 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
     Ok(())
 }
 
-/// The groups to look for. The index is believed when it says "about to be made"; a record is not, it must know the inode.
-fn members(id: &Id, indexed: Option<&Json>, state: Option<&Json>) -> Result<Vec<Member>, Error> {
-    let mut found = Vec::new();
+/// The groups to look for and where they are. The index is believed when it says "about to be made"; a record is not, it must know the inode.
+fn found(id: &Id, indexed: Option<&Json>, state: Option<&Json>) -> Result<State, Error> {
+    let mut found = State::default();
     if let Some(indexed) = indexed.map(State::from_json).transpose()?
         && indexed.is_of_this_boot()?
     {
-        found = indexed.members;
+        found = indexed;
     }
     if let Some(state) = state.map(State::from_json).transpose()?
         && state.is_of_this_boot()?
     {
+        if found.members.is_empty() {
+            found.parent = state.parent;
+        } else if found.parent != state.parent {
+            return Err(Error::Failed(format!(
+                "{id}: the record is of groups in /{}, the pod that is up has its in /{} (cgset down --id {id})",
+                state.parent, found.parent
+            )));
+        }
         for member in state.members {
-            let known = found.iter().any(|other| other.key == member.key);
+            let known = found.members.iter().any(|other| other.key == member.key);
             if member.inode.is_some() {
-                if !found.contains(&member) {
-                    found.push(member);
+                if !found.members.contains(&member) {
+                    found.members.push(member);
                 }
             } else if !known {
                 return Err(Error::Usage(format!(
@@ -124,9 +132,9 @@ fn dry_run(record: &Record) -> Result<String, Error> {
         .map_err(Error::Usage)?;
     record.groups()?;
     let hierarchies = Hierarchies::detect()?;
-    let members = members(&id, None, record.get(TOOL))?;
+    let found = found(&id, None, record.get(TOOL))?;
     let mut lines = String::new();
-    for standing in remove::open(&members, &hierarchies, &id)? {
+    for standing in remove::open(&found.members, &hierarchies, (&found.parent, &id))? {
         let tree = standing.pod.tree()?;
         for group in tree.iter().rev() {
             lines.push_str(&format!("rmdir({})\n", group.path().display()));

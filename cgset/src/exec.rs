@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 
-use record::{Id, Known, Record, names};
+use record::{Id, Known, Record};
 use sys::Call;
 
 use crate::cli::ExecArgs;
@@ -14,16 +14,17 @@ use crate::plan::Plan;
 use crate::state::{EXEC, PAUSE, State};
 use crate::talk::Talk;
 use crate::vocabulary::{self, Machine};
-use crate::{TOOL, make};
+use crate::{TOOL, make, rm, run};
 
 /// Status of a failure of our own, as env(1) and chroot(1) have it.
-const OURS: u8 = 125;
+pub(crate) const OURS: u8 = 125;
 
 /// Runs the verb; returns only when the command does not run.
 pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
     match enter(args) {
-        Ok(Some(lines)) => crate::print(Ok::<_, Error>(lines)),
-        Ok(None) => {
+        Ok(Outcome::Plan(lines)) => crate::print(Ok::<_, Error>(lines)),
+        Ok(Outcome::Ended(status)) => ExitCode::from(status),
+        Ok(Outcome::Entered) => {
             let error = sys::exec(&args.command);
             record::report(TOOL, &error);
             ExitCode::from(error.status())
@@ -36,11 +37,21 @@ pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
     }
 }
 
-/// Enters the group; with `--dry-run` returns what would be done instead.
-fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
+/// How far it came without becoming the command.
+enum Outcome {
+    /// What would be done.
+    Plan(String),
+    /// This process is in the groups.
+    Entered,
+    /// The command was run and has ended; with `--rm`.
+    Ended(u8),
+}
+
+fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
     let talk = Talk::from(args.talk);
     let (name, words) = name_and_limits(&args.words)?;
     let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::this())?;
+    let mut makes_pod = false;
     let record = match (&args.pod, &args.id) {
         (Some(_), _) if name.is_none() && !limits.is_empty() => {
             return Err(Error::Usage(
@@ -48,7 +59,11 @@ fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
             ));
         }
         (Some(pod), _) => record::for_exec(pod)?,
-        (None, Some(id)) => named_pod(id, name.is_none(), words, args)?,
+        (None, Some(id)) => {
+            let is_known = matches!(record::known(TOOL, id), Known::Up(_));
+            makes_pod = !is_known;
+            named_pod(id, name.is_none(), words, args)?
+        }
         (None, None) => return Err(Error::Usage("no pod is named (-P FILE or --id ID)".into())),
     };
     let id: Id = record
@@ -64,20 +79,44 @@ fn enter(args: &ExecArgs) -> Result<Option<String>, Error> {
     } else {
         crate::limits::Limits::default()
     };
-    let child = name.as_deref().unwrap_or(EXEC);
-    let plan = Plan::of_child(format!("{}/{child}", names::group(&id)), &pod.keys(), &own)?;
+    // What is removed afterwards is nobody else's.
+    let of_its_own = args.rm.then(|| format!("exec-{}", std::process::id()));
+    let child = name.as_deref().or(of_its_own.as_deref()).unwrap_or(EXEC);
+    let plan = Plan::of_child(format!("{}/{child}", pod.path), &pod.keys(), &own)?;
     if args.dry_run {
-        return Ok(Some(plan.lines()));
+        return Ok(Outcome::Plan(plan.lines()));
+    }
+    if args.rm && pod.has(child)? {
+        return Err(Error::Failed(format!(
+            "{}: is there already (--rm removes its group afterwards, so it has to be a new one)",
+            plan.name
+        )));
     }
     let mut made = Vec::new();
-    let entered = pod.enter(child, name.is_some(), &plan, &mut made, talk);
-    if entered.is_err() {
+    let is_named = name.is_some();
+    let prepared = pod.prepare(child, is_named || args.rm, &plan, &mut made, talk);
+    let entered = prepared.and_then(|children| {
+        if args.rm {
+            let groups = pod.groups.iter().zip(&children);
+            let groups = groups.map(|((_, hierarchy, _), group)| (hierarchy.version, group));
+            let status = run::run(&args.command, &groups.collect::<Vec<_>>(), talk);
+            return status.map(Outcome::Ended);
+        }
+        // Without NAME any place in the pod is as good; with one, the group or one below it.
+        let stays_in = if is_named { &plan.name } else { &pod.path };
+        pod.enter(&children, stays_in, talk)
+            .map(|()| Outcome::Entered)
+    });
+    if args.rm && entered.is_ok() {
+        let child: Id = child.parse().map_err(Error::Usage)?;
+        rm::clear(&record, &hierarchies, &child, makes_pod, talk)?;
+    } else if entered.is_err() {
         for parent in made {
             // what this call made, and nobody else is in
             let _ = parent.remove_child(child);
         }
     }
-    entered.map(|()| None)
+    entered
 }
 
 /// The NAME before the limits, if there is one.
@@ -99,7 +138,8 @@ fn name_and_limits(words: &[String]) -> Result<(Option<Id>, &[String]), Error> {
 /// The pod's groups, each found to be its own.
 struct Pod<'a> {
     groups: Vec<(String, &'a Hierarchy, Group)>,
-    name: String,
+    /// Of the pod's group below each mount.
+    path: String,
 }
 
 impl<'a> Pod<'a> {
@@ -121,6 +161,7 @@ impl<'a> Pod<'a> {
                 "{id}: its groups are of an earlier boot (cgset down, then cgset up)"
             )));
         }
+        let path = state.path(id);
         let mut groups = Vec::new();
         for member in &state.members {
             if member.inode.is_none() {
@@ -136,17 +177,14 @@ impl<'a> Pod<'a> {
                 ))
             })?;
             let group = member
-                .open(hierarchies, id)?
+                .open(hierarchies, &path)?
                 .ok_or_else(|| gone(&member.key))?;
             groups.push((member.key.clone(), hierarchy, group));
         }
         if groups.is_empty() {
             return Err(none());
         }
-        Ok(Self {
-            groups,
-            name: names::group(id),
-        })
+        Ok(Self { groups, path })
     }
 
     fn keys(&self) -> Vec<(String, &'a Hierarchy)> {
@@ -156,16 +194,27 @@ impl<'a> Pod<'a> {
             .collect()
     }
 
-    /// Makes the child where it is missing, sets its limits, enters it. `made` gets the pod's groups in which it was made.
-    fn enter<'b>(
+    /// Whether the child is there, in any hierarchy.
+    fn has(&self, child: &str) -> Result<bool, Error> {
+        for (_, _, pod) in &self.groups {
+            if pod.child(child)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes the child where it is missing and sets its limits. `made` gets the pod's groups in which it was made.
+    fn prepare<'b>(
         &'b self,
         child: &str,
         is_named: bool,
         plan: &Plan<'_>,
         made: &mut Vec<&'b Group>,
         talk: Talk,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Group>, Error> {
         let mut children = Vec::new();
+        let mut is_new = false;
         for (key, _, pod) in &self.groups {
             let missing = pod.child(child)?.is_none();
             if missing {
@@ -179,19 +228,27 @@ impl<'a> Pod<'a> {
             if missing {
                 made.push(pod);
             }
+            is_new |= missing;
             group.inherit_cpuset(pod, key)?;
             children.push(group);
         }
-        make::write(plan, &children, talk)?;
-        make::note_differences(
-            plan.limits(),
-            &make::read_back(plan, &children, plan.limits())?,
-            talk,
-        );
-        // Without NAME any place in the pod is as good; with one, the group or one below it.
-        let stays_in = if is_named { &plan.name } else { &self.name };
+        if !plan.limits().is_empty() {
+            let before = match is_new {
+                true => None,
+                false => Some(make::read_back(plan, &children, plan.limits())?),
+            };
+            make::write(plan, &children, talk)?;
+            let after = make::read_back(plan, &children, plan.limits())?;
+            make::note_differences(plan.limits(), &after, talk);
+            make::note_changes(&plan.name, before.as_ref(), &after, talk);
+        }
+        Ok(children)
+    }
+
+    /// Puts this process into `children`, unless it is in `stays_in` already.
+    fn enter(&self, children: &[Group], stays_in: &str, talk: Talk) -> Result<(), Error> {
         let now = Membership::of("self")?;
-        for ((_, hierarchy, _), group) in self.groups.iter().zip(&children) {
+        for ((_, hierarchy, _), group) in self.groups.iter().zip(children) {
             if !now.is_within(hierarchy, stays_in) {
                 talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
                 group.enter()?;

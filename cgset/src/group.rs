@@ -6,9 +6,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
 use sys::{Call, SysError};
 
 use crate::error::Error;
@@ -27,12 +28,26 @@ const DIRECTORY: OFlags = OFlags::RDONLY
 /// Why no group can be made.
 pub(crate) fn make_hint(errno: Errno) -> Option<&'static str> {
     match errno {
-        Errno::EACCES | Errno::EPERM => Some("needs root, or a group that was delegated to you"),
+        Errno::EACCES | Errno::EPERM => {
+            Some("needs root, or --parent with a group that was delegated to you")
+        }
         Errno::EROFS => Some("the cgroup filesystem is mounted read-only here"),
         Errno::ENOMEM => {
             Some("the memory limit of the group above leaves no room for another group")
         }
         _ => None,
+    }
+}
+
+/// Whether an error says that the group itself is no more.
+pub(crate) trait IsGone {
+    /// `ENOENT` and `ENODEV`
+    fn is_gone(&self) -> bool;
+}
+
+impl IsGone for SysError {
+    fn is_gone(&self) -> bool {
+        matches!(self.errno, Errno::ENOENT | Errno::ENODEV)
     }
 }
 
@@ -87,17 +102,19 @@ impl Group {
         }
     }
 
-    /// The group at `path` below this one: `a/b`, or `` for this one.
-    pub(crate) fn descendant(&self, path: &str) -> Result<Option<Self>, Error> {
-        let dir = self
-            .dir
-            .try_clone()
-            .call(|| format!("dup({})", self.path.display()))?;
-        let mut group = Self {
-            dir,
+    /// The same group, by a descriptor of its own.
+    pub(crate) fn itself(&self) -> Result<Self, Error> {
+        let dir = self.dir.try_clone();
+        Ok(Self {
+            dir: dir.call(|| format!("dup({})", self.path.display()))?,
             path: self.path.clone(),
             version: self.version,
-        };
+        })
+    }
+
+    /// The group at `path` below this one: `a/b`, or `` for this one.
+    pub(crate) fn descendant(&self, path: &str) -> Result<Option<Self>, Error> {
+        let mut group = self.itself()?;
         for name in path.split('/').filter(|name| !name.is_empty()) {
             match group.child(name)? {
                 Some(child) => group = child,
@@ -176,27 +193,41 @@ impl Group {
             .map_err(|error| explain_refused(error, &file.name))
     }
 
+    /// The file `name`, to be read, and with `write` to be written as well.
+    pub(crate) fn open(&self, name: &str, write: bool) -> Result<fs::File, SysError> {
+        let mode = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        let fd = rustix::fs::openat(&self.dir, name, mode | OFlags::CLOEXEC, Mode::empty())
+            .call(|| format!("open({})", self.path.join(name).display()))
+            .map_err(|error| self.explain_missing(error, name))?;
+        Ok(fd.into())
+    }
+
     /// The whole of the file `name`.
     pub(crate) fn read(&self, name: &str) -> Result<String, SysError> {
-        let path = self.path.join(name);
-        let fd = rustix::fs::openat(
-            &self.dir,
-            name,
-            OFlags::RDONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .call(|| format!("open({})", path.display()))
-        .map_err(|error| self.explain_missing(error, name))?;
         let mut text = String::with_capacity(4096);
-        fs::File::from(fd)
+        self.open(name, false)?
             .read_to_string(&mut text)
-            .call(|| format!("read({})", path.display()))?;
+            .call(|| format!("read({})", self.path.join(name).display()))?;
         Ok(text)
     }
 
     /// Whether the file `name` is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// chown(2) of the group, or of the file `name` in it.
+    pub(crate) fn chown(&self, name: Option<&str>, uid: u32, gid: u32) -> Result<(), SysError> {
+        let name = name.unwrap_or(".");
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::chownat(
+            &self.dir,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .call(|| format!("chown({})", self.path.join(name).display()))
     }
 
     /// Whether the file `name` can only be written (`devices.allow`).
@@ -291,29 +322,38 @@ impl Group {
     }
 
     /// Gives the groups below a v2 group the controllers of `key`; those that have them already are left alone.
+    ///
+    /// All in one write(2): the kernel takes all of them or none. A threaded group would keep the one that it can have.
     pub(crate) fn enable(&self, key: &str) -> Result<(), Error> {
+        /// How long the last process of the group may take to leave it.
+        const PATIENCE: Duration = Duration::from_millis(200);
         if self.version == Version::V1 {
             return Ok(());
         }
         let has = self.read("cgroup.subtree_control")?;
         let has: Vec<&str> = has.split_ascii_whitespace().collect();
-        for controller in key
+        let missing: Vec<String> = key
             .split(',')
             .filter(|name| !name.is_empty() && !has.contains(name))
-        {
-            self.write(&File::new(
-                "cgroup.subtree_control",
-                format!("+{controller}"),
-            ))
-            .map_err(|error| match error.errno {
-                Errno::EBUSY => error.hint(
-                    "a v2 group with processes of its own gives controllers to no group below it",
-                ),
-                Errno::ENOENT => error.hint("the group above has not been given it"),
-                _ => error,
-            })?;
+            .map(|name| format!("+{name}"))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let file = File::new("cgroup.subtree_control", missing.join(" "));
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match self.write(&file) {
+                // A process that is ending counts until the kernel has taken it out.
+                Err(error) if error.errno == Errno::EBUSY && Instant::now() < until => {
+                    if !self.processes()?.is_empty() {
+                        return Err(explain_enable(error).into());
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                answer => return Ok(answer.map_err(explain_enable)?),
+            }
+        }
     }
 
     /// Removes the child `name`. `ENOENT`: it is gone. `EBUSY`: something is in it.
@@ -361,6 +401,22 @@ fn explain_refused(error: SysError, file: &str) -> SysError {
     }
 }
 
+fn explain_enable(error: SysError) -> SysError {
+    match error.errno {
+        Errno::EBUSY => error.hint(
+            "a v2 group with processes of its own gives controllers to no group below it: move them into one, or use --parent",
+        ),
+        Errno::ENOENT => error.hint("the group above has not been given it"),
+        Errno::EOPNOTSUPP => {
+            error.hint("the group or one above it is threaded: only cpu, cpuset, perf_event and pids go below it")
+        }
+        Errno::EACCES | Errno::EPERM => {
+            error.hint("needs root, or --parent with a group that was delegated to you")
+        }
+        _ => error,
+    }
+}
+
 fn explain_attach(error: SysError) -> SysError {
     match error.errno {
         Errno::ENOSPC => error.hint("the group has no cpuset.cpus or cpuset.mems"),
@@ -369,6 +425,10 @@ fn explain_attach(error: SysError) -> SysError {
         Errno::EBUSY => {
             error.hint("a v2 group that gives controllers to groups below it takes no process")
         }
+        Errno::EOPNOTSUPP => error.hint("the v2 group is threaded or invalid: see its cgroup.type"),
+        Errno::EACCES => error.hint(
+            "needs to write cgroup.procs of that group, and on v2 of the one that has both that group and the process",
+        ),
         _ => error,
     }
 }

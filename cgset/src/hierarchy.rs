@@ -111,6 +111,13 @@ impl Hierarchies {
         Self { list: found }
     }
 
+    /// Without a freezer that is of no use here: it is a hierarchy for nothing but that, and a pod can do without.
+    pub(crate) fn without_freezer_unless(mut self, is_usable: impl Fn(&Hierarchy) -> bool) -> Self {
+        self.list
+            .retain(|hierarchy| hierarchy.controllers != ["freezer"] || is_usable(hierarchy));
+        self
+    }
+
     /// The hierarchy that has `controller` (as this kernel calls it there: `blkio` on v1, `io` on v2).
     pub(crate) fn of(&self, controller: &str) -> Option<&Hierarchy> {
         self.list

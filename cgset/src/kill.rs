@@ -1,20 +1,37 @@
 //! Ending every process of a pod, those that fork faster than they are killed included.
 
 use std::os::fd::AsFd;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use record::Record;
 use serde_json::Value as Json;
 
+use crate::cli::NameArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::Membership;
+use crate::hierarchy::{Hierarchies, Membership};
 use crate::remove::{Standing, processes, wait_for};
 use crate::talk::Talk;
 use crate::version::{File, scalar};
+use crate::{TOOL, pod};
 
 /// Within this they are dead, or it is an error: one in uninterruptible sleep may take for ever.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// `cgset kill`
+pub(crate) fn verb(args: &NameArgs) -> ExitCode {
+    record::show(
+        TOOL,
+        &args.source,
+        |record: &Record| -> Result<String, Error> {
+            let hierarchies = Hierarchies::detect()?;
+            let standing = pod::groups(record, &hierarchies, args.name.as_ref())?;
+            kill(&standing, Talk::from(args.talk)).map(|()| String::new())
+        },
+    )
+}
 
 /// Kills all, waits until all are gone.
 ///
@@ -24,16 +41,14 @@ pub(crate) fn kill(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
     let own = i32::try_from(std::process::id()).unwrap_or_default();
     if processes(standing)?.contains(&own) {
         return Err(Error::Failed(
-            "--kill: cgset itself is in the group (call it from outside)".into(),
+            "kill: cgset itself is in the group (call it from outside)".into(),
         ));
     }
     let stops = stop_forks(standing, talk)?;
     let answer = kill_all(standing, talk);
-    if answer.is_err() {
-        // Those that live on are to have the limit they had.
-        for (group, limit) in stops {
-            group.write(&File::new("pids.max", limit))?;
-        }
+    // Those that live on, or come later, are to have the limit that was there.
+    for (group, limit) in stops {
+        group.write(&File::new("pids.max", limit))?;
     }
     answer
 }
@@ -58,7 +73,7 @@ fn kill_all(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
         if Instant::now() > until {
             let list: Vec<String> = left.iter().map(ToString::to_string).collect();
             return Err(Error::Failed(format!(
-                "--kill: still there after {} s: {} (in uninterruptible sleep, or of another pid namespace)",
+                "kill: still there after {} s: {} (in uninterruptible sleep, or of another pid namespace)",
                 PATIENCE.as_secs(),
                 list.join(", ")
             )));
@@ -76,10 +91,9 @@ fn end(pid: i32, standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
     };
     // Held by the descriptor, then asked: what is killed is what was asked about.
     let is_ours = Membership::of(pid).is_ok_and(|now| {
-        standing.iter().any(|standing| {
-            let name = standing.pod.path().file_name().unwrap_or_default();
-            now.is_within(standing.hierarchy, &name.to_string_lossy())
-        })
+        standing
+            .iter()
+            .any(|standing| now.is_within(standing.hierarchy, &standing.path))
     });
     if !is_ours {
         return Ok(());

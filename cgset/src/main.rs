@@ -5,6 +5,7 @@ mod cli;
 mod down;
 mod error;
 mod exec;
+mod freeze;
 mod group;
 mod hierarchy;
 mod kill;
@@ -12,19 +13,29 @@ mod limits;
 mod make;
 mod newcomers;
 mod oci;
+mod owner;
+mod parent;
 mod place;
 mod plan;
+mod pod;
 mod remove;
+mod rm;
+mod run;
 mod show;
 mod state;
+mod sys;
 mod talk;
+mod tree;
 mod units;
 mod up;
+mod usage;
 mod v1;
 mod v2;
 mod values;
 mod version;
 mod vocabulary;
+mod wait;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -46,6 +57,12 @@ fn main() -> ExitCode {
         cli::Verb::Up(args) => up::up(args),
         cli::Verb::Exec(args) => exec::exec(args),
         cli::Verb::Show(args) => show::show(args),
+        cli::Verb::Tree(args) => tree::tree(args),
+        cli::Verb::Watch(args) => watch::watch(args),
+        cli::Verb::Wait(args) => wait::wait(args),
+        cli::Verb::Freeze(args) => freeze::freeze(args),
+        cli::Verb::Thaw(args) => freeze::thaw(args),
+        cli::Verb::Kill(args) => kill::verb(args),
         cli::Verb::Down(args) => down::down(args),
         cli::Verb::Check(args) => check::check(args),
     }

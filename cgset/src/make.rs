@@ -126,6 +126,24 @@ pub(crate) fn note_differences(limits: &Limits, effective: &Map<String, Json>, t
     }
 }
 
+/// Says which limits of a group that was there are others now: whoever is in it has them from here on.
+pub(crate) fn note_changes(
+    group: &str,
+    before: Option<&Map<String, Json>>,
+    after: &Map<String, Json>,
+    talk: Talk,
+) {
+    for (name, new) in after {
+        let old = before.and_then(|before| before.get(name));
+        if let Some(old) = old.filter(|old| *old != new) {
+            let (old, new) = (plain(old), plain(new));
+            talk.note(format_args!(
+                "{group}: {name} was {old}, is {new} from now on"
+            ));
+        }
+    }
+}
+
 /// A JSON value without quotes.
 pub(crate) fn plain(value: &Json) -> String {
     value
@@ -138,8 +156,9 @@ pub(crate) fn enable(parent: &Group, version: Version, key: &str, talk: Talk) ->
     if version == Version::V2 {
         talk.step(|| {
             format!(
-                "write({}/cgroup.subtree_control, {key})",
-                parent.path().display()
+                "write({}/cgroup.subtree_control, +{})",
+                parent.path().display(),
+                key.replace(',', " +")
             )
         });
     }

@@ -38,6 +38,15 @@ impl Newcomers {
         Ok(Self { holder, named })
     }
 
+    /// The groups in the pod that are needed at once.
+    pub(crate) fn leaves(&self) -> &'static [&'static str] {
+        if self.named.is_empty() {
+            &[PAUSE]
+        } else {
+            &[PAUSE, EXEC]
+        }
+    }
+
     fn all(&self) -> Vec<ProcessId> {
         let held = self.holder.iter().flat_map(place::with_descendants);
         held.chain(self.named.iter().cloned()).collect()
@@ -112,7 +121,7 @@ fn target<'a>(plan: &Plan<'a>, name: &str) -> Result<Target<'a>, Error> {
     let mut groups = Vec::new();
     for planned in &plan.groups {
         let mount = Group::mounted(planned.hierarchy)?;
-        let pod = mount.child(&plan.name)?.ok_or_else(|| {
+        let pod = mount.descendant(&plan.name)?.ok_or_else(|| {
             Error::Failed(format!(
                 "{}: the group is gone",
                 plan.dir(planned).display()

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use record::{Id, ProcessId, names};
+use record::ProcessId;
 use sys::SysError;
 
 use crate::error::Error;
@@ -73,17 +73,16 @@ pub(crate) fn origin(process: &ProcessId, groups: &[(String, &Hierarchy)]) -> Re
 }
 
 /// Brings a process back to where it was, as far as it is still in the pod and that group still there.
-pub(crate) fn bring_back(moved: &Moved, hierarchies: &Hierarchies, id: &Id) -> Result<(), Error> {
+pub(crate) fn bring_back(moved: &Moved, hierarchies: &Hierarchies, pod: &str) -> Result<(), Error> {
     if moved.process.open()?.is_none() {
         return Ok(());
     }
-    let pod = names::group(id);
     for (key, path) in &moved.from {
         let hierarchy = key
             .split(',')
             .find_map(|controller| hierarchies.of(controller));
         let Some(hierarchy) = hierarchy else { continue };
-        if !Membership::of(moved.process.pid)?.is_within(hierarchy, &pod) {
+        if !Membership::of(moved.process.pid)?.is_within(hierarchy, pod) {
             continue;
         }
         let mount = Group::mounted(hierarchy)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json};
 use crate::error::Error;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::limits::{Limits, Value};
+use crate::owner::Owner;
 use crate::version::{File, home};
 
 /// The controllers a pod always has a group of, where they are mounted: so that its use can be shown, and
@@ -51,6 +52,10 @@ impl<'a> Plan<'a> {
             if let Some(hierarchy) = hierarchies.of(controller) {
                 need(hierarchy, controller);
             }
+        }
+        // v1 can let only those stand still that are in a group of the freezer; on v2 every group can.
+        if let Some(freezer) = hierarchies.of("freezer") {
+            need(freezer, "freezer");
         }
         for (name, _) in limits.iter() {
             let hierarchy = home(hierarchies, name)?;
@@ -150,23 +155,63 @@ impl<'a> Plan<'a> {
         group.hierarchy.mount.join(&self.name)
     }
 
-    /// The steps as they are taken, a line each.
-    pub(crate) fn lines(&self) -> String {
+    /// The steps of a pod's `up` as they are taken, a line each: groups, then limits, and the groups in it in between as
+    /// its version wants it.
+    pub(crate) fn pod_lines(&self, leaves: &[&str], delegate: Option<Owner>) -> String {
         let mut lines = String::new();
         for group in &self.groups {
             let dir = self.dir(group);
             // a String takes everything
             let _ = writeln!(lines, "mkdir({})", dir.display());
-            for file in &group.files {
-                let _ = writeln!(
-                    lines,
-                    "write({}, {})",
-                    dir.join(&file.name).display(),
-                    file.text
-                );
+            if group.hierarchy.version == Version::V2 && !group.key.is_empty() {
+                let file = dir.join("cgroup.subtree_control");
+                let given = format!("+{}", group.key.replace(',', " +"));
+                let _ = writeln!(lines, "write({}, {given})", file.display());
             }
         }
+        let of = |version: Version| {
+            let groups = self.groups.iter();
+            groups.filter(move |group| group.hierarchy.version == version)
+        };
+        let add_leaves = |lines: &mut String, version| {
+            for dir in of(version).map(|group| self.dir(group)) {
+                for leaf in leaves {
+                    let leaf = dir.join(leaf);
+                    let _ = writeln!(lines, "mkdir({})", leaf.display());
+                    if let Some(owner) = delegate {
+                        let _ = writeln!(lines, "chown({}, {owner})", leaf.display());
+                    }
+                }
+                if let Some(owner) = delegate {
+                    let _ = writeln!(lines, "chown({}, {owner})", dir.display());
+                }
+            }
+        };
+        add_leaves(&mut lines, Version::V2);
+        self.groups
+            .iter()
+            .for_each(|group| self.add_files(&mut lines, group));
+        add_leaves(&mut lines, Version::V1);
         lines
+    }
+
+    /// The steps as they are taken for a group in a pod, a line each.
+    pub(crate) fn lines(&self) -> String {
+        let mut lines = String::new();
+        for group in &self.groups {
+            let _ = writeln!(lines, "mkdir({})", self.dir(group).display());
+        }
+        self.groups
+            .iter()
+            .for_each(|group| self.add_files(&mut lines, group));
+        lines
+    }
+
+    fn add_files(&self, lines: &mut String, group: &GroupPlan<'_>) {
+        for file in &group.files {
+            let path = self.dir(group).join(&file.name);
+            let _ = writeln!(lines, "write({}, {})", path.display(), file.text);
+        }
     }
 }
 
@@ -249,9 +294,20 @@ mod tests {
         .unwrap()
     }
 
+    #[test]
+    fn a_pod_is_in_v1s_freezer_where_there_is_one() {
+        let text = format!("{V1}6 0 0:6 / /c/freezer rw - cgroup c rw,freezer\n");
+        let own = format!("6:freezer:/\n{OWN}");
+        let found = Hierarchies::parse(text.as_bytes(), &own, |_| String::new());
+        assert!(lines(&found, &[]).contains("mkdir(/c/freezer/pod-foo)\n"));
+        let without = found.without_freezer_unless(|_| false);
+        assert!(!lines(&without, &[]).contains("freezer"));
+        assert!(lines(&without, &[]).contains("mkdir(/c/memory/pod-foo)\n"));
+    }
+
     fn lines(hierarchies: &Hierarchies, words: &[&str]) -> String {
         match Plan::of_pod("pod-foo".into(), hierarchies, &limits(words)) {
-            Ok(plan) => plan.lines(),
+            Ok(plan) => plan.pod_lines(&["pause"], None),
             Err(error) => error.to_string(),
         }
     }
@@ -261,10 +317,13 @@ mod tests {
         assert_eq!(
             lines(&hybrid(), &["memory.swap.max=1M", "memory.max=1M"]),
             "mkdir(/c/memory/pod-foo)\n\
+             mkdir(/c/cpu/pod-foo)\n\
+             mkdir(/c/pids/pod-foo)\n\
              write(/c/memory/pod-foo/memory.limit_in_bytes, 1048576)\n\
              write(/c/memory/pod-foo/memory.memsw.limit_in_bytes, 2097152)\n\
-             mkdir(/c/cpu/pod-foo)\n\
-             mkdir(/c/pids/pod-foo)\n"
+             mkdir(/c/memory/pod-foo/pause)\n\
+             mkdir(/c/cpu/pod-foo/pause)\n\
+             mkdir(/c/pids/pod-foo/pause)\n"
         );
     }
 
@@ -277,12 +336,18 @@ mod tests {
             ),
             "mkdir(/c/memory/pod-foo)\n\
              mkdir(/c/cpu/pod-foo)\n\
-             write(/c/cpu/pod-foo/cpu.shares, 1024)\n\
              mkdir(/c/pids/pod-foo)\n\
              mkdir(/c/unified/pod-foo)\n\
-             write(/c/unified/pod-foo/hugetlb.2MB.max, 2097152)\n\
+             write(/c/unified/pod-foo/cgroup.subtree_control, +hugetlb)\n\
              mkdir(/c/cpuset/pod-foo)\n\
-             write(/c/cpuset/pod-foo/cpuset.cpus, 0)\n"
+             mkdir(/c/unified/pod-foo/pause)\n\
+             write(/c/cpu/pod-foo/cpu.shares, 1024)\n\
+             write(/c/unified/pod-foo/hugetlb.2MB.max, 2097152)\n\
+             write(/c/cpuset/pod-foo/cpuset.cpus, 0)\n\
+             mkdir(/c/memory/pod-foo/pause)\n\
+             mkdir(/c/cpu/pod-foo/pause)\n\
+             mkdir(/c/pids/pod-foo/pause)\n\
+             mkdir(/c/cpuset/pod-foo/pause)\n"
         );
     }
 
@@ -327,8 +392,10 @@ mod tests {
         let plan = Plan::of_pod("pod-foo".into(), &hierarchies, &limits).unwrap();
         assert_eq!(plan.groups[0].key, "cpu,memory,pids");
         assert_eq!(
-            plan.lines(),
-            "mkdir(/cg/pod-foo)\nwrite(/cg/pod-foo/memory.max, 1048576)\nwrite(/cg/pod-foo/pids.max, 5)\n\
+            plan.pod_lines(&["pause"], "1:2".parse().ok()),
+            "mkdir(/cg/pod-foo)\nwrite(/cg/pod-foo/cgroup.subtree_control, +cpu +memory +pids)\n\
+             mkdir(/cg/pod-foo/pause)\nchown(/cg/pod-foo/pause, 1:2)\nchown(/cg/pod-foo, 1:2)\n\
+             write(/cg/pod-foo/memory.max, 1048576)\nwrite(/cg/pod-foo/pids.max, 5)\n\
              write(/cg/pod-foo/cgroup.freeze, 0)\n"
         );
     }

@@ -1,5 +1,6 @@
 //! Removing a pod's groups: only those that are its own, deepest first, and never by lifting a limit silently.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -7,8 +8,9 @@ use record::{Id, names};
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
 use crate::kill;
+use crate::parent;
 use crate::state::Member;
 use crate::talk::Talk;
 
@@ -21,7 +23,45 @@ const GRACE: Duration = Duration::from_millis(200);
 pub(crate) struct Standing<'a> {
     pub(crate) hierarchy: &'a Hierarchy,
     pub(crate) mount: Group,
+    /// The group that the pod's is in.
+    above: Group,
     pub(crate) pod: Group,
+    /// Of that group below the mount.
+    pub(crate) path: String,
+    /// Its controllers: `cpu,cpuacct`.
+    pub(crate) key: String,
+}
+
+impl Standing<'_> {
+    /// The group `name` in it, if there is one.
+    pub(crate) fn child(self, name: &str) -> Result<Option<Self>, Error> {
+        Ok(self.pod.child(name)?.map(|child| Self {
+            above: self.pod,
+            pod: child,
+            path: format!("{}/{name}", self.path),
+            ..self
+        }))
+    }
+
+    /// Of the group it is in, below the mount.
+    pub(crate) fn above_path(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(above, _)| above)
+    }
+
+    pub(crate) fn mount_path(&self) -> &Path {
+        self.mount.path()
+    }
+
+    /// Whether it is a v1 group of `controller`.
+    pub(crate) fn is_v1_of(&self, controller: &str) -> bool {
+        self.hierarchy.version == Version::V1 && self.key.split(',').any(|name| name == controller)
+    }
+
+    /// Removes the group and all below it; one that still has a process in it is an error.
+    pub(crate) fn remove(&self, talk: Talk) -> Result<(), Error> {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        remove_tree(&self.above, name, Instant::now() + PATIENCE, talk)
+    }
 }
 
 /// What becomes of processes that are still there.
@@ -38,18 +78,26 @@ pub(crate) enum Live<'a> {
 pub(crate) fn open<'a>(
     members: &[Member],
     hierarchies: &'a Hierarchies,
-    id: &Id,
+    (parent, id): (&str, &Id),
 ) -> Result<Vec<Standing<'a>>, Error> {
+    let path = parent::join(parent, &names::group(id));
     let mut found = Vec::new();
     for member in members {
         let Some(hierarchy) = member.hierarchy(hierarchies) else {
             continue;
         };
-        if let Some(pod) = member.open(hierarchies, id)? {
+        let Some(pod) = member.open(hierarchies, &path)? else {
+            continue;
+        };
+        let mount = Group::mounted(hierarchy)?;
+        if let Some(above) = mount.descendant(parent)? {
             found.push(Standing {
                 hierarchy,
-                mount: Group::mounted(hierarchy)?,
+                mount,
+                above,
                 pod,
+                path: path.clone(),
+                key: member.key.clone(),
             });
         }
     }
@@ -71,7 +119,7 @@ pub(crate) fn remove(
     wait_until_empty(standing, id)?;
     let until = Instant::now() + PATIENCE;
     for group in standing {
-        remove_tree(&group.mount, &names::group(id), until, talk)?;
+        remove_tree(&group.above, &names::group(id), until, talk)?;
     }
     Ok(())
 }
@@ -175,9 +223,12 @@ fn in_it(id: &Id, processes: &[i32]) -> String {
 
 /// Moves every process to `target` in the same hierarchy. That it is there in each is known before the first is moved.
 fn move_all(standing: &[Standing<'_>], id: &Id, target: &str, talk: Talk) -> Result<(), Error> {
-    let path = below_mount(target)?;
-    let pod = names::group(id);
-    if path.split('/').next() == Some(pod.as_str()) {
+    let path = parent::given("--to", target)?;
+    let is_in_it = |standing: &Standing<'_>| {
+        path.strip_prefix(&standing.path)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    if standing.iter().any(is_in_it) {
         return Err(Error::Usage(format!("--to {target}: is in the pod itself")));
     }
     let mut targets = Vec::new();
@@ -202,7 +253,8 @@ fn move_all(standing: &[Standing<'_>], id: &Id, target: &str, talk: Talk) -> Res
                 wait_for(*first);
             }
             for &pid in left.iter().filter(|&&pid| pid > 0) {
-                if !Membership::of(pid).is_ok_and(|now| now.is_within(group.hierarchy, &pod)) {
+                if !Membership::of(pid).is_ok_and(|now| now.is_within(group.hierarchy, &group.path))
+                {
                     continue;
                 }
                 talk.step(|| format!("write({}/cgroup.procs, {pid})", target.path().display()));
@@ -214,22 +266,6 @@ fn move_all(standing: &[Standing<'_>], id: &Id, target: &str, talk: Talk) -> Res
         }
     }
     Ok(())
-}
-
-/// `/` and `/a/b` as paths below a mount.
-fn below_mount(group: &str) -> Result<&str, Error> {
-    let path = group.trim_matches('/');
-    let is_plain = |part: &str| !matches!(part, "" | "." | "..");
-    if group.contains('\0')
-        || !group.starts_with('/')
-        || !(path.is_empty() || path.split('/').all(is_plain))
-    {
-        return Err(Error::Usage(format!(
-            "--to {}: not a group's path (/ or /other)",
-            group.escape_debug()
-        )));
-    }
-    Ok(path)
 }
 
 /// rmdir(2) of everything below and then of `name`, again and again while the kernel says that the last process is still leaving.
@@ -259,15 +295,6 @@ fn remove_tree(parent: &Group, name: &str, until: Instant, talk: Talk) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_target_is_a_path_below_the_mount_and_nothing_else() {
-        assert_eq!(below_mount("/").unwrap(), "");
-        assert_eq!(below_mount("/a/b/").unwrap(), "a/b");
-        for bad in ["", "a", "/../x", "/a/./b", "/a//b", "/a\0", ".."] {
-            assert!(below_mount(bad).is_err(), "{bad:?}");
-        }
-    }
 
     #[test]
     fn this_process_is_alive_and_none_that_is_not_there() {

@@ -1,233 +1,73 @@
-//! `cgset show`: what the kernel says of the pod's groups now.
+//! `cgset show`: what the kernel says of the pod's groups now, as a table.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use record::{Id, Record, names};
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
-use crate::TOOL;
 use crate::cli::ShowArgs;
 use crate::error::Error;
-use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Version};
+use crate::hierarchy::Hierarchies;
 use crate::make::plain;
-use crate::state::State;
-use crate::units::{self, Amount};
-use crate::v1;
-use crate::version::scalar;
+use crate::usage::{Groups, Snapshot};
+use crate::{TOOL, pod};
 
 /// Runs the verb.
 pub(crate) fn show(args: &ShowArgs) -> ExitCode {
     record::show(TOOL, &args.source, |record| -> Result<String, Error> {
-        let id: Id = record
-            .id()
-            .unwrap_or_default()
-            .parse()
-            .map_err(Error::Usage)?;
-        let groups = collect(record, &id)?;
-        Ok(if args.json {
-            format!("{}\n", to_json(&id, &groups))
-        } else {
-            table(&groups)
+        let hierarchies = Hierarchies::detect()?;
+        let found = Snapshot::take(record, &pod::groups(record, &hierarchies, None)?)?;
+        Ok(match args.json {
+            true => format!("{}\n", found.to_json()),
+            false => table(&found.groups),
         })
     })
 }
 
-/// What is known of one group over all hierarchies.
-#[derive(Debug, Default, Clone)]
-struct Usage {
-    /// In the words of cgroup v2: `memory.current`, `pids.max`, …
-    values: Map<String, Json>,
-    processes: Vec<i32>,
-}
+/// Title of a column, the value it shows, how, and whether it is there even if no group has that value.
+pub(crate) type Column = (&'static str, &'static str, fn(&Json) -> String, bool);
 
-/// The pod's group and those below it, by their path: `pod-foo`, `pod-foo/app`.
-type Groups = BTreeMap<String, Usage>;
-
-fn collect(record: &Record, id: &Id) -> Result<Groups, Error> {
-    record.groups()?;
-    let none = || {
-        Error::Failed(format!(
-            "{id}: the record has no groups (cgset up makes them)"
-        ))
-    };
-    let state = State::from_json(record.get(TOOL).ok_or_else(none)?)?;
-    let hierarchies = Hierarchies::detect()?;
-    let mut found = Groups::new();
-    for member in state.members.iter().filter(|member| member.inode.is_some()) {
-        if !state.is_of_this_boot()? {
-            continue;
-        }
-        let Some(hierarchy) = member.hierarchy(&hierarchies) else {
-            continue;
-        };
-        let Some(pod) = member.open(&hierarchies, id)? else {
-            continue;
-        };
-        for group in pod.tree()? {
-            let Ok(path) = group.path().strip_prefix(&hierarchy.mount) else {
-                continue;
-            };
-            let usage = found
-                .entry(path.to_string_lossy().into_owned())
-                .or_default();
-            read(&group, hierarchy.version, &mut usage.values);
-            usage.processes.extend(group.processes()?);
-            usage.processes.sort_unstable();
-            usage.processes.dedup();
-        }
-    }
-    if found.is_empty() {
-        return Err(Error::Failed(format!(
-            "{id}: its groups are gone (cgset down clears the record)"
-        )));
-    }
-    Ok(found)
-}
-
-/// Reads what there is; a file that is not there is a controller that the group has not.
-fn read(group: &Group, version: Version, values: &mut Map<String, Json>) {
-    let mut set = |name: &str, value: Option<Json>| {
-        if let Some(value) = value {
-            values.insert(name.to_owned(), value);
-        }
-    };
-    let file = |name: &str| group.read(name).ok();
-    for name in ["pids.current", "pids.max", "pids.peak"] {
-        set(name, file(name).map(|text| scalar(&text)));
-    }
-    for name in ["cpuset.cpus", "cpuset.mems"] {
-        set(name, file(name).map(|text| text.trim_end().into()));
-    }
-    match version {
-        Version::V1 => {
-            let bytes = |name: &str| file(name).map(|text| v1::bytes(&text).to_json());
-            set("memory.current", bytes("memory.usage_in_bytes"));
-            set("memory.max", bytes("memory.limit_in_bytes"));
-            set("memory.peak", bytes("memory.max_usage_in_bytes"));
-            set(
-                "memory.memsw.limit_in_bytes",
-                bytes("memory.memsw.limit_in_bytes"),
-            );
-            set(
-                "memory.oom_kill",
-                file("memory.oom_control").and_then(|text| field(&text, "oom_kill")),
-            );
-            set(
-                "cpu.usage_usec",
-                file("cpuacct.usage").and_then(|text| divided(&text, 1000)),
-            );
-            set("cpu.shares", file("cpu.shares").map(|text| scalar(&text)));
-            set(
-                "cpu.max",
-                file("cpu.cfs_quota_us")
-                    .zip(file("cpu.cfs_period_us"))
-                    .map(|(quota, period)| {
-                        let quota = if quota.trim() == "-1" {
-                            "max"
-                        } else {
-                            quota.trim()
-                        };
-                        format!("{quota} {}", period.trim()).into()
-                    }),
-            );
-            if let Some(stat) = file("cpu.stat") {
-                set("cpu.nr_throttled", field(&stat, "nr_throttled"));
-                let nanoseconds = field(&stat, "throttled_time").map(|time| time.to_string());
-                set(
-                    "cpu.throttled_usec",
-                    nanoseconds.and_then(|time| divided(&time, 1000)),
-                );
-            }
-        }
-        Version::V2 => {
-            for name in [
-                "memory.current",
-                "memory.max",
-                "memory.peak",
-                "memory.swap.max",
-                "cpu.max",
-                "cpu.weight",
-            ] {
-                set(name, file(name).map(|text| scalar(&text)));
-            }
-            set(
-                "memory.oom_kill",
-                file("memory.events").and_then(|text| field(&text, "oom_kill")),
-            );
-            if let Some(stat) = file("cpu.stat") {
-                set("cpu.usage_usec", field(&stat, "usage_usec"));
-                set("cpu.nr_throttled", field(&stat, "nr_throttled"));
-                set("cpu.throttled_usec", field(&stat, "throttled_usec"));
-            }
-        }
-    }
-}
-
-/// The number after `name` in a file of `NAME NUMBER` lines.
-fn field(text: &str, name: &str) -> Option<Json> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map(scalar)
-}
-
-fn divided(text: &str, by: u64) -> Option<Json> {
-    units::number(text.trim()).map(|number| (number / by).into())
-}
-
-fn to_json(id: &Id, groups: &Groups) -> Json {
-    let list: Vec<Json> = groups
-        .iter()
-        .map(|(path, usage)| {
-            let mut group = json!({"group": format!("/{path}")});
-            for (name, value) in &usage.values {
-                group[name] = value.clone();
-            }
-            group["processes"] = usage.processes.as_slice().into();
-            group
-        })
-        .collect();
-    json!({"id": id.as_ref(), "group": format!("/{}", names::group(id)), "groups": list})
-}
-
-/// Title of a column, the value it shows, and how.
-type Column = (&'static str, &'static str, fn(&Json) -> String);
-
-const COLUMNS: [Column; 8] = [
-    ("MEMORY", "memory.current", size),
-    ("MAX", "memory.max", size),
-    ("PEAK", "memory.peak", size),
-    ("OOM-KILL", "memory.oom_kill", plain),
-    ("TASKS", "pids.current", plain),
-    ("MAX", "pids.max", plain),
-    ("CPU-TIME", "cpu.usage_usec", seconds),
-    ("THROTTLED", "cpu.throttled_usec", seconds),
+const COLUMNS: [Column; 11] = [
+    ("MEMORY", "memory.current", size, true),
+    ("MAX", "memory.max", size, true),
+    ("PEAK", "memory.peak", size, true),
+    ("OOM-KILL", "memory.oom_kill", plain, true),
+    ("TASKS", "pids.current", plain, true),
+    ("MAX", "pids.max", plain, true),
+    ("CPU-TIME", "cpu.usage_usec", seconds, true),
+    ("THROTTLED", "cpu.throttled_usec", seconds, true),
+    ("MEM-STALL", "memory.pressure", stalled, false),
+    ("CPU-STALL", "cpu.pressure", stalled, false),
+    ("FROZEN", "frozen", yes, false),
 ];
 
-/// The tree, the pod first, and under each group its processes.
-fn table(groups: &Groups) -> String {
+/// The tree, the pod first, and beside each group its processes.
+pub(crate) fn table(groups: &Groups) -> String {
+    let is_shown = |column: &&Column| {
+        let (_, name, shown, always) = column;
+        // what is nowhere so is not worth a column
+        let says = |value: &Json| !matches!(shown(value).as_str(), "" | "0.00%");
+        *always
+            || groups
+                .values()
+                .any(|usage| usage.values.get(*name).is_some_and(says))
+    };
+    let columns: Vec<&Column> = COLUMNS.iter().filter(is_shown).collect();
     let mut rows = vec![
         std::iter::once("GROUP")
-            .chain(COLUMNS.iter().map(|(title, ..)| *title))
+            .chain(columns.iter().map(|(title, ..)| *title))
             .chain(["PIDS"])
             .map(str::to_owned)
             .collect(),
     ];
     for (path, usage) in groups {
-        let cells = COLUMNS.iter().map(|(_, name, shown)| {
+        let cells = columns.iter().map(|(_, name, shown, _)| {
             usage
                 .values
                 .get(*name)
                 .map_or_else(|| "-".to_owned(), shown)
         });
-        let pids = usage
-            .processes
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" ");
+        let pids = usage.processes.iter().map(ToString::to_string);
+        let pids = pids.collect::<Vec<_>>().join(" ");
         rows.push(
             std::iter::once(in_tree(path, groups))
                 .chain(cells)
@@ -235,21 +75,23 @@ fn table(groups: &Groups) -> String {
                 .collect::<Vec<String>>(),
         );
     }
-    let widths: Vec<usize> = (0..rows[0].len())
-        .map(|column| {
-            rows.iter()
-                .map(|row| row[column].chars().count())
-                .max()
-                .unwrap_or(0)
-        })
-        .collect();
+    aligned(&rows)
+}
+
+/// Rows as lines: the first column to the left, as names are, the others to the right, the last as it is.
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.first().map_or(0, Vec::len);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in &rows {
+    for row in rows {
         let mut line = String::new();
         for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
             let pad = " ".repeat(width - cell.chars().count());
             let last = at + 1 == row.len();
-            // names to the left, numbers to the right
             match at {
                 0 => line.push_str(&format!("{cell}{pad}")),
                 _ if last => line.push_str(&format!("  {cell}")),
@@ -263,7 +105,7 @@ fn table(groups: &Groups) -> String {
 }
 
 /// The last part of `path` behind the branches that lead to it.
-fn in_tree(path: &str, groups: &Groups) -> String {
+pub(crate) fn in_tree(path: &str, groups: &Groups) -> String {
     let parts: Vec<&str> = path.split('/').collect();
     let mut branches = String::new();
     for depth in 1..parts.len() {
@@ -287,7 +129,7 @@ fn in_tree(path: &str, groups: &Groups) -> String {
 }
 
 /// Bytes in the greatest unit that leaves a number of at least 1.
-fn size(value: &Json) -> String {
+pub(crate) fn size(value: &Json) -> String {
     let Some(bytes) = value.as_u64() else {
         return plain(value);
     };
@@ -305,16 +147,33 @@ fn size(value: &Json) -> String {
 }
 
 /// Microseconds as seconds.
-fn seconds(value: &Json) -> String {
-    match value.as_u64().map(Amount::Exactly) {
-        Some(Amount::Exactly(us)) => format!("{}.{:03}s", us / 1_000_000, us / 1000 % 1000),
-        _ => plain(value),
+pub(crate) fn seconds(value: &Json) -> String {
+    match value.as_u64() {
+        Some(us) => format!("{}.{:03}s", us / 1_000_000, us / 1000 % 1000),
+        None => plain(value),
+    }
+}
+
+/// Share of the last ten seconds in which somebody had to wait.
+fn stalled(value: &Json) -> String {
+    value
+        .pointer("/some/avg10")
+        .map_or_else(String::new, |share| format!("{share}%"))
+}
+
+fn yes(value: &Json) -> String {
+    if *value == Json::Bool(true) {
+        "yes".to_owned()
+    } else {
+        String::new()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Usage;
+    use serde_json::json;
 
     fn usage(values: Json, processes: &[i32]) -> Usage {
         Usage {
@@ -360,11 +219,31 @@ pod-foo     1.5K  512M     -         1      -    -         -          -
 
     #[test]
     fn json_has_each_group_with_v2s_names() {
-        let id: Id = "foo".parse().unwrap();
-        let shown = to_json(&id, &groups());
-        assert_eq!(shown["groups"][0]["group"], "/pod-foo");
+        let found = Snapshot {
+            id: "foo".parse().unwrap(),
+            path: "a/pod-foo".into(),
+            groups: groups(),
+        };
+        let shown = found.to_json();
+        assert_eq!(shown["group"], "/a/pod-foo");
+        assert_eq!(shown["groups"][0]["group"], "/a/pod-foo");
+        assert_eq!(shown["groups"][1]["group"], "/a/pod-foo/app");
         assert_eq!(shown["groups"][0]["memory.max"], 536_870_912);
         assert_eq!(shown["groups"][2]["processes"], json!([7, 42]));
+    }
+
+    #[test]
+    fn what_no_group_has_makes_no_column() {
+        let mut some = groups();
+        assert!(!table(&some).contains("STALL") && !table(&some).contains("FROZEN"));
+        let app = some.get_mut("pod-foo/app").unwrap();
+        app.values.insert("frozen".into(), true.into());
+        let stall = json!({"some": {"avg10": 1.25}});
+        app.values.insert("memory.pressure".into(), stall);
+        let text = table(&some);
+        assert!(text.contains("MEM-STALL  FROZEN"), "{text}");
+        assert!(text.contains("1.25%     yes"), "{text}");
+        assert!(!text.contains("CPU-STALL"), "{text}");
     }
 
     #[test]
@@ -380,12 +259,5 @@ pod-foo     1.5K  512M     -         1      -    -         -          -
             assert_eq!(size(&bytes.into()), text);
         }
         assert_eq!(size(&"max".into()), "max");
-    }
-
-    #[test]
-    fn a_line_is_found_by_its_whole_name() {
-        let text = "oom 1\noom_kill 2\noom_kill_disable 0\n";
-        assert_eq!(field(text, "oom_kill"), Some(2.into()));
-        assert_eq!(field(text, "kill"), None);
     }
 }

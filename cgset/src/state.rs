@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::parent::{self, Made};
 
 /// The group in the pod that its first process is in.
 pub(crate) const PAUSE: &str = "pause";
@@ -39,12 +40,16 @@ impl Member {
             .find_map(|controller| hierarchies.of(controller))
     }
 
-    /// The group itself, if it is there and no other that came to have its name.
-    pub(crate) fn open(&self, hierarchies: &Hierarchies, id: &Id) -> Result<Option<Group>, Error> {
+    /// The group itself, at `path` below the mount, if it is there and no other that came to have its name.
+    pub(crate) fn open(
+        &self,
+        hierarchies: &Hierarchies,
+        path: &str,
+    ) -> Result<Option<Group>, Error> {
         let Some(hierarchy) = self.hierarchy(hierarchies) else {
             return Ok(None);
         };
-        let Some(group) = Group::mounted(hierarchy)?.child(&names::group(id))? else {
+        let Some(group) = Group::mounted(hierarchy)?.descendant(path)? else {
             return Ok(None);
         };
         match self.inode {
@@ -66,6 +71,12 @@ pub(crate) struct Moved {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) members: Vec<Member>,
+    /// The group that the pod's is in, as a path below each mount; empty: the top.
+    pub(crate) parent: String,
+    /// What of that was made for this pod or others that are known.
+    pub(crate) parents: Made,
+    /// To whom it was handed over: `UID:GID`.
+    pub(crate) delegate: Option<String>,
     pub(crate) boot_id: String,
     /// Files and what was written into them.
     pub(crate) written: Map<String, Json>,
@@ -75,6 +86,11 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Path of the pod's group below each mount.
+    pub(crate) fn path(&self, id: &Id) -> String {
+        parent::join(&self.parent, &names::group(id))
+    }
+
     pub(crate) fn to_json(&self) -> Json {
         let groups: Map<String, Json> = self
             .members
@@ -90,6 +106,15 @@ impl State {
             "groups": groups, "join": PAUSE, "written": self.written, "effective": self.effective,
             "inodes": inodes, "boot_id": self.boot_id,
         });
+        if !self.parent.is_empty() {
+            json["parent"] = format!("/{}", self.parent).into();
+        }
+        if !self.parents.is_empty() {
+            json["parents"] = self.parents.to_json();
+        }
+        if let Some(owner) = &self.delegate {
+            json["delegate"] = owner.as_str().into();
+        }
         if !self.moved.is_empty() {
             json["moved"] = self.moved.iter().map(Moved::to_json).collect();
         }
@@ -125,6 +150,22 @@ impl State {
             Some(Json::Array(list)) => list.iter().filter_map(Moved::from_json).collect(),
             Some(other) => return Err(bad("cgset.moved", other)),
         };
+        let parent = match object.get("parent") {
+            None | Some(Json::Null) => "",
+            Some(Json::String(path)) => parent::below_mount(path).ok_or_else(|| {
+                Error::Usage(format!(
+                    "cgset.parent: {} is not a group's path",
+                    path.escape_debug()
+                ))
+            })?,
+            Some(other) => return Err(bad("cgset.parent", other)),
+        };
+        let parents = Made::from_json(&map("parents")?, parent);
+        let delegate = match object.get("delegate") {
+            None | Some(Json::Null) => None,
+            Some(Json::String(owner)) => Some(owner.clone()),
+            Some(other) => return Err(bad("cgset.delegate", other)),
+        };
         let boot_id = object
             .get("boot_id")
             .and_then(Json::as_str)
@@ -132,6 +173,9 @@ impl State {
             .to_owned();
         Ok(Self {
             members,
+            parent: parent.to_owned(),
+            parents,
+            delegate,
             boot_id,
             written: map("written")?,
             effective: map("effective")?,
@@ -201,6 +245,9 @@ mod tests {
                     None,
                 ),
             ],
+            parent: "a/b".into(),
+            parents: Made::default(),
+            delegate: Some("1:2".into()),
             boot_id: "b".into(),
             written: [("memory.limit_in_bytes".to_owned(), Json::from("10"))]
                 .into_iter()
@@ -248,6 +295,14 @@ mod tests {
             (
                 r#"{"groups":{"memory":"/x"},"inodes":{"memory":"x"}}"#,
                 "cgset.inodes is a string, nothing that cgset writes",
+            ),
+            (
+                r#"{"parent":"/a/../b"}"#,
+                "cgset.parent: /a/../b is not a group's path",
+            ),
+            (
+                r#"{"parent":7}"#,
+                "cgset.parent is a number, nothing that cgset writes",
             ),
             (
                 r#"{"moved":7}"#,

@@ -3,21 +3,24 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::unistd::{AccessFlags, access};
 use record::{Id, Record, Up, names};
 use serde_json::Value as Json;
 
 use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::limits::Limits;
 use crate::newcomers::Newcomers;
+use crate::owner::Owner;
+use crate::parent::Made;
 use crate::place;
 use crate::plan::Plan;
 use crate::state::{EXEC, Member, Moved, PAUSE, State};
 use crate::talk::Talk;
 use crate::vocabulary::{self, Machine};
-use crate::{TOOL, make, oci, remove};
+use crate::{TOOL, make, oci, parent, remove};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -30,20 +33,13 @@ pub(crate) fn up(args: &UpArgs) -> ExitCode {
 fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let talk = Talk::from(args.talk);
     let wanted = Wanted::new(up.record(), &args.limits)?;
-    let hierarchies = Hierarchies::detect()?;
-    let plan = Plan::of_pod(names::group(up.id()), &hierarchies, &wanted.all)?;
+    let place = Place::new(up.record(), up.id(), args)?;
+    let hierarchies = place.hierarchies(&wanted.all)?;
+    let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
     let newcomers = Newcomers::find(up.record(), &args.pid)?;
     let path = format!("/{}", plan.name);
-    match up.record().pointer("/linux/cgroupsPath") {
-        Some(Json::String(given)) if *given != path => {
-            talk.note(format_args!("linux.cgroupsPath: {given:?} becomes {path}"));
-        }
-        None | Some(Json::Null | Json::String(_)) => {}
-        Some(other) => {
-            return Err(Error::Usage(format!(
-                "linux.cgroupsPath: {other} is not a string"
-            )));
-        }
+    if let Some(given) = place.given.as_ref().filter(|given| **given != path) {
+        talk.note(format_args!("linux.cgroupsPath: {given:?} becomes {path}"));
     }
     for key in &wanted.ignored {
         talk.note(format_args!(
@@ -52,10 +48,10 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     }
     let made = match up.state().map(State::from_json).transpose()? {
         Some(state) if is_there(&state, &hierarchies, up.id())? => {
-            verify(&state, &plan, up.id())?;
+            verify(&state, &plan, &place, up.id())?;
             state
         }
-        _ => create(up, &plan, &newcomers, talk)?,
+        _ => create(up, &plan, &place, &newcomers, talk)?,
     };
     newcomers.place(&plan, talk)?;
     oci::write(up.record_mut(), &wanted.typed, &wanted.all)?;
@@ -66,6 +62,65 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
         ..made
     }
     .to_json())
+}
+
+/// Where the pod's group goes, and whose it is.
+struct Place {
+    /// A path below each mount; empty: the top.
+    parent: String,
+    name: String,
+    /// `linux.cgroupsPath`
+    given: Option<String>,
+    delegate: Option<Owner>,
+}
+
+impl Place {
+    /// `--parent`; else where `linux.cgroupsPath` has the pod's own group.
+    fn new(record: &Record, id: &Id, args: &UpArgs) -> Result<Self, Error> {
+        let name = names::group(id);
+        let given = match record.pointer("/linux/cgroupsPath") {
+            None | Some(Json::Null) => None,
+            Some(Json::String(given)) => Some(given.clone()),
+            Some(other) => {
+                return Err(Error::Usage(format!(
+                    "linux.cgroupsPath: {other} is not a string"
+                )));
+            }
+        };
+        let parent = match (&args.parent, &given) {
+            (Some(group), _) => parent::given("--parent", group)?,
+            (None, Some(given)) => parent::of_path(given, &name).unwrap_or(""),
+            (None, None) => "",
+        };
+        if parent.split('/').any(|part| part == name) {
+            return Err(Error::Usage(format!(
+                "--parent /{parent}: is in the pod itself"
+            )));
+        }
+        Ok(Self {
+            parent: parent.to_owned(),
+            name,
+            delegate: args.delegate,
+            given,
+        })
+    }
+
+    /// All there are, but for a freezer that nobody asked for and in which we may make no group.
+    fn hierarchies(&self, limits: &Limits) -> Result<Hierarchies, Error> {
+        let is_asked_for = limits.get("cgroup.freeze").is_some();
+        let is_writable = |hierarchy: &Hierarchy| {
+            let mut dir = hierarchy.mount.join(&self.parent);
+            while !dir.exists() && dir.pop() {}
+            !hierarchy.read_only && access(&dir, AccessFlags::W_OK).is_ok()
+        };
+        let all = Hierarchies::detect()?;
+        Ok(all.without_freezer_unless(|freezer| is_asked_for || is_writable(freezer)))
+    }
+
+    /// Of the pod's group below each mount.
+    fn path(&self) -> String {
+        parent::join(&self.parent, &self.name)
+    }
 }
 
 /// The limits: those of the record, and over them those that were typed.
@@ -91,14 +146,20 @@ impl Wanted {
 }
 
 /// Makes the groups, with their write-ahead.
-fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Result<State, Error> {
+fn create(
+    up: &mut Up,
+    plan: &Plan<'_>,
+    place: &Place,
+    newcomers: &Newcomers,
+    talk: Talk,
+) -> Result<State, Error> {
     let mounts: Vec<Group> = plan
         .groups
         .iter()
         .map(|group| Group::mounted(group.hierarchy))
         .collect::<Result<_, _>>()?;
     for mount in &mounts {
-        if mount.child(&plan.name)?.is_some() {
+        if mount.descendant(&plan.name)?.is_some() {
             return Err(Error::Failed(format!(
                 "mkdir({}): File exists (no pod {} is known, so cgset did not make it)",
                 mount.path().join(&plan.name).display(),
@@ -114,22 +175,28 @@ fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Re
             .collect(),
         boot_id: record::boot_id()?,
         moved: newcomers.origins(plan)?,
+        parent: place.parent.clone(),
+        delegate: place.delegate.map(|owner| owner.to_string()),
         ..State::default()
     };
+    if !place.parent.is_empty() {
+        let others = Made::by_others(up.id())?;
+        for (mount, planned) in mounts.iter().zip(&plan.groups) {
+            let made = &mut state.parents;
+            made.note(&planned.key, mount, &place.parent, &others)?;
+        }
+    }
     up.intend(&state.to_json())?;
-    let groups = make_groups(up, plan, &mounts, &mut state, talk)?;
+    let groups = make_groups(up, plan, place, &mounts, &mut state, talk)?;
     // By now each has its inode: from here on nothing is removed by its name alone.
     up.intend(&state.to_json())?;
     for ((group, mount), planned) in groups.iter().zip(&mounts).zip(&plan.groups) {
-        group.inherit_cpuset(mount, &planned.key)?;
+        if let Some(above) = mount.descendant(&place.parent)? {
+            group.inherit_cpuset(&above, &planned.key)?;
+        }
         make::enable(group, planned.hierarchy.version, &planned.key, talk)?;
     }
-    let leaves = if newcomers.named.is_empty() {
-        &[PAUSE][..]
-    } else {
-        &[PAUSE, EXEC]
-    };
-    limit(plan, &groups, leaves, talk)?;
+    limit(plan, &groups, newcomers.leaves(), place.delegate, talk)?;
     state.written = plan.written();
     state.effective = make::read_back(plan, &groups, plan.limits())?;
     make::note_differences(plan.limits(), &state.effective, talk);
@@ -140,7 +207,13 @@ fn create(up: &mut Up, plan: &Plan<'_>, newcomers: &Newcomers, talk: Talk) -> Re
 ///
 /// On v1 the limits come first: a cpuset may not become narrower than what is in it, nor memory less than what the
 /// groups in it take. On v2 they come last: there a group that is full already takes no more groups.
-fn limit(plan: &Plan<'_>, groups: &[Group], leaves: &[&str], talk: Talk) -> Result<(), Error> {
+fn limit(
+    plan: &Plan<'_>,
+    groups: &[Group],
+    leaves: &[&str],
+    delegate: Option<Owner>,
+    talk: Talk,
+) -> Result<(), Error> {
     let make = |version: Version| -> Result<(), Error> {
         for (group, planned) in groups
             .iter()
@@ -149,7 +222,14 @@ fn limit(plan: &Plan<'_>, groups: &[Group], leaves: &[&str], talk: Talk) -> Resu
         {
             for leaf in leaves {
                 talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
-                group.leaf(leaf)?.inherit_cpuset(group, &planned.key)?;
+                let made = group.leaf(leaf)?;
+                made.inherit_cpuset(group, &planned.key)?;
+                if let Some(owner) = delegate {
+                    owner.own(&made, version, talk)?;
+                }
+            }
+            if let Some(owner) = delegate {
+                owner.own(group, version, talk)?;
             }
         }
         Ok(())
@@ -163,6 +243,7 @@ fn limit(plan: &Plan<'_>, groups: &[Group], leaves: &[&str], talk: Talk) -> Resu
 fn make_groups(
     up: &mut Up,
     plan: &Plan<'_>,
+    place: &Place,
     mounts: &[Group],
     state: &mut State,
     talk: Talk,
@@ -170,8 +251,8 @@ fn make_groups(
     let mut groups = Vec::new();
     for (at, (mount, planned)) in mounts.iter().zip(&plan.groups).enumerate() {
         talk.step(|| format!("mkdir({})", plan.dir(planned).display()));
-        let made = make::enable(mount, planned.hierarchy.version, &planned.key, talk)
-            .and_then(|()| mount.make_child(&plan.name).map_err(Error::from))
+        let of = (planned.hierarchy, planned.key.as_str());
+        let made = parent::make_in(mount, &place.parent, &place.name, of, talk)
             .and_then(|group| Ok((group.inode()?, group)));
         match made {
             Ok((inode, group)) => {
@@ -199,7 +280,7 @@ fn is_there(state: &State, hierarchies: &Hierarchies, id: &Id) -> Result<bool, E
         return Ok(false);
     }
     for member in state.members.iter().filter(|member| member.inode.is_some()) {
-        if member.open(hierarchies, id)?.is_some() {
+        if member.open(hierarchies, &state.path(id))?.is_some() {
             return Ok(true);
         }
     }
@@ -207,9 +288,25 @@ fn is_there(state: &State, hierarchies: &Hierarchies, id: &Id) -> Result<bool, E
 }
 
 /// An earlier `up` made what is wanted now, and the kernel still has it so; else the first difference.
-fn verify(state: &State, plan: &Plan<'_>, id: &Id) -> Result<(), Error> {
+fn verify(state: &State, plan: &Plan<'_>, place: &Place, id: &Id) -> Result<(), Error> {
     let again = format!("cgset down --id {id} first");
     let differs = |what: String| Err(Error::Failed(format!("{what} ({again})")));
+    if state.parent != place.parent {
+        return differs(format!(
+            "{}: is in /{}, not in /{}",
+            place.name, state.parent, place.parent
+        ));
+    }
+    let wanted = place.delegate.map(|owner| owner.to_string());
+    if state.delegate != wanted {
+        let whose = |owner: &Option<String>| owner.clone().unwrap_or_else(|| "nobody".into());
+        return differs(format!(
+            "{}: is delegated to {}, not to {}",
+            plan.name,
+            whose(&state.delegate),
+            whose(&wanted)
+        ));
+    }
     let keys = |keys: Vec<&str>| keys.join(" ");
     let there = keys(
         state
@@ -259,7 +356,7 @@ fn verify(state: &State, plan: &Plan<'_>, id: &Id) -> Result<(), Error> {
     }
     let mut groups = Vec::new();
     for (planned, member) in plan.groups.iter().zip(&state.members) {
-        let found = Group::mounted(planned.hierarchy)?.child(&plan.name)?;
+        let found = Group::mounted(planned.hierarchy)?.descendant(&plan.name)?;
         match found {
             Some(group) if Some(group.inode()?) == member.inode => groups.push(group),
             _ => {
@@ -300,16 +397,17 @@ fn undo(id: &Id, state: &Json) -> Result<(), Error> {
                     from: moved.from.clone(),
                 },
                 &hierarchies,
-                id,
+                &state.path(id),
             )?;
         }
     }
     remove::remove(
-        &remove::open(&state.members, &hierarchies, id)?,
+        &remove::open(&state.members, &hierarchies, (&state.parent, id))?,
         id,
         remove::Live::Refuse,
         Talk::default(),
-    )
+    )?;
+    state.parents.remove(&hierarchies, Talk::default())
 }
 
 /// The plan on stdout.
@@ -321,10 +419,17 @@ fn dry_run(args: &UpArgs) -> ExitCode {
             .parse()
             .map_err(Error::Usage)?;
         let wanted = Wanted::new(record, &args.limits)?;
-        let hierarchies = Hierarchies::detect()?;
-        let plan = Plan::of_pod(names::group(&id), &hierarchies, &wanted.all)?;
+        let place = Place::new(record, &id, args)?;
+        let hierarchies = place.hierarchies(&wanted.all)?;
+        let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
         let newcomers = Newcomers::find(record, &args.pid)?;
-        let mut lines = plan.lines();
+        let mut missing = Made::default();
+        for group in &plan.groups {
+            let mount = Group::mounted(group.hierarchy)?;
+            missing.note(&group.key, &mount, &place.parent, &[])?;
+        }
+        let mut lines = missing.lines(&hierarchies);
+        lines.push_str(&plan.pod_lines(newcomers.leaves(), args.delegate));
         for (name, processes) in [
             (PAUSE, newcomers.holder.as_slice()),
             (EXEC, &newcomers.named),

@@ -309,6 +309,18 @@ fn bad_usage_is_2_and_one_line() {
         vec!["up"],
         vec!["down"],
         vec!["show"],
+        vec!["tree"],
+        vec!["freeze"],
+        vec!["kill"],
+        vec!["wait", "--id", "foo"],
+        vec!["wait", "--id", "foo", "--oom", "--empty"],
+        vec!["wait", "--id", "foo", "--oom=-1"],
+        vec!["wait", "--id", "foo", "--pressure", "net"],
+        vec!["wait", "--id", "foo", "--empty", "--timeout", "-1"],
+        vec!["wait", "--id", "foo", "--empty", "--timeout", "1e9"],
+        vec!["watch", "--id", "foo", "--interval", "0"],
+        vec!["watch", "--id", "foo", "--count", "0"],
+        vec!["kill", "--id", "foo", "../x"],
     ] {
         let answer = run.run(&arguments);
         assert_eq!(
@@ -359,6 +371,12 @@ fn every_flag_of_the_help_is_in_the_man_page() {
         &["up", "--help"],
         &["exec", "--help"],
         &["show", "--help"],
+        &["tree", "--help"],
+        &["watch", "--help"],
+        &["wait", "--help"],
+        &["freeze", "--help"],
+        &["thaw", "--help"],
+        &["kill", "--help"],
         &["down", "--help"],
         &["check", "--help"],
     ] {

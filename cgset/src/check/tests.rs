@@ -129,7 +129,7 @@ fn who_may_make_no_group_where_every_pod_has_one_lacks_something() {
     assert!(!checks.is_enough());
     assert_eq!(
         found(&checks, "groups.memory").2,
-        "needs root, or a group that was delegated to you"
+        "needs root, or --parent with a group that was delegated to you"
     );
     memory.writable = Ok(());
     memory.read_only = true;

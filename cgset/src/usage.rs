@@ -1,0 +1,339 @@
+//! What the kernel says of groups now: limits, use, and what came of the two meeting. In the words of cgroup v2.
+
+use std::collections::BTreeMap;
+
+use record::{Id, Record, names};
+use serde_json::{Map, Value as Json, json};
+
+use crate::error::Error;
+use crate::group::{Group, IsGone as _};
+use crate::hierarchy::Version;
+use crate::limits::shares_to_weight;
+use crate::remove::Standing;
+use crate::units;
+use crate::v1;
+use crate::version::scalar;
+
+/// What is known of one group over all hierarchies.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Usage {
+    /// `memory.current`, `pids.max`, …
+    pub(crate) values: Map<String, Json>,
+    pub(crate) processes: Vec<i32>,
+}
+
+impl Usage {
+    pub(crate) fn number(&self, name: &str) -> Option<u64> {
+        self.values.get(name).and_then(Json::as_u64)
+    }
+}
+
+/// The pod's group and those below it, by their path from the pod's on: `pod-foo`, `pod-foo/app`.
+pub(crate) type Groups = BTreeMap<String, Usage>;
+
+/// Everything of a pod at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    pub(crate) id: Id,
+    /// Of the pod's group below each mount.
+    pub(crate) path: String,
+    pub(crate) groups: Groups,
+}
+
+impl Snapshot {
+    /// Of the pod that `record` describes; an error when none of its groups is there.
+    pub(crate) fn take(record: &Record, standing: &[Standing<'_>]) -> Result<Self, Error> {
+        let id = crate::pod::id_of(record)?;
+        let mut groups = Groups::new();
+        let mut path = names::group(&id);
+        for standing in standing {
+            path.clone_from(&standing.path);
+            let above = standing.mount_path().join(standing.above_path());
+            for group in standing.pod.itself()?.tree()? {
+                let Ok(place) = group.path().strip_prefix(&above) else {
+                    continue;
+                };
+                let usage = groups
+                    .entry(place.to_string_lossy().into_owned())
+                    .or_default();
+                read(
+                    &group,
+                    standing.hierarchy.version,
+                    &standing.key,
+                    &mut usage.values,
+                );
+                usage.processes.extend(group.processes()?);
+            }
+        }
+        for usage in groups.values_mut() {
+            usage.processes.sort_unstable();
+            usage.processes.dedup();
+        }
+        if standing.iter().any(|standing| standing.is_v1_of("memory")) {
+            add_up(&mut groups, "memory.oom_kill");
+        }
+        Ok(Self { id, path, groups })
+    }
+
+    pub(crate) fn to_json(&self) -> Json {
+        let above = self
+            .path
+            .strip_suffix(&names::group(&self.id))
+            .unwrap_or_default();
+        let list: Vec<Json> = self
+            .groups
+            .iter()
+            .map(|(path, usage)| {
+                let mut group = json!({"group": format!("/{above}{path}")});
+                for (name, value) in &usage.values {
+                    group[name] = value.clone();
+                }
+                group["processes"] = usage.processes.as_slice().into();
+                group
+            })
+            .collect();
+        json!({"id": self.id.as_ref(), "group": format!("/{}", self.path), "groups": list})
+    }
+}
+
+/// What v1 counts for each group alone, v2 counts for all below it as well.
+fn add_up(groups: &mut Groups, name: &str) {
+    let counts: Vec<(String, u64)> = groups
+        .iter()
+        .filter_map(|(path, usage)| Some((path.clone(), usage.number(name)?)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    for (path, count) in counts {
+        for (at, _) in path.match_indices('/') {
+            if let Some(above) = groups.get_mut(&path[..at]) {
+                let sum = above.number(name).unwrap_or(0) + count;
+                above.values.insert(name.to_owned(), sum.into());
+            }
+        }
+    }
+}
+
+/// Reads what there is of the controllers in `key`; a file that is not there is one that the kernel has not.
+fn read(group: &Group, version: Version, key: &str, values: &mut Map<String, Json>) {
+    for controller in key.split(',') {
+        match (version, controller) {
+            (_, "pids") => {
+                plain(group, values, &["pids.current", "pids.max", "pids.peak"]);
+                events(group, values, "pids.events", &[("max", "pids.max_events")]);
+            }
+            (_, "cpuset") => {
+                for name in ["cpuset.cpus", "cpuset.mems"] {
+                    let text = group.read(name).ok();
+                    set(values, name, text.map(|text| text.trim_end().into()));
+                }
+            }
+            (Version::V1, "memory") => v1_memory(group, values),
+            (Version::V1, "cpu") => v1_cpu(group, values),
+            (Version::V1, "cpuacct") => {
+                let usage = group.read("cpuacct.usage").ok();
+                let usage = usage.and_then(|text| divided(&text, 1000));
+                set(values, "cpu.usage_usec", usage);
+            }
+            (Version::V1, "freezer") => {
+                let state = group.read("freezer.state").ok();
+                set(
+                    values,
+                    "frozen",
+                    state.map(|state| (state.trim() == "FROZEN").into()),
+                );
+            }
+            (Version::V2, "memory") => v2_memory(group, values),
+            (Version::V2, "cpu") => plain(group, values, &["cpu.max", "cpu.weight"]),
+            (Version::V2, "io") => plain(group, values, &["io.max", "io.stat"]),
+            _ => {}
+        }
+    }
+    if version == Version::V2 {
+        let stat = [
+            ("usage_usec", "cpu.usage_usec"),
+            ("nr_throttled", "cpu.nr_throttled"),
+            ("throttled_usec", "cpu.throttled_usec"),
+        ];
+        events(group, values, "cpu.stat", &stat);
+        if let Ok(text) = group.read("cgroup.events") {
+            let frozen = field(&text, "frozen").map(|frozen| (frozen == 1).into());
+            set(values, "frozen", frozen);
+        }
+        for name in ["memory.pressure", "cpu.pressure", "io.pressure"] {
+            let text = group.read(name).ok();
+            set(values, name, text.and_then(|text| pressure(&text)));
+        }
+    }
+}
+
+fn v1_memory(group: &Group, values: &mut Map<String, Json>) {
+    for (name, file) in [
+        ("memory.current", "memory.usage_in_bytes"),
+        ("memory.max", "memory.limit_in_bytes"),
+        ("memory.peak", "memory.max_usage_in_bytes"),
+        ("memory.memsw.limit_in_bytes", "memory.memsw.limit_in_bytes"),
+    ] {
+        let text = group.read(file).ok();
+        set(values, name, text.map(|text| v1::bytes(&text).to_json()));
+    }
+    let kills = [("oom_kill", "memory.oom_kill")];
+    events(group, values, "memory.oom_control", &kills);
+}
+
+fn v1_cpu(group: &Group, values: &mut Map<String, Json>) {
+    if let Ok(shares) = group.read("cpu.shares") {
+        let weight = units::number(shares.trim()).map(|shares| shares_to_weight(shares).into());
+        set(values, "cpu.shares", Some(scalar(&shares)));
+        set(values, "cpu.weight", weight);
+    }
+    let quota = group.read("cpu.cfs_quota_us").ok();
+    let max = quota.zip(group.read("cpu.cfs_period_us").ok());
+    let max = max.map(|(quota, period)| {
+        let quota = match quota.trim() {
+            "-1" => "max",
+            quota => quota,
+        };
+        format!("{quota} {}", period.trim()).into()
+    });
+    set(values, "cpu.max", max);
+    if let Ok(stat) = group.read("cpu.stat") {
+        set(values, "cpu.nr_throttled", field(&stat, "nr_throttled"));
+        let nanoseconds = field(&stat, "throttled_time").map(|time| time.to_string());
+        let throttled = nanoseconds.and_then(|time| divided(&time, 1000));
+        set(values, "cpu.throttled_usec", throttled);
+    }
+}
+
+fn v2_memory(group: &Group, values: &mut Map<String, Json>) {
+    let names = [
+        "memory.current",
+        "memory.max",
+        "memory.high",
+        "memory.low",
+        "memory.peak",
+        "memory.swap.current",
+        "memory.swap.max",
+    ];
+    plain(group, values, &names);
+    let counts = [("oom", "memory.oom"), ("oom_kill", "memory.oom_kill")];
+    events(group, values, "memory.events", &counts);
+}
+
+fn set(values: &mut Map<String, Json>, name: &str, value: Option<Json>) {
+    if let Some(value) = value {
+        values.insert(name.to_owned(), value);
+    }
+}
+
+/// Files that are shown as they are.
+fn plain(group: &Group, values: &mut Map<String, Json>, names: &[&str]) {
+    for name in names {
+        let text = group.read(name).ok();
+        set(values, name, text.map(|text| scalar(&text)));
+    }
+}
+
+/// Lines of a file of `NAME NUMBER` lines.
+fn events(group: &Group, values: &mut Map<String, Json>, file: &str, lines: &[(&str, &str)]) {
+    if let Ok(text) = group.read(file) {
+        for (line, name) in lines {
+            set(values, name, field(&text, line));
+        }
+    }
+}
+
+/// The number after `name` in a file of `NAME NUMBER` lines.
+pub(crate) fn field(text: &str, name: &str) -> Option<Json> {
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map(scalar)
+}
+
+fn divided(text: &str, by: u64) -> Option<Json> {
+    units::number(text.trim()).map(|number| (number / by).into())
+}
+
+/// A file of pressure stall information as `{"some":{"avg10":0.5,…},"full":{…}}`; psi.rst of the kernel.
+fn pressure(text: &str) -> Option<Json> {
+    let mut lines = Map::new();
+    for line in text.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let kind = words.next()?;
+        let mut values = Map::new();
+        for word in words {
+            let (name, value) = word.split_once('=')?;
+            values.insert(name.to_owned(), serde_json::from_str(value).ok()?);
+        }
+        lines.insert(kind.to_owned(), values.into());
+    }
+    Some(lines.into())
+}
+
+/// How many processes the OOM killer ended in the groups and below them; None: no memory controller counts.
+pub(crate) fn oom_kills(standing: &[Standing<'_>]) -> Result<Option<u64>, Error> {
+    let has_memory =
+        |standing: &&Standing<'_>| standing.key.split(',').any(|name| name == "memory");
+    let Some(standing) = standing.iter().find(has_memory) else {
+        return Ok(None);
+    };
+    let count = |group: &Group, file: &str| -> Result<u64, Error> {
+        match group.read(file) {
+            Ok(text) => Ok(field(&text, "oom_kill")
+                .and_then(|count| count.as_u64())
+                .unwrap_or(0)),
+            // one below that was removed meanwhile
+            Err(error) if error.is_gone() => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    };
+    if standing.hierarchy.version == Version::V2 {
+        return count(&standing.pod, "memory.events").map(Some);
+    }
+    let mut sum = 0;
+    for group in standing.pod.itself()?.tree()? {
+        sum += count(&group, "memory.oom_control")?;
+    }
+    Ok(Some(sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_found_by_its_whole_name() {
+        let text = "oom 1\noom_kill 2\noom_kill_disable 0\n";
+        assert_eq!(field(text, "oom_kill"), Some(2.into()));
+        assert_eq!(field(text, "kill"), None);
+    }
+
+    #[test]
+    fn pressure_is_read_as_numbers() {
+        let text = "some avg10=0.12 avg60=1.00 avg300=0.00 total=42\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
+        let read = pressure(text).unwrap();
+        assert_eq!(read["some"]["avg10"].to_string(), "0.12");
+        assert_eq!(read["full"]["total"], 7);
+        assert_eq!(pressure("some avg10\n"), None);
+    }
+
+    #[test]
+    fn v1s_counts_are_added_up_to_the_pod() {
+        let usage = |count: u64| Usage {
+            values: Map::from_iter([("n".to_owned(), Json::from(count))]),
+            processes: Vec::new(),
+        };
+        let mut groups = Groups::from([
+            ("p".to_owned(), usage(1)),
+            ("p/a".to_owned(), usage(0)),
+            ("p/a/b".to_owned(), usage(2)),
+            ("p/c".to_owned(), usage(4)),
+        ]);
+        add_up(&mut groups, "n");
+        let counts: Vec<u64> = groups
+            .values()
+            .filter_map(|usage| usage.number("n"))
+            .collect();
+        assert_eq!(counts, [7, 2, 2, 4]);
+    }
+}
