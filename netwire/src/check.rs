@@ -5,12 +5,15 @@ use std::net::Ipv4Addr;
 use record::{Id, names};
 use serde_json::Value;
 
+use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::firewall;
 use crate::lease::Pool;
 use crate::link::{self, By};
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::Wanted;
+use crate::publish::Publish;
 use crate::state::{self, Attachment};
 
 /// Compares what an earlier `up` made with what is wanted now and with what the kernel has.
@@ -61,6 +64,39 @@ pub(crate) fn check(
         }
         (None, _) => return differs(format!("{} has no address", is.ifname)),
         _ => {}
+    }
+    if (is.nat, &is.nat_except) != (wanted.nat, &wanted.nat_except) {
+        let nat = |nat: bool, except: &[Cidr]| {
+            let except: Vec<String> = except
+                .iter()
+                .map(|range| format!(" --nat-except {range}"))
+                .collect();
+            if nat {
+                format!("--nat{}", except.concat())
+            } else {
+                "no --nat".to_owned()
+            }
+        };
+        let (is_so, wanted) = (
+            nat(is.nat, &is.nat_except),
+            nat(wanted.nat, &wanted.nat_except),
+        );
+        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
+    if is.ports != wanted.ports {
+        let ports = |ports: &[Publish]| {
+            let ports: Vec<String> = ports.iter().map(Publish::to_string).collect();
+            if ports.is_empty() {
+                "none".to_owned()
+            } else {
+                ports.join(" ")
+            }
+        };
+        let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
+        return differs(format!("published is {is}, not {wanted}"));
+    }
+    if let Some(what) = firewall::drift(id, is)? {
+        return differs(what);
     }
     match drift(id, is, wanted, pod, host)? {
         Some(what) => differs(what),

@@ -9,9 +9,11 @@ use nix::errno::Errno;
 use record::SourceArgs;
 use sys::Call;
 
+use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Wanted};
+use crate::publish::Publish;
 use crate::subnet::Subnet;
 
 /// Wires a pod's network namespace to the host: veth, addresses, routes, leases
@@ -62,6 +64,26 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DIR")]
     lease_dir: Option<PathBuf>,
 
+    /// What the pod sends to the world has the host's address
+    #[arg(long)]
+    nat: bool,
+
+    /// But not to this range (may be repeated), nor to the subnet and other pods
+    #[arg(long, value_name = "CIDR", requires = "nat")]
+    nat_except: Vec<Cidr>,
+
+    /// Ports of the host that lead to ports of the pod (may be repeated)
+    #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]
+    publish: Vec<Publish>,
+
+    /// Make the interfaces of the default route forward, for answers and published ports only
+    #[arg(long)]
+    pub(crate) sysctl_host: bool,
+
+    /// Add a rule to chains of others that drop what is forwarded, for this table's pods only
+    #[arg(long)]
+    pub(crate) accept_forward: bool,
+
     /// Print what would be done, in order, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -96,12 +118,29 @@ impl UpArgs {
                 "--lease-dir: not UTF-8, a record cannot hold it",
             ));
         }
+        for (at, one) in self.publish.iter().enumerate() {
+            let mut others = self.publish[..at].iter();
+            if let Some(port) = others.find_map(|other| one.overlap(*other)) {
+                let name = one.protocol.name();
+                return Err(Error::usage(format!(
+                    "--publish {one}: {port}/{name} is published twice"
+                )));
+            }
+        }
+        if (self.sysctl_host || self.accept_forward) && !self.nat && self.publish.is_empty() {
+            return Err(Error::usage(
+                "--sysctl-host and --accept-forward are for what --nat or --publish forwards",
+            ));
+        }
         Ok(Wanted {
             ifname: self.ifname.clone(),
             subnet: self.subnet,
             address: self.ip,
             mtu: self.mtu,
             lease_dir,
+            nat: self.nat,
+            nat_except: self.nat_except.clone(),
+            ports: self.publish.clone(),
         })
     }
 }

@@ -4,7 +4,9 @@ use nix::errno::Errno;
 use record::{Down, Id, names};
 use serde_json::Value;
 
+use crate::conntrack;
 use crate::error::Error;
+use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
 use crate::netlink::Socket;
@@ -74,6 +76,12 @@ fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> 
         if is_ours(&link, id, ifname) {
             remove(&mut host, &link)?;
         }
+    }
+    if attachment.is_translated() {
+        firewall::remove(id, ifname, verbose)?;
+    }
+    if let Some(address) = attachment.address {
+        conntrack::forget_address(address, verbose)?;
     }
     let pool = Pool::new(attachment.subnet, attachment.lease_dir.as_deref());
     pool.release(

@@ -1,15 +1,22 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
 mod check;
+mod cidr;
 mod cli;
+mod conntrack;
 mod down;
 mod error;
+mod firewall;
+mod forwarding;
 mod lease;
 mod link;
 mod namespace;
 mod netlink;
+mod nft;
 mod plan;
+mod publish;
 mod requests;
+mod ruleset;
 mod show;
 mod state;
 mod subnet;

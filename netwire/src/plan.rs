@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 use record::{Id, names};
 
+use crate::cidr::Cidr;
 use crate::link::Mac;
+use crate::publish::Publish;
 use crate::subnet::Subnet;
 
 /// The name of a network interface, as the kernel takes it (`dev_valid_name`).
@@ -61,6 +63,12 @@ pub(crate) struct Wanted {
     pub(crate) mtu: Option<u32>,
     /// A pool shared with CNI's host-local; None: our own.
     pub(crate) lease_dir: Option<PathBuf>,
+    /// What it sends to the world has the host's address.
+    pub(crate) nat: bool,
+    /// Except to these, and to its own subnet.
+    pub(crate) nat_except: Vec<Cidr>,
+    /// Of the host, that lead to it.
+    pub(crate) ports: Vec<Publish>,
 }
 
 /// An address on an interface.
@@ -137,6 +145,8 @@ pub(crate) struct Plan {
     pub(crate) subnet: Subnet,
     /// The pod's.
     pub(crate) address: Ipv4Addr,
+    /// Ports of the host's 127.0.0.1 lead to it: on the host's end, loopback addresses are not martian.
+    pub(crate) route_localnet: bool,
 }
 
 impl Plan {
@@ -150,6 +160,7 @@ impl Plan {
             mtu,
             subnet: wanted.subnet,
             address,
+            route_localnet: wanted.ports.iter().any(|publish| publish.is_on_loopback()),
         }
     }
 
@@ -231,6 +242,9 @@ mod tests {
             address: None,
             mtu: None,
             lease_dir: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
         }
     }
 

@@ -67,6 +67,7 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
     let mut message = up(index);
     let mut forwarding = InetDevConf::default();
     forwarding.forwarding = 1;
+    forwarding.route_localnet = i32::from(plan.route_localnet);
     message.attributes = vec![
         // In a message that makes an interface the kernel ignores both of these.
         LinkAttribute::IfAlias(record::names::ifalias(&plan.id).to_owned()),
@@ -74,7 +75,12 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
             forwarding,
         )])]),
     ];
-    let what = format!("{} alias {} forwarding 1 up", plan.host, plan.id);
+    let localnet = if plan.route_localnet {
+        " route_localnet 1"
+    } else {
+        ""
+    };
+    let what = format!("{} alias {} forwarding 1{localnet} up", plan.host, plan.id);
     vec![
         Request::new("RTM_SETLINK", &what, libc::RTM_SETLINK, 0, &message),
         add_address(&plan.host_address(), &plan.host, index),
@@ -215,6 +221,9 @@ mod tests {
             address: None,
             mtu: None,
             lease_dir: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
         };
         Plan::new(
             &"foo".parse().unwrap(),

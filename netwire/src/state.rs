@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use record::Id;
 use serde_json::{Map, Value, json};
 
+use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::namespace::PodNamespace;
 use crate::plan::{Ifname, Plan, Wanted};
+use crate::publish::Publish;
 use crate::subnet::Subnet;
 
 /// Of the CNI specification whose result types `netwire` in the record follows.
@@ -28,6 +30,12 @@ pub(crate) struct Attachment {
     pub(crate) address: Option<Ipv4Addr>,
     /// The number of the host's end; None: it was not made yet.
     pub(crate) ifindex: Option<u32>,
+    /// What it sends to the world has the host's address.
+    pub(crate) nat: bool,
+    /// Except to these, and to its own subnet.
+    pub(crate) nat_except: Vec<Cidr>,
+    /// Of the host, that lead to it.
+    pub(crate) ports: Vec<Publish>,
 }
 
 impl Attachment {
@@ -39,10 +47,18 @@ impl Attachment {
             lease_dir: wanted.lease_dir.clone(),
             address: None,
             ifindex: None,
+            nat: wanted.nat,
+            nat_except: wanted.nat_except.clone(),
+            ports: wanted.ports.clone(),
         }
     }
 
-    fn to_json(&self, id: &Id) -> Value {
+    /// Whether anything of it is in our table of nf_tables.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.nat || !self.ports.is_empty()
+    }
+
+    pub(crate) fn to_json(&self, id: &Id) -> Value {
         let mut object = Map::new();
         object.insert("ifname".into(), self.ifname.as_ref().into());
         object.insert(
@@ -58,6 +74,17 @@ impl Attachment {
         }
         if let Some(dir) = &self.lease_dir {
             object.insert("leaseDir".into(), dir.to_string_lossy().into());
+        }
+        if self.nat {
+            object.insert("nat".into(), true.into());
+        }
+        if !self.nat_except.is_empty() {
+            let ranges = self.nat_except.iter().map(|range| range.to_string().into());
+            object.insert("natExcept".into(), Value::Array(ranges.collect()));
+        }
+        if !self.ports.is_empty() {
+            let ports = self.ports.iter().map(|publish| publish.to_json());
+            object.insert("portMappings".into(), Value::Array(ports.collect()));
         }
         object.into()
     }
@@ -81,6 +108,15 @@ impl Attachment {
                 .then_some(path)
                 .ok_or_else(|| format!("leaseDir: {dir:?} is no absolute path"))
         });
+        let list = |key: &str| {
+            let list = value.get(key).and_then(Value::as_array);
+            list.map(Vec::as_slice).unwrap_or_default()
+        };
+        let range = |range: &Value| match range.as_str().unwrap_or_default().parse() {
+            Ok(range) => Ok(range),
+            Err(why) => Err(format!("natExcept: {why}")),
+        };
+        let port = |port| Publish::from_json(port).map_err(|why| format!("portMappings: {why}"));
         Ok(Self {
             ifname: text("ifname")
                 .unwrap_or_default()
@@ -95,6 +131,15 @@ impl Attachment {
                 .get("ifindex")
                 .and_then(Value::as_u64)
                 .and_then(|index| u32::try_from(index).ok()),
+            nat: value.get("nat").and_then(Value::as_bool).unwrap_or(false),
+            nat_except: list("natExcept")
+                .iter()
+                .map(range)
+                .collect::<Result<_, _>>()?,
+            ports: list("portMappings")
+                .iter()
+                .map(port)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -157,6 +202,9 @@ mod tests {
             lease_dir: Some("/var/lib/cni/networks/kindnet".into()),
             address: Some(Ipv4Addr::new(10, 244, 0, 2)),
             ifindex: Some(7),
+            nat: true,
+            nat_except: vec!["10.96.0.0/12".parse().unwrap()],
+            ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
         }
     }
 
@@ -167,6 +215,9 @@ mod tests {
             address: None,
             ifindex: None,
             lease_dir: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
             ..attachment()
         };
         for attachment in [attachment(), half] {
@@ -187,6 +238,8 @@ mod tests {
             ("address", json!("../../etc/passwd")),
             ("leaseDir", json!("etc")),
             ("leaseDir", json!("/run/../etc")),
+            ("natExcept", json!(["10.0.0.1/8"])),
+            ("portMappings", json!([{"hostPort": 0}])),
         ] {
             let mut bad = good.clone();
             bad[key] = value.clone();

@@ -11,14 +11,18 @@ use serde_json::Value;
 use crate::TOOL;
 use crate::check::check;
 use crate::cli::UpArgs;
+use crate::conntrack;
 use crate::error::Error;
+use crate::firewall;
+use crate::forwarding;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, OPER_UNKNOWN, OPER_UP};
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::{Plan, Wanted};
+use crate::publish;
 use crate::requests;
-use crate::state;
+use crate::state::{self, Attachment};
 
 /// The largest MTU of a veth; lo has more.
 const MTU_MAX: u32 = 65535;
@@ -32,8 +36,10 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let mut host = Socket::open(args.verbose)?;
     if let Some(state) = up.state().cloned() {
         check(up.id(), &state, &wanted, &pod, &mut host)?;
+        let_through(&wanted, args)?;
         return Ok(state);
     }
+    publish::refuse_taken(&wanted.ports)?;
     let mtu = mtu(&wanted, &mut host)?;
     refuse_foreign(up.id(), &wanted, &mut host)?;
     // Whatever may not be done inside fails here, before anything is made.
@@ -51,9 +57,50 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     if args.verbose {
         record::report("netwire", lease_step(&pool, address));
     }
+    // Before the interface is there: what its packets may do is settled when the first of them comes.
+    let attachment = Attachment {
+        address: Some(address),
+        ..Attachment::intended(&wanted)
+    };
+    firewall::add(up.id(), &attachment, args.verbose)?;
+    let_through(&wanted, args)?;
+    conntrack::forget_ports(&wanted.ports, args.verbose)?;
     let plan = Plan::new(up.id(), &wanted, address, mtu);
     let (end, peer) = wire(&plan, &pod, &mut host, &mut inside)?;
     Ok(state::made(&plan, &wanted, &pod, &end, &peer))
+}
+
+/// Sees to the host's own hindrances where that was asked for, and names them where not.
+fn let_through(wanted: &Wanted, args: &UpArgs) -> Result<(), Error> {
+    if !wanted.nat && wanted.ports.is_empty() {
+        return Ok(());
+    }
+    let closed = forwarding::closed()?;
+    if args.sysctl_host && !closed.is_empty() {
+        firewall::note_opened(&closed, args.verbose)?;
+        forwarding::open(&closed)?;
+    } else {
+        for name in closed {
+            record::report(
+                TOOL,
+                format_args!(
+                    "net.ipv4.conf.{name}.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)"
+                ),
+            );
+        }
+    }
+    if args.accept_forward {
+        return firewall::accept(args.verbose);
+    }
+    for chain in forwarding::dropping()? {
+        record::report(
+            TOOL,
+            format_args!(
+                "chain {chain} drops what its rules do not accept, also of pods (--accept-forward)"
+            ),
+        );
+    }
+    Ok(())
 }
 
 /// What `up` would do, a line for each step.
@@ -67,17 +114,19 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
     let address = pool.next(wanted.address)?;
     let plan = Plan::new(id, &wanted, address, mtu);
     let mut text = format!("host: {}\n", lease_step(&pool, address));
+    let attachment = Attachment {
+        address: Some(address),
+        ..Attachment::intended(&wanted)
+    };
     let steps = [
+        ("host", firewall::steps(id, &attachment)?),
         ("host", requests::create(&plan, pod.fd())),
         ("host", requests::host_set(&plan, 0)),
         ("pod", requests::pod_set(&plan, 0)),
     ];
     for (place, requests) in steps {
         // questions are no steps
-        for request in requests
-            .iter()
-            .filter(|request| !request.call.starts_with("RTM_GET"))
-        {
+        for request in requests.iter().filter(|request| !request.is_question()) {
             text += &format!("{place}: {}\n", request.call);
         }
     }
