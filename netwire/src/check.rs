@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use record::{Id, names};
 use serde_json::Value;
 
+use crate::antispoof::When;
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::firewall;
@@ -94,6 +95,15 @@ pub(crate) fn check(
         };
         let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
         return differs(format!("published is {is}, not {wanted}"));
+    }
+    match (is.antispoof, wanted.antispoof) {
+        (true, When::Never) => return differs("it is kept from passing for another".into()),
+        (false, When::Always) => return differs("it is not kept from passing for another".into()),
+        (true, _) if wanted.loose && !is.loose => {
+            let why = "net.ipv4.conf.all.rp_filter is 2 by now, and it may pass for another";
+            return differs(why.into());
+        }
+        _ => {}
     }
     if let Some(what) = firewall::drift(id, is)? {
         return differs(what);

@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use record::SourceArgs;
 use sys::Call;
 
+use crate::antispoof::{self, When};
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::namespace::Netns;
@@ -84,6 +85,10 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) accept_forward: bool,
 
+    /// Whether the pod is kept from passing for another: auto, always (or fail), never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    antispoof: When,
+
     /// Print what would be done, in order, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -141,6 +146,8 @@ impl UpArgs {
             nat: self.nat,
             nat_except: self.nat_except.clone(),
             ports: self.publish.clone(),
+            antispoof: self.antispoof,
+            loose: self.antispoof != When::Never && antispoof::is_loose(),
         })
     }
 }

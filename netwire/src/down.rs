@@ -77,7 +77,7 @@ fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> 
             remove(&mut host, &link)?;
         }
     }
-    if attachment.is_translated() {
+    if attachment.is_in_table() {
         firewall::remove(id, ifname, verbose)?;
     }
     if let Some(address) = attachment.address {

@@ -1,5 +1,6 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
+mod antispoof;
 mod check;
 mod cidr;
 mod cli;

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use record::{Id, names};
 
+use crate::antispoof::When;
 use crate::cidr::Cidr;
 use crate::link::Mac;
 use crate::publish::Publish;
@@ -69,6 +70,10 @@ pub(crate) struct Wanted {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// It must not pass for another.
+    pub(crate) antispoof: When,
+    /// And the interface's own switch does not decide: the table has to see to it.
+    pub(crate) loose: bool,
 }
 
 /// An address on an interface.
@@ -147,6 +152,8 @@ pub(crate) struct Plan {
     pub(crate) address: Ipv4Addr,
     /// Ports of the host's 127.0.0.1 lead to it: on the host's end, loopback addresses are not martian.
     pub(crate) route_localnet: bool,
+    /// What comes in by the host's end must be from where its answer would go out.
+    pub(crate) rp_filter: bool,
 }
 
 impl Plan {
@@ -161,6 +168,7 @@ impl Plan {
             subnet: wanted.subnet,
             address,
             route_localnet: wanted.ports.iter().any(|publish| publish.is_on_loopback()),
+            rp_filter: wanted.antispoof != When::Never,
         }
     }
 
@@ -245,6 +253,8 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            antispoof: When::Auto,
+            loose: false,
         }
     }
 

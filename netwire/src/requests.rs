@@ -68,6 +68,8 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
     let mut forwarding = InetDevConf::default();
     forwarding.forwarding = 1;
     forwarding.route_localnet = i32::from(plan.route_localnet);
+    // What is 0 here is not sent: it stays as the host's default has it.
+    forwarding.rp_filter = i32::from(plan.rp_filter);
     message.attributes = vec![
         // In a message that makes an interface the kernel ignores both of these.
         LinkAttribute::IfAlias(record::names::ifalias(&plan.id).to_owned()),
@@ -80,7 +82,12 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
     } else {
         ""
     };
-    let what = format!("{} alias {} forwarding 1{localnet} up", plan.host, plan.id);
+    let rp_filter = if plan.rp_filter { " rp_filter 1" } else { "" };
+    let what = format!(
+        "{} alias {} forwarding 1{localnet}{rp_filter} up",
+        plan.host, plan.id
+    );
+
     vec![
         Request::new("RTM_SETLINK", &what, libc::RTM_SETLINK, 0, &message),
         add_address(&plan.host_address(), &plan.host, index),
@@ -212,6 +219,7 @@ mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;
 
+    use crate::antispoof::When;
     use crate::plan::Wanted;
 
     fn plan() -> Plan {
@@ -224,6 +232,8 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            antispoof: When::Auto,
+            loose: false,
         };
         Plan::new(
             &"foo".parse().unwrap(),
@@ -258,7 +268,7 @@ mod tests {
         assert_eq!(
             calls(&host_set(&plan(), 7)),
             [
-                "RTM_SETLINK(vethce5359d4 alias foo forwarding 1 up)",
+                "RTM_SETLINK(vethce5359d4 alias foo forwarding 1 rp_filter 1 up)",
                 "RTM_NEWADDR(10.244.0.1/32 dev vethce5359d4)",
                 "RTM_NEWROUTE(10.244.0.2 scope host dev vethce5359d4)",
             ]

@@ -105,6 +105,7 @@ pub(crate) fn create() -> Vec<Request> {
     requests.extend([
         rule("raw", loopback_of_a_pod(DADDR)),
         rule("raw", loopback_of_a_pod(SADDR)),
+        rule("raw", from_somewhere_else()),
         rule("prerouting", published_on_address()),
         rule("prerouting", published()),
         rule("output", published_on_address()),
@@ -201,6 +202,22 @@ fn loopback_of_a_pod(offset: u32) -> Vec<Expression> {
     rule.extend([
         Expression::payload(1, offset, 1, REGISTERS[0]),
         Expression::equal(REGISTERS[0], &[127]),
+        Expression::drop(),
+    ]);
+    rule
+}
+
+/// `iifname @veths fib saddr . iif oif missing drop`: as a strict `rp_filter`, where the host's setting overrules that of the
+/// interface.
+fn from_somewhere_else() -> Vec<Expression> {
+    let mut rule = vec![
+        Expression::meta(META_IIFNAME, REGISTERS[0]),
+        Expression::lookup(VETHS, false),
+    ];
+    rule.extend(ipv4());
+    rule.extend([
+        Expression::fib_saddr_iif_oif(REGISTERS[0]),
+        Expression::equal(REGISTERS[0], &[0; 4]),
         Expression::drop(),
     ]);
     rule

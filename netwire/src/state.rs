@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use record::Id;
 use serde_json::{Map, Value, json};
 
+use crate::antispoof::When;
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::{Link, Mac};
@@ -36,6 +37,10 @@ pub(crate) struct Attachment {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// It cannot pass for another.
+    pub(crate) antispoof: bool,
+    /// The table sees to that, as the interface's own switch does not decide.
+    pub(crate) loose: bool,
 }
 
 impl Attachment {
@@ -50,12 +55,19 @@ impl Attachment {
             nat: wanted.nat,
             nat_except: wanted.nat_except.clone(),
             ports: wanted.ports.clone(),
+            antispoof: wanted.antispoof != When::Never,
+            loose: wanted.loose,
         }
     }
 
     /// Whether anything of it is in our table of nf_tables.
-    pub(crate) fn is_translated(&self) -> bool {
-        self.nat || !self.ports.is_empty()
+    pub(crate) fn is_in_table(&self) -> bool {
+        self.nat || !self.ports.is_empty() || self.loose
+    }
+
+    /// Whether it is there for no other reason.
+    pub(crate) fn is_only_loose(&self) -> bool {
+        self.loose && !self.nat && self.ports.is_empty()
     }
 
     pub(crate) fn to_json(&self, id: &Id) -> Value {
@@ -86,6 +98,10 @@ impl Attachment {
             let ports = self.ports.iter().map(|publish| publish.to_json());
             object.insert("portMappings".into(), Value::Array(ports.collect()));
         }
+        object.insert("antispoof".into(), self.antispoof.into());
+        if self.loose {
+            object.insert("loose".into(), true.into());
+        }
         object.into()
     }
 
@@ -112,6 +128,7 @@ impl Attachment {
             let list = value.get(key).and_then(Value::as_array);
             list.map(Vec::as_slice).unwrap_or_default()
         };
+        let flag = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
         let range = |range: &Value| match range.as_str().unwrap_or_default().parse() {
             Ok(range) => Ok(range),
             Err(why) => Err(format!("natExcept: {why}")),
@@ -131,7 +148,9 @@ impl Attachment {
                 .get("ifindex")
                 .and_then(Value::as_u64)
                 .and_then(|index| u32::try_from(index).ok()),
-            nat: value.get("nat").and_then(Value::as_bool).unwrap_or(false),
+            nat: flag("nat"),
+            antispoof: flag("antispoof"),
+            loose: flag("loose"),
             nat_except: list("natExcept")
                 .iter()
                 .map(range)
@@ -166,7 +185,7 @@ pub(crate) fn attachments(state: &Value) -> Result<Vec<Attachment>, Error> {
 /// What was made, from what the kernel says of both ends.
 pub(crate) fn made(
     plan: &Plan,
-    wanted: &Wanted,
+    attachment: Attachment,
     pod: &PodNamespace,
     host: &Link,
     inside: &Link,
@@ -175,7 +194,7 @@ pub(crate) fn made(
     let attachment = Attachment {
         address: Some(plan.address),
         ifindex: Some(host.index),
-        ..Attachment::intended(wanted)
+        ..attachment
     };
     let gateway = plan.subnet.gateway().to_string();
     json!({
@@ -205,6 +224,8 @@ mod tests {
             nat: true,
             nat_except: vec!["10.96.0.0/12".parse().unwrap()],
             ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
+            antispoof: true,
+            loose: true,
         }
     }
 
@@ -218,6 +239,8 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            antispoof: false,
+            loose: false,
             ..attachment()
         };
         for attachment in [attachment(), half] {

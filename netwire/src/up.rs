@@ -9,6 +9,7 @@ use record::{Id, Known, Record, Up, names};
 use serde_json::Value;
 
 use crate::TOOL;
+use crate::antispoof::{self, When};
 use crate::check::check;
 use crate::cli::UpArgs;
 use crate::conntrack;
@@ -58,16 +59,24 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         record::report("netwire", lease_step(&pool, address));
     }
     // Before the interface is there: what its packets may do is settled when the first of them comes.
-    let attachment = Attachment {
+    let mut attachment = Attachment {
         address: Some(address),
         ..Attachment::intended(&wanted)
     };
-    firewall::add(up.id(), &attachment, args.verbose)?;
+    if let Err(error) = firewall::add(up.id(), &attachment, args.verbose) {
+        antispoof::unless_demanded(error, attachment.is_only_loose(), wanted.antispoof)?;
+        (attachment.antispoof, attachment.loose) = (false, false);
+    }
     let_through(&wanted, args)?;
     conntrack::forget_ports(&wanted.ports, args.verbose)?;
     let plan = Plan::new(up.id(), &wanted, address, mtu);
-    let (end, peer) = wire(&plan, &pod, &mut host, &mut inside)?;
-    Ok(state::made(&plan, &wanted, &pod, &end, &peer))
+    let end = create(&plan, &pod, &mut host, &mut inside)?;
+    if wanted.antispoof != When::Never {
+        attachment.antispoof &=
+            antispoof::turn_ipv6_off(&plan.host, wanted.antispoof, args.verbose)?;
+    }
+    let (end, peer) = wire(&plan, &end, &mut host, &mut inside)?;
+    Ok(state::made(&plan, attachment, &pod, &end, &peer))
 }
 
 /// Sees to the host's own hindrances where that was asked for, and names them where not.
@@ -124,7 +133,10 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
         ("host", requests::host_set(&plan, 0)),
         ("pod", requests::pod_set(&plan, 0)),
     ];
-    for (place, requests) in steps {
+    for (at, (place, requests)) in steps.into_iter().enumerate() {
+        if at == 2 && wanted.antispoof != When::Never {
+            text += &format!("host: {}\n", antispoof::step(&plan.host));
+        }
         // questions are no steps
         for request in requests.iter().filter(|request| !request.is_question()) {
             text += &format!("{place}: {}\n", request.call);
@@ -137,20 +149,29 @@ fn lease_step(pool: &Pool, address: Ipv4Addr) -> String {
     format!("link({})", pool.dir().join(address.to_string()).display())
 }
 
-/// Both ends, addresses, routes. What was made stays when a step fails: the caller undoes it as a whole.
-fn wire(
+/// Both ends, down. What was made stays when a step fails: the caller undoes it as a whole.
+fn create(
     plan: &Plan,
     pod: &PodNamespace,
     host: &mut Socket,
     inside: &mut Socket,
-) -> Result<(Link, Link), Error> {
+) -> Result<Link, Error> {
     let made = host
         .batch(requests::create(plan, pod.fd()))
         .map_err(|error| match error.refused() {
             Some(Errno::EEXIST) => exists(plan, pod, inside).unwrap_or(error),
             _ => error,
         })?;
-    let end = link::parse(&plan.host, &made)?;
+    link::parse(&plan.host, &made)
+}
+
+/// Both ends up, addresses, routes.
+fn wire(
+    plan: &Plan,
+    end: &Link,
+    host: &mut Socket,
+    inside: &mut Socket,
+) -> Result<(Link, Link), Error> {
     host.batch(requests::host_set(plan, end.index))
         .map_err(|error| match error.refused() {
             Some(Errno::EEXIST) => Error::failed(format!(
@@ -162,7 +183,7 @@ fn wire(
     // No number of its own means that it is the same as this end's.
     let looks = inside.batch(requests::pod_set(plan, end.peer.unwrap_or(end.index)))?;
     let peer = link::parse(plan.ifname.as_ref(), &looks)?;
-    Ok((wait_up(host, &end)?, peer))
+    Ok((wait_up(host, end)?, peer))
 }
 
 /// Names the interface that is in the way.

@@ -53,6 +53,13 @@ impl Expression {
         Self::new("fib", &data.number(3, flags))
     }
 
+    /// By which interface an answer to the source would leave, if that is the one it came in by, else 0.
+    pub(crate) fn fib_saddr_iif_oif(register: u32) -> Self {
+        let (result, flags) = (1, 1 | 8);
+        let data = Attributes::default().number(1, register).number(2, result);
+        Self::new("fib", &data.number(3, flags))
+    }
+
     /// Goes on when a register is `value`.
     pub(crate) fn equal(register: u32, value: &[u8]) -> Self {
         Self::compare(register, 0, value)

@@ -30,7 +30,7 @@ pub(crate) fn ifname_key(name: &str) -> Vec<u8> {
 
 /// What an attachment needs in the table; nothing: it needs none.
 pub(crate) fn elements(id: &Id, attachment: &Attachment) -> Vec<Element> {
-    let Some(pod) = attachment.address.filter(|_| attachment.is_translated()) else {
+    let Some(pod) = attachment.address.filter(|_| attachment.is_in_table()) else {
         return Vec::new();
     };
     let element = |set, key: Vec<u8>| Element {
@@ -113,6 +113,8 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            antispoof: true,
+            loose: false,
         }
     }
 
@@ -151,6 +153,15 @@ mod tests {
         };
         let expected = [VETHS, "hairpin4", "ports4", "ports4", "host_ports4"];
         assert_eq!(sets(&published), expected);
+    }
+
+    #[test]
+    fn a_pod_that_only_the_table_can_hold_is_in_it() {
+        let loose = Attachment {
+            loose: true,
+            ..attachment()
+        };
+        assert_eq!(sets(&loose), [VETHS]);
     }
 
     #[test]
