@@ -3,7 +3,8 @@
 //! Each pod has a link of its own to the host, so there is nobody else to answer on it, and no address of the link layer
 //! decides where a packet goes. What is left is the source of its packets, and IPv6's habit of listening to whoever says
 //! that it is a router. The kernel has a switch for each, on the host's end: `rp_filter`, which also keeps requests of
-//! arp(7) with other senders from filling the host's table of neighbours, and `disable_ipv6`, as pods have no IPv6.
+//! arp(7) with other senders from filling the host's table of neighbours, and `disable_ipv6`, or, if the
+//! pod has an address of IPv6, rules of our table.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +47,7 @@ pub(crate) fn is_loose() -> bool {
 }
 
 /// The switch that takes IPv6 away from an interface.
-pub(crate) fn disable_ipv6(interface: &str) -> PathBuf {
+fn disable_ipv6(interface: &str) -> PathBuf {
     Path::new("/proc/sys/net/ipv6/conf")
         .join(interface)
         .join("disable_ipv6")

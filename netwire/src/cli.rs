@@ -1,7 +1,7 @@
 //! What the user typed.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,8 +12,9 @@ use sys::Call;
 use crate::antispoof::{self, When};
 use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::link::Mac;
 use crate::namespace::Netns;
-use crate::plan::{Ifname, Wanted};
+use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
 use crate::subnet::Subnet;
 
@@ -45,13 +46,17 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "PID|FILE")]
     pub(crate) netns: Option<Netns>,
 
-    /// Network the address is from; its first address is the gateway
-    #[arg(long, value_name = "CIDR")]
-    subnet: Subnet,
+    /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
+    #[arg(long, value_name = "CIDR", required = true)]
+    subnet: Vec<Subnet>,
 
-    /// Address of the pod; without it the next free one
+    /// Address of the pod, one of each subnet at most; without it the next free one
     #[arg(long, value_name = "ADDRESS")]
-    ip: Option<Ipv4Addr>,
+    ip: Vec<IpAddr>,
+
+    /// Hardware address of the pod's end
+    #[arg(long, value_name = "ADDRESS")]
+    mac: Option<Mac>,
 
     /// Name of the interface in the pod
     #[arg(long, value_name = "NAME", default_value = "eth0")]
@@ -99,11 +104,57 @@ pub(crate) struct UpArgs {
 }
 
 impl UpArgs {
+    /// The subnets, IPv4 first, with the addresses that are asked for.
+    fn nets(&self) -> Result<Vec<Net>, Error> {
+        let mut subnets = self.subnet.clone();
+        subnets.sort_by_key(|subnet| !subnet.is_ipv4());
+        let mut pairs = subnets.windows(2);
+        let same = |pair: &&[Subnet]| {
+            pair.iter()
+                .all(|subnet| subnet.is_ipv4() == pair[0].is_ipv4())
+        };
+        if let Some([_, second]) = pairs.find(same) {
+            return Err(Error::usage(format!(
+                "--subnet {second}: a second one of its family"
+            )));
+        }
+        if let Some(mtu) = self.mtu.filter(|&mtu| mtu < 1280)
+            && subnets.iter().any(|subnet| !subnet.is_ipv4())
+        {
+            return Err(Error::usage(format!(
+                "--mtu {mtu}: IPv6 needs 1280 at least"
+            )));
+        }
+        let mut ips = self.ip.clone();
+        let mut nets = Vec::new();
+        for subnet in subnets {
+            let at = ips.iter().position(|ip| ip.is_ipv4() == subnet.is_ipv4());
+            let address = at.map(|at| ips.remove(at));
+            if let Some(why) = address.and_then(|address| subnet.refuses(address)) {
+                return Err(Error::usage(format!("--ip: {why}")));
+            }
+            nets.push(Net { subnet, address });
+        }
+        if let Some(ip) = ips.first() {
+            return Err(Error::usage(format!(
+                "--ip {ip}: no --subnet is left for it"
+            )));
+        }
+        let foreign = self.publish.iter().find(|publish| {
+            let of = |ip: IpAddr| nets.iter().any(|net| net.subnet.is_ipv4() == ip.is_ipv4());
+            publish.host_ip.is_some_and(|ip| !of(ip))
+        });
+        match foreign {
+            Some(publish) => Err(Error::usage(format!(
+                "--publish {publish}: the pod has no address of that family"
+            ))),
+            None => Ok(nets),
+        }
+    }
+
     /// What is wanted, checked as far as the command line tells, and the directory it names.
     pub(crate) fn wanted(&self) -> Result<Wanted, Error> {
-        if let Some(why) = self.ip.and_then(|address| self.subnet.refuses(address)) {
-            return Err(Error::usage(format!("--ip: {why}")));
-        }
+        let nets = self.nets()?;
         let lease_dir = match &self.lease_dir {
             // The record outlives the working directory, and what is read from one must have no ".." in it.
             Some(dir) => Some(
@@ -139,8 +190,8 @@ impl UpArgs {
         }
         Ok(Wanted {
             ifname: self.ifname.clone(),
-            subnet: self.subnet,
-            address: self.ip,
+            nets,
+            mac: self.mac,
             mtu: self.mtu,
             lease_dir,
             nat: self.nat,

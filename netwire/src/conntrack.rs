@@ -5,10 +5,11 @@
 //! sending would go on talking to nobody.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use nix::errno::Errno;
 
+use crate::cidr::octets;
 use crate::error::Error;
 use crate::netlink::{Request, Socket};
 use crate::nft::{Attributes, NFGENMSG, find};
@@ -30,6 +31,8 @@ const PROTO_NUM: u32 = 1 << 3;
 /// Part of the two tuples of a connection.
 struct Filter {
     what: String,
+    /// `AF_INET` or `AF_INET6`
+    family: i32,
     /// `CTA_TUPLE_ORIG` or `CTA_TUPLE_REPLY`
     of: u16,
     tuple: Attributes,
@@ -37,12 +40,17 @@ struct Filter {
 }
 
 /// Forgets all connections from and to a pod's address, translated ones included.
-pub(crate) fn forget_address(address: Ipv4Addr, verbose: bool) -> Result<(), Error> {
-    let (source, destination) = (1, 2);
+pub(crate) fn forget_address(address: IpAddr, verbose: bool) -> Result<(), Error> {
+    let (source, destination) = if address.is_ipv4() { (1, 2) } else { (3, 4) };
     let end = |name: &str, of, kind, flags| {
-        let ip = Attributes::default().bytes(kind, &address.octets());
+        let ip = Attributes::default().bytes(kind, &octets(address));
         Filter {
             what: format!("{name} {address}"),
+            family: if address.is_ipv4() {
+                libc::AF_INET
+            } else {
+                libc::AF_INET6
+            },
             of,
             tuple: Attributes::default().nested(1, &ip),
             flags,
@@ -65,23 +73,28 @@ pub(crate) fn forget_ports(ports: &[Publish], verbose: bool) -> Result<(), Error
         return Ok(());
     }
     let protocol = Attributes::default().bytes(1, &[Protocol::Udp.number()]);
-    let filter = Filter {
+    let filter = |family| Filter {
         what: "udp".to_owned(),
+        family,
         of: CTA_TUPLE_ORIG,
         tuple: Attributes::default().nested(2, &protocol),
         flags: PROTO_NUM,
     };
-    forget(&[filter], verbose, |tuple| {
-        let port = find(tuple, 2).and_then(|protocol| find(protocol, 3));
-        let Some(&[high, low]) = port else {
-            return false;
-        };
-        let port = u16::from_be_bytes([high, low]);
-        let first = udp.iter().filter(|publish| publish.host_port <= port);
-        first
-            .into_iter()
-            .any(|publish| port - publish.host_port < publish.count)
-    })
+    forget(
+        &[libc::AF_INET, libc::AF_INET6].map(filter),
+        verbose,
+        |tuple| {
+            let port = find(tuple, 2).and_then(|protocol| find(protocol, 3));
+            let Some(&[high, low]) = port else {
+                return false;
+            };
+            let port = u16::from_be_bytes([high, low]);
+            let first = udp.iter().filter(|publish| publish.host_port <= port);
+            first
+                .into_iter()
+                .any(|publish| port - publish.host_port < publish.count)
+        },
+    )
 }
 
 /// Each connection that one of the filters lets through, and whose original tuple `is_it`.
@@ -97,7 +110,7 @@ fn forget(filters: &[Filter], verbose: bool, is_it: impl Fn(&[u8]) -> bool) -> R
         let answer = socket.dump_all(get(filter), |payload| {
             let attributes = payload.get(NFGENMSG..).unwrap_or_default();
             if find(attributes, CTA_TUPLE_ORIG).is_some_and(&is_it) {
-                found.push(delete(&filter.what, attributes));
+                found.push(delete(filter, attributes));
             }
         });
         match answer {
@@ -128,14 +141,14 @@ fn get(filter: &Filter) -> Request {
     request(
         "IPCTNL_MSG_CT_GET",
         IPCTNL_MSG_CT_GET,
-        &filter.what,
+        filter,
         libc::NLM_F_DUMP,
         &attributes,
     )
 }
 
 /// The connection with these attributes, and no later one of the same addresses and ports.
-fn delete(what: &str, attributes: &[u8]) -> Request {
+fn delete(filter: &Filter, attributes: &[u8]) -> Request {
     let mut same = Attributes::default();
     for kind in [CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE] {
         if let Some(value) = find(attributes, kind) {
@@ -143,11 +156,23 @@ fn delete(what: &str, attributes: &[u8]) -> Request {
             same = same.bytes(kind | nested, value);
         }
     }
-    request("IPCTNL_MSG_CT_DELETE", IPCTNL_MSG_CT_DELETE, what, 0, &same)
+    request(
+        "IPCTNL_MSG_CT_DELETE",
+        IPCTNL_MSG_CT_DELETE,
+        filter,
+        0,
+        &same,
+    )
 }
 
-fn request(name: &str, kind: u16, what: &str, flags: i32, attributes: &Attributes) -> Request {
-    let family = u8::try_from(libc::AF_INET).unwrap_or_default();
+fn request(name: &str, kind: u16, filter: &Filter, flags: i32, attributes: &Attributes) -> Request {
+    let family = u8::try_from(filter.family).unwrap_or_default();
     let body = [&[family, 0, 0, 0], attributes.0.as_slice()].concat();
-    Request::raw(name, what, NFNL_SUBSYS_CTNETLINK << 8 | kind, flags, &body)
+    Request::raw(
+        name,
+        &filter.what,
+        NFNL_SUBSYS_CTNETLINK << 8 | kind,
+        flags,
+        &body,
+    )
 }

@@ -80,17 +80,18 @@ fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> 
     if attachment.is_in_table() {
         firewall::remove(id, ifname, verbose)?;
     }
-    if let Some(address) = attachment.address {
-        conntrack::forget_address(address, verbose)?;
+    let owner = Owner {
+        id: id.to_string(),
+        ifname: ifname.to_owned(),
+    };
+    for net in &attachment.nets {
+        if let Some(address) = net.address {
+            conntrack::forget_address(address, verbose)?;
+        }
+        let pool = Pool::new(net.subnet, attachment.lease_dir.as_deref());
+        pool.release(&owner, net.address)?;
     }
-    let pool = Pool::new(attachment.subnet, attachment.lease_dir.as_deref());
-    pool.release(
-        &Owner {
-            id: id.to_string(),
-            ifname: ifname.to_owned(),
-        },
-        attachment.address,
-    )
+    Ok(())
 }
 
 /// A veth with our ifalias; or one that has none yet, because its maker was killed, and bears our marks.

@@ -9,7 +9,7 @@ use record::{Id, Known, names};
 
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding;
+use crate::forwarding::{self, Uplink};
 use crate::link::{self, By};
 use crate::netlink::{Request, Socket};
 use crate::nft::{self, Element};
@@ -93,14 +93,16 @@ impl Table {
     }
 
     /// The interfaces that were made to forward.
-    fn opened(&self) -> Vec<String> {
-        let opened = self
-            .elements
-            .iter()
-            .filter(|(element, _)| element.set == ruleset::OPENED);
-        opened
-            .filter_map(|(element, _)| crate::netlink::string(&element.key))
-            .collect()
+    fn opened(&self) -> Vec<Uplink> {
+        let uplink = |(element, _): &(Element, String)| {
+            let families = [&ruleset::IPV4, &ruleset::IPV6].into_iter();
+            let family = families
+                .into_iter()
+                .find(|family| family.opened == element.set)?;
+            let name = crate::netlink::string(&element.key)?;
+            Some(Uplink { family, name })
+        };
+        self.elements.iter().filter_map(uplink).collect()
     }
 }
 
@@ -265,7 +267,7 @@ pub(crate) fn remove(id: &Id, ifname: &str, verbose: bool) -> Result<(), Error> 
 }
 
 fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {
-    let mut closed: Vec<String> = Vec::new();
+    let mut closed: Vec<Uplink> = Vec::new();
     until_it_counts(|| {
         let table = Table::read(socket)?;
         if !table.exists {
@@ -293,16 +295,16 @@ fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {
 }
 
 /// Records that these interfaces of the host are about to be made to forward, each that is not recorded yet.
-pub(crate) fn note_opened(names: &[String], verbose: bool) -> Result<(), Error> {
+pub(crate) fn note_opened(uplinks: &[Uplink], verbose: bool) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
         let table = Table::read(&mut socket)?;
         let noted = table.opened();
-        let new = names.iter().filter(|name| !noted.contains(name));
+        let new = uplinks.iter().filter(|uplink| !noted.contains(uplink));
         let new: Vec<Element> = new
-            .map(|name| Element {
-                set: ruleset::OPENED,
-                key: ruleset::ifname_key(name),
+            .map(|uplink| Element {
+                set: uplink.family.opened,
+                key: ruleset::ifname_key(&uplink.name),
                 end: None,
                 data: None,
             })
@@ -318,11 +320,11 @@ pub(crate) fn note_opened(names: &[String], verbose: bool) -> Result<(), Error> 
 }
 
 /// Adds what lets packets of pods through the chains of others.
-pub(crate) fn accept(verbose: bool) -> Result<(), Error> {
+pub(crate) fn accept(ipv4: bool, ipv6: bool, verbose: bool) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
         let generation = generation(&mut socket)?;
-        let requests = forwarding::add_accept(&mut socket)?;
+        let requests = forwarding::add_accept(&mut socket, ipv4, ipv6)?;
         match requests.is_empty() {
             true => Ok(()),
             false => socket.transaction(generation, requests),

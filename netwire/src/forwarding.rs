@@ -5,64 +5,124 @@
 //! has to let it pass, whoever's it is.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
-use sys::{Call, SysError, ToErrno};
+use sys::{SysError, ToErrno};
 
 use crate::error::Error;
 use crate::link::{self, By};
 use crate::netlink::{Request, Socket, string};
 use crate::nft::{self, NFGENMSG, find, number};
-use crate::ruleset::{self, ACCEPT, FOREIGN, TABLE};
+use crate::ruleset::{self, ACCEPT, FOREIGN, Family, IPV4, IPV6, TABLE};
 
-/// The switch of an interface.
-fn switch(name: &str) -> PathBuf {
-    Path::new("/proc/sys/net/ipv4/conf")
-        .join(name)
-        .join("forwarding")
+/// An interface of the default route, and whose.
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    pub(crate) family: &'static Family,
+    pub(crate) name: String,
 }
 
-/// The interfaces of the host's default route that do not forward: what comes in there reaches no pod.
-pub(crate) fn closed() -> Result<Vec<String>, Error> {
-    let mut host = Socket::open(false)?;
-    let mut closed = Vec::new();
-    for index in link::default_route(Socket::open(false)?)? {
-        let Some(link) = link::find(&mut host, By::Index(index), false)? else {
-            continue;
+impl PartialEq for Uplink {
+    fn eq(&self, other: &Self) -> bool {
+        self.family.opened == other.family.opened && self.name == other.name
+    }
+}
+
+impl Uplink {
+    fn is_ipv4(&self) -> bool {
+        self.family.opened == IPV4.opened
+    }
+
+    /// As sysctl(8) has it. Of IPv6, `forwarding` of one interface says what it is and not what it does; Linux 6.17 has another.
+    pub(crate) fn sysctl(&self) -> String {
+        let (family, switch) = match self.is_ipv4() {
+            true => ("ipv4", "forwarding"),
+            false => ("ipv6", "force_forwarding"),
         };
-        let switch = switch(&link.name);
-        let value = fs::read_to_string(&switch).call(|| format!("read({})", switch.display()))?;
-        if value.trim_end() == "0" {
-            closed.push(link.name);
+        format!("net.{family}.conf.{}.{switch}", self.name)
+    }
+
+    fn path(&self) -> PathBuf {
+        let (family, switch) = match self.is_ipv4() {
+            true => ("ipv4", "forwarding"),
+            false => ("ipv6", "force_forwarding"),
+        };
+        ["/proc/sys/net", family, "conf", &self.name, switch]
+            .iter()
+            .collect()
+    }
+
+    fn forwards(&self) -> Result<bool, Error> {
+        if !self.is_ipv4() && forwards_ipv6() {
+            return Ok(true);
+        }
+        let path = self.path();
+        match fs::read_to_string(&path) {
+            Ok(value) => Ok(value.trim_end() != "0"),
+            Err(error) if error.to_errno() == Errno::ENOENT => Ok(false),
+            Err(error) => Err(SysError::new(format!("read({})", path.display()), error).into()),
         }
     }
-    Ok(closed)
+
+    fn set(&self, value: &str) -> Result<(), Error> {
+        let path = self.path();
+        match fs::write(&path, value) {
+            Err(error) if error.to_errno() != Errno::ENOENT => {
+                let error = SysError::new(format!("write({}, {value})", path.display()), error);
+                Err(match error.errno {
+                    Errno::EROFS => error.hint("is /proc/sys read-only here?"),
+                    _ => error,
+                }
+                .into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the machine as a whole forwards IPv6.
+pub(crate) fn forwards_ipv6() -> bool {
+    let all = fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding");
+    all.is_ok_and(|all| all.trim_end() != "0")
+}
+
+/// The interfaces of the host's default routes that do not forward: what comes in there reaches no pod.
+pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
+    let mut host = Socket::open(false)?;
+    let mut closed = Vec::new();
+    let families = [
+        (ipv4, &IPV4, AddressFamily::Inet),
+        (ipv6, &IPV6, AddressFamily::Inet6),
+    ];
+    for (_, family, number) in families.into_iter().filter(|(wanted, ..)| *wanted) {
+        for index in link::default_route(Socket::open(false)?, number)? {
+            if let Some(link) = link::find(&mut host, By::Index(index), false)? {
+                closed.push(Uplink {
+                    family,
+                    name: link.name,
+                });
+            }
+        }
+    }
+    let mut still = Vec::new();
+    for uplink in closed {
+        if !uplink.forwards()? {
+            still.push(uplink);
+        }
+    }
+    Ok(still)
 }
 
 /// Makes them forward.
-pub(crate) fn open(names: &[String]) -> Result<(), Error> {
-    names.iter().try_for_each(|name| set(name, "1"))
+pub(crate) fn open(uplinks: &[Uplink]) -> Result<(), Error> {
+    uplinks.iter().try_for_each(|uplink| uplink.set("1"))
 }
 
 /// Makes them forward no more; one that is gone does not.
-pub(crate) fn close(names: &[String]) -> Result<(), Error> {
-    names.iter().try_for_each(|name| set(name, "0"))
-}
-
-fn set(name: &str, value: &str) -> Result<(), Error> {
-    let switch = switch(name);
-    match fs::write(&switch, value) {
-        Err(error) if error.to_errno() != Errno::ENOENT => {
-            let error = SysError::new(format!("write({}, {value})", switch.display()), error);
-            Err(match error.errno {
-                Errno::EROFS => error.hint("is /proc/sys read-only here?"),
-                _ => error,
-            }
-            .into())
-        }
-        _ => Ok(()),
-    }
+pub(crate) fn close(uplinks: &[Uplink]) -> Result<(), Error> {
+    uplinks.iter().try_for_each(|uplink| uplink.set("0"))
 }
 
 /// A chain at the hook "forward".
@@ -99,9 +159,9 @@ fn chain(payload: &[u8]) -> Option<Chain> {
     let hook = number(find(find(attributes, 4)?, 1)?)?;
     let table = string(find(attributes, 1)?)?;
     let ours = family == nft::INET && table == TABLE;
-    let ipv4 = family == nft::INET || nft::family_name(family) == "ip";
+    let ip = ["inet", "ip", "ip6"].contains(&nft::family_name(family));
     let forward = hook == NF_INET_FORWARD && string(find(attributes, 7)?)? == "filter";
-    (forward && ipv4 && !ours).then_some(())?;
+    (forward && ip && !ours).then_some(())?;
     Some(Chain {
         family,
         table,
@@ -141,13 +201,20 @@ fn ours(socket: &mut Socket, chain: &Chain) -> Result<Vec<u64>, Error> {
 }
 
 /// The chains whose policy drops what no rule accepts, and which have no rule of ours.
-pub(crate) fn dropping() -> Result<Vec<Chain>, Error> {
-    dropping_in(&mut Socket::netfilter(false)?)
+pub(crate) fn dropping(ipv4: bool, ipv6: bool) -> Result<Vec<Chain>, Error> {
+    dropping_in(&mut Socket::netfilter(false)?, ipv4, ipv6)
 }
 
-fn dropping_in(socket: &mut Socket) -> Result<Vec<Chain>, Error> {
+fn dropping_in(socket: &mut Socket, ipv4: bool, ipv6: bool) -> Result<Vec<Chain>, Error> {
     let mut found = chains(socket)?;
-    found.retain(|chain| chain.drops);
+    found.retain(|chain| {
+        let concerns = match nft::family_name(chain.family) {
+            "ip" => ipv4,
+            "ip6" => ipv6,
+            _ => true,
+        };
+        chain.drops && concerns
+    });
     let mut without = Vec::new();
     for chain in found {
         if ours(socket, &chain)?.is_empty() {
@@ -174,8 +241,12 @@ fn has_accept(socket: &mut Socket) -> Result<bool, Error> {
 }
 
 /// For one transaction: our chain that marks, and a rule that accepts what is marked in each chain that drops.
-pub(crate) fn add_accept(socket: &mut Socket) -> Result<Vec<Request>, Error> {
-    let dropping = dropping_in(socket)?;
+pub(crate) fn add_accept(
+    socket: &mut Socket,
+    ipv4: bool,
+    ipv6: bool,
+) -> Result<Vec<Request>, Error> {
+    let dropping = dropping_in(socket, ipv4, ipv6)?;
     let mut requests = Vec::new();
     if !dropping.is_empty() && !has_accept(socket)? {
         requests.extend(ruleset::create_accept());

@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::subnet::Subnet;
 
 const LOCK: &str = "lock";
-const LAST_RESERVED: &str = "last_reserved_ip.0";
+const LAST_RESERVED: &str = "last_reserved_ip.";
 /// A lease before it has its name; whoever holds the lock may remove it.
 const UNNAMED: &str = ".lease";
 /// Beside the indexes; no id begins with a dot.
@@ -93,22 +93,22 @@ impl Pool {
     pub(crate) fn reserve(
         &self,
         owner: &Owner,
-        wanted: Option<Ipv4Addr>,
-        is_stale: impl FnMut(Option<&Owner>, Ipv4Addr) -> Result<bool, Error>,
-    ) -> Result<Ipv4Addr, Error> {
+        wanted: Option<IpAddr>,
+        is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+    ) -> Result<IpAddr, Error> {
         let _lock = self.lock_or_make()?;
         let lease = self.dir.join(UNNAMED);
         self.write_unnamed(&lease, owner)?;
         let answer = self.name(&lease, wanted, is_stale);
         gone(fs::remove_file(&lease)).call(|| format!("unlink({})", lease.display()))?;
         let address = answer?;
-        let last = self.dir.join(LAST_RESERVED);
+        let last = self.last_reserved();
         fs::write(&last, address.to_string()).call(|| format!("write({})", last.display()))?;
         Ok(address)
     }
 
     /// The address that [`Pool::reserve`] would give now.
-    pub(crate) fn next(&self, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, Error> {
+    pub(crate) fn next(&self, wanted: Option<IpAddr>) -> Result<IpAddr, Error> {
         let mut candidates = self.candidates(wanted);
         let free = candidates.find(|address| !self.path(*address).exists());
         free.ok_or_else(|| self.none_left(wanted))
@@ -117,7 +117,7 @@ impl Pool {
     /// Takes back what `owner` has: `address`, or whatever it is when that is not known.
     ///
     /// Somebody else's lease stays, and a pool or lease that is not there is as good as taken back.
-    pub(crate) fn release(&self, owner: &Owner, address: Option<Ipv4Addr>) -> Result<(), Error> {
+    pub(crate) fn release(&self, owner: &Owner, address: Option<IpAddr>) -> Result<(), Error> {
         // A record tells the directory, and may lie: nothing is written into one that holds nothing of the owner.
         if self.shared && self.leases_of(owner, address)?.is_empty() {
             return Ok(());
@@ -140,7 +140,7 @@ impl Pool {
     }
 
     /// The files of `owner`: that of `address` if it is, or all that are.
-    fn leases_of(&self, owner: &Owner, address: Option<Ipv4Addr>) -> Result<Vec<PathBuf>, Error> {
+    fn leases_of(&self, owner: &Owner, address: Option<IpAddr>) -> Result<Vec<PathBuf>, Error> {
         let mut found = Vec::new();
         for address in address.map_or_else(|| self.leases(), |address| Ok(vec![address]))? {
             // One that cannot be read may be the one: no success then.
@@ -177,9 +177,9 @@ impl Pool {
     fn name(
         &self,
         lease: &Path,
-        wanted: Option<Ipv4Addr>,
-        mut is_stale: impl FnMut(Option<&Owner>, Ipv4Addr) -> Result<bool, Error>,
-    ) -> Result<Ipv4Addr, Error> {
+        wanted: Option<IpAddr>,
+        mut is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+    ) -> Result<IpAddr, Error> {
         for address in self.candidates(wanted) {
             let path = self.path(address);
             match fs::hard_link(lease, &path) {
@@ -202,11 +202,11 @@ impl Pool {
         Err(self.none_left(wanted))
     }
 
-    fn candidates(&self, wanted: Option<Ipv4Addr>) -> Box<dyn Iterator<Item = Ipv4Addr>> {
+    fn candidates(&self, wanted: Option<IpAddr>) -> Box<dyn Iterator<Item = IpAddr>> {
         match wanted {
             Some(address) => Box::new(std::iter::once(address)),
             None => {
-                let last = fs::read_to_string(self.dir.join(LAST_RESERVED)).ok();
+                let last = fs::read_to_string(self.last_reserved()).ok();
                 Box::new(
                     self.subnet
                         .addresses_after(last.and_then(|last| last.trim().parse().ok())),
@@ -216,8 +216,8 @@ impl Pool {
     }
 
     /// Says who has them all, or the one.
-    fn none_left(&self, wanted: Option<Ipv4Addr>) -> Error {
-        let whose = |address: Ipv4Addr| match self.owner(address) {
+    fn none_left(&self, wanted: Option<IpAddr>) -> Error {
+        let whose = |address: IpAddr| match self.owner(address) {
             Ok(Some(owner)) => printable(&owner.id),
             _ => "an unknown".to_owned(),
         };
@@ -246,12 +246,18 @@ impl Pool {
         ))
     }
 
-    fn path(&self, address: Ipv4Addr) -> PathBuf {
+    /// host-local numbers the ranges of a network: IPv4 first, of two.
+    fn last_reserved(&self) -> PathBuf {
+        let number = u8::from(self.shared && !self.subnet.is_ipv4());
+        self.dir.join(format!("{LAST_RESERVED}{number}"))
+    }
+
+    fn path(&self, address: IpAddr) -> PathBuf {
         self.dir.join(address.to_string())
     }
 
     /// The content of a lease; None: there is no such file.
-    fn read(&self, address: Ipv4Addr) -> Result<Option<String>, Error> {
+    fn read(&self, address: IpAddr) -> Result<Option<String>, Error> {
         let path = self.path(address);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new()
@@ -275,14 +281,14 @@ impl Pool {
     }
 
     /// Whose `address` is. None: nobody's, as far as its file tells.
-    fn owner(&self, address: Ipv4Addr) -> Result<Option<Owner>, Error> {
+    fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
         Ok(self
             .read(address)?
             .and_then(|content| Owner::parse(&content)))
     }
 
     /// Every address of the subnet that has a file.
-    fn leases(&self) -> Result<Vec<Ipv4Addr>, Error> {
+    fn leases(&self) -> Result<Vec<IpAddr>, Error> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
@@ -295,7 +301,7 @@ impl Pool {
         let names = entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let mut leases: Vec<Ipv4Addr> = names
+        let mut leases: Vec<IpAddr> = names
             .filter(|&address| self.subnet.contains(address))
             .collect();
         leases.sort_unstable();
@@ -361,8 +367,11 @@ impl Pool {
     ///
     /// Who waits for the lock meanwhile finds out that it is gone. A directory that holds something again is kept.
     fn remove(&self) -> Result<(), Error> {
-        for name in [UNNAMED, LAST_RESERVED, LOCK] {
-            let path = self.dir.join(name);
+        for path in [
+            self.dir.join(UNNAMED),
+            self.last_reserved(),
+            self.dir.join(LOCK),
+        ] {
             gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
         }
         self.remove_directories()

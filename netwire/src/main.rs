@@ -9,6 +9,7 @@ mod down;
 mod error;
 mod firewall;
 mod forwarding;
+mod ipv6;
 mod lease;
 mod link;
 mod namespace;

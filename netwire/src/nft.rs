@@ -18,7 +18,7 @@ pub(crate) const NFGENMSG: usize = 4;
 pub(crate) const INET: u8 = 1;
 
 /// Registers of four bytes each; a key of several parts lies in several, one after the other.
-pub(crate) const REGISTERS: [u32; 4] = [8, 9, 10, 11];
+pub(crate) const REGISTERS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -124,6 +124,7 @@ pub(crate) fn generation(payload: &[u8]) -> Option<u32> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Type {
     Ipv4,
+    Ipv6,
     Protocol,
     Port,
     Ifname,
@@ -133,6 +134,7 @@ impl Type {
     fn number(self) -> u32 {
         match self {
             Self::Ipv4 => 7,
+            Self::Ipv6 => 8,
             Self::Protocol => 12,
             Self::Port => 13,
             Self::Ifname => 41,
@@ -143,7 +145,7 @@ impl Type {
     fn length(self) -> u32 {
         match self {
             Self::Ipv4 | Self::Protocol | Self::Port => 4,
-            Self::Ifname => 16,
+            Self::Ipv6 | Self::Ifname => 16,
         }
     }
 

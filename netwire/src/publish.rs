@@ -1,13 +1,15 @@
 //! `--publish`: ports of the host that lead to ports of the pod.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::str::FromStr;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::ReuseAddr;
+use nix::sys::socket::sockopt::{Ipv6V6Only, ReuseAddr};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, bind, setsockopt, socket,
+    AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, bind, setsockopt,
+    socket,
 };
 use serde_json::{Map, Value};
 use sys::SysError;
@@ -57,7 +59,7 @@ impl FromStr for Protocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Publish {
     /// None: any address of the host.
-    pub(crate) host_ip: Option<Ipv4Addr>,
+    pub(crate) host_ip: Option<IpAddr>,
     pub(crate) host_port: u16,
     pub(crate) port: u16,
     /// How many, from 1.
@@ -73,7 +75,8 @@ impl Publish {
 
     /// Whether 127.0.0.1 is among the addresses.
     pub(crate) fn is_on_loopback(self) -> bool {
-        self.host_ip.is_none_or(|ip| ip.is_loopback())
+        self.host_ip
+            .is_none_or(|ip| ip.is_ipv4() && ip.is_loopback())
     }
 
     /// A port that both would take.
@@ -121,8 +124,10 @@ impl Publish {
 
 impl fmt::Display for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(host_ip) = self.host_ip {
-            write!(f, "{host_ip}:")?;
+        match self.host_ip {
+            Some(IpAddr::V6(host_ip)) => write!(f, "[{host_ip}]:")?,
+            Some(host_ip) => write!(f, "{host_ip}:")?,
+            None => {}
         }
         let last = self.count - 1;
         write!(f, "{}", self.host_port)?;
@@ -149,11 +154,16 @@ impl FromStr for Publish {
         let shape = "[HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp] is expected";
         let (host, pod) = ports.rsplit_once(':').ok_or(shape)?;
         let (host_ip, host) = match host.rsplit_once(':') {
-            Some((ip, _)) if ip.contains(':') => return Err("IPv6 is not supported yet".into()),
             Some((ip, host)) => {
-                let parsed = ip.parse::<Ipv4Addr>();
-                let ip = parsed.map_err(|_| format!("{ip:?} is no IPv4 address"))?;
-                // what servers mean by it
+                let brackets = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']'));
+                let parsed: Option<IpAddr> = match brackets {
+                    Some(ip) => ip.parse().ok().map(Ipv6Addr::into),
+                    None => ip.parse().ok().map(Ipv4Addr::into),
+                };
+                let ip = parsed.ok_or_else(|| {
+                    format!("{ip:?} is neither an IPv4 address nor an IPv6 one in []")
+                })?;
+                // 0.0.0.0 and ::, which servers mean by it
                 ((!ip.is_unspecified()).then_some(ip), host)
             }
             None => (None, host),
@@ -189,50 +199,61 @@ fn range(text: &str) -> Result<(u16, u16), String> {
 }
 
 /// Refuses ports on which a process of the host listens: it would hear nothing any more.
-pub(crate) fn refuse_taken(ports: &[Publish]) -> Result<(), Error> {
+///
+/// `unspecified` are the addresses for "any" of the families the pod has.
+pub(crate) fn refuse_taken(ports: &[Publish], unspecified: &[IpAddr]) -> Result<(), Error> {
     for publish in ports {
+        let ips = publish.host_ip.map_or(unspecified.to_vec(), |ip| vec![ip]);
         for (host_port, _) in publish.pairs() {
-            let ip = publish.host_ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
-            let address = SocketAddrV4::new(ip, host_port);
-            let name = publish.protocol.name();
-            match try_bind(publish.protocol, address) {
-                Ok(()) => {}
-                Err(Errno::EADDRINUSE) => {
-                    return Err(Error::failed(format!(
-                        "--publish {publish}: {host_port}/{name} is taken, by a process of the host"
-                    )));
-                }
-                Err(errno) => {
-                    let error = SysError::new(format!("bind({address}/{name})"), errno);
-                    return Err(match errno {
-                        Errno::EADDRNOTAVAIL => error.hint("no address of this host"),
-                        _ => error,
-                    }
-                    .into());
-                }
+            for ip in &ips {
+                refuse_taken_one(*publish, SocketAddr::new(*ip, host_port))?;
             }
         }
     }
     Ok(())
 }
 
-fn try_bind(protocol: Protocol, address: SocketAddrV4) -> Result<(), Errno> {
+fn refuse_taken_one(publish: Publish, address: SocketAddr) -> Result<(), Error> {
+    let (port, name) = (address.port(), publish.protocol.name());
+    match try_bind(publish.protocol, address) {
+        Ok(()) => Ok(()),
+        Err(Errno::EADDRINUSE) => Err(Error::failed(format!(
+            "--publish {publish}: {port}/{name} is taken, by a process of the host"
+        ))),
+        Err(errno) => {
+            let error = SysError::new(format!("bind({address}/{name})"), errno);
+            Err(match errno {
+                Errno::EADDRNOTAVAIL => error.hint("no address of this host"),
+                _ => error,
+            }
+            .into())
+        }
+    }
+}
+
+fn try_bind(protocol: Protocol, address: SocketAddr) -> Result<(), Errno> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SockType::Stream, SockProtocol::Tcp),
         Protocol::Udp => (SockType::Datagram, SockProtocol::Udp),
         // Without the protocol in the kernel nobody listens; packets are forwarded all the same.
         Protocol::Sctp => return Ok(()),
     };
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let socket = socket(AddressFamily::Inet, kind, flags, number)?;
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let socket = socket(family, kind, SockFlag::SOCK_CLOEXEC, number)?;
     if protocol == Protocol::Tcp {
         // Connections that have ended do not count. With it two of UDP could share a port.
         setsockopt(&socket, ReuseAddr, &true)?;
     }
-    bind(
-        std::os::fd::AsRawFd::as_raw_fd(&socket),
-        &SockaddrIn::from(address),
-    )
+    match address {
+        SocketAddr::V4(address) => bind(socket.as_raw_fd(), &SockaddrIn::from(address)),
+        SocketAddr::V6(address) => {
+            setsockopt(&socket, Ipv6V6Only, &true)?;
+            bind(socket.as_raw_fd(), &SockaddrIn6::from(address))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -244,6 +265,8 @@ mod tests {
         for (text, shown) in [
             ("8080:80", "8080:80/tcp"),
             ("0.0.0.0:8080:80", "8080:80/tcp"),
+            ("[::]:8080:80", "8080:80/tcp"),
+            ("[fd00::1]:8080:80", "[fd00::1]:8080:80/tcp"),
             ("127.0.0.1:53:5353/udp", "127.0.0.1:53:5353/udp"),
             ("8000-8009:9000-9009/sctp", "8000-8009:9000-9009/sctp"),
             ("1-65535:1-65535", "1-65535:1-65535/tcp"),
@@ -274,8 +297,14 @@ mod tests {
             ("80:80/icmp", "\"icmp\" is neither tcp, udp nor sctp"),
             ("90-80:80", "\"90-80\" ends before it begins"),
             ("80-90:80", "11 ports of the host, 1 of the pod"),
-            ("localhost:80:80", "\"localhost\" is no IPv4 address"),
-            ("[::1]:80:80", "IPv6 is not supported yet"),
+            (
+                "localhost:80:80",
+                "\"localhost\" is neither an IPv4 address nor an IPv6 one in []",
+            ),
+            (
+                "::1:80:80",
+                "\"::1\" is neither an IPv4 address nor an IPv6 one in []",
+            ),
         ] {
             assert_eq!(text.parse::<Publish>().unwrap_err(), why, "{text}");
         }

@@ -1,6 +1,6 @@
 //! What netwire keeps in the record: a CNI result, and beside it what `down` needs.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use record::Id;
@@ -11,7 +11,7 @@ use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::namespace::PodNamespace;
-use crate::plan::{Ifname, Plan, Wanted};
+use crate::plan::{Assigned, Ifname, Net, Plan, Wanted};
 use crate::publish::Publish;
 use crate::subnet::Subnet;
 
@@ -24,11 +24,10 @@ const CNI_VERSION: &str = "1.1.0";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attachment {
     pub(crate) ifname: Ifname,
-    pub(crate) subnet: Subnet,
+    /// One of a family; without an address: about to be reserved when this was written.
+    pub(crate) nets: Vec<Net>,
     /// A pool shared with host-local; None: our own.
     pub(crate) lease_dir: Option<PathBuf>,
-    /// None: about to be reserved when this was written.
-    pub(crate) address: Option<Ipv4Addr>,
     /// The number of the host's end; None: it was not made yet.
     pub(crate) ifindex: Option<u32>,
     /// What it sends to the world has the host's address.
@@ -48,9 +47,15 @@ impl Attachment {
     pub(crate) fn intended(wanted: &Wanted) -> Self {
         Self {
             ifname: wanted.ifname.clone(),
-            subnet: wanted.subnet,
+            nets: wanted
+                .nets
+                .iter()
+                .map(|net| Net {
+                    address: None,
+                    ..*net
+                })
+                .collect(),
             lease_dir: wanted.lease_dir.clone(),
-            address: None,
             ifindex: None,
             nat: wanted.nat,
             nat_except: wanted.nat_except.clone(),
@@ -60,14 +65,31 @@ impl Attachment {
         }
     }
 
+    /// The same, with the addresses that were reserved.
+    pub(crate) fn assigned(wanted: &Wanted, nets: &[Assigned]) -> Self {
+        let net = |net: &Assigned| Net {
+            subnet: net.subnet,
+            address: Some(net.address),
+        };
+        Self {
+            nets: nets.iter().map(net).collect(),
+            ..Self::intended(wanted)
+        }
+    }
+
     /// Whether anything of it is in our table of nf_tables.
     pub(crate) fn is_in_table(&self) -> bool {
-        self.nat || !self.ports.is_empty() || self.loose
+        self.nat || !self.ports.is_empty() || self.needs_filter()
+    }
+
+    /// Whether the table has to keep it from passing for another: IPv6 has no rp_filter.
+    fn needs_filter(&self) -> bool {
+        self.loose || (self.antispoof && !self.nets.iter().all(|net| net.subnet.is_ipv4()))
     }
 
     /// Whether it is there for no other reason.
-    pub(crate) fn is_only_loose(&self) -> bool {
-        self.loose && !self.nat && self.ports.is_empty()
+    pub(crate) fn is_only_filtered(&self) -> bool {
+        self.needs_filter() && !self.nat && self.ports.is_empty()
     }
 
     pub(crate) fn to_json(&self, id: &Id) -> Value {
@@ -80,9 +102,12 @@ impl Attachment {
         if let Some(ifindex) = self.ifindex {
             object.insert("ifindex".into(), ifindex.into());
         }
-        object.insert("subnet".into(), self.subnet.to_string().into());
-        if let Some(address) = self.address {
-            object.insert("address".into(), address.to_string().into());
+        for net in &self.nets {
+            let [subnet, address] = keys(net.subnet.is_ipv4());
+            object.insert(subnet.into(), net.subnet.to_string().into());
+            if let Some(is) = net.address {
+                object.insert(address.into(), is.to_string().into());
+            }
         }
         if let Some(dir) = &self.lease_dir {
             object.insert("leaseDir".into(), dir.to_string_lossy().into());
@@ -107,14 +132,12 @@ impl Attachment {
 
     fn from_json(value: &Value) -> Result<Self, String> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let subnet: Subnet = text("subnet")
-            .unwrap_or_default()
-            .parse()
-            .map_err(|why| format!("subnet: {why}"))?;
-        let address = text("address").map(|address| match address.parse() {
-            Ok(address) => subnet.refuses(address).map_or(Ok(address), Err),
-            Err(_) => Err(format!("{address:?} is no IPv4 address")),
-        });
+        let mut nets = Vec::new();
+        for [subnet, address] in [keys(true), keys(false)] {
+            if nets.is_empty() || value.get(subnet).is_some() {
+                nets.extend(net_from_json(value, subnet, address)?);
+            }
+        }
         let lease_dir = text("leaseDir").map(|dir| {
             let path = PathBuf::from(dir);
             let plain = path.is_absolute()
@@ -139,11 +162,8 @@ impl Attachment {
                 .unwrap_or_default()
                 .parse()
                 .map_err(|why| format!("ifname: {why}"))?,
-            subnet,
+            nets,
             lease_dir: lease_dir.transpose()?,
-            address: address
-                .transpose()
-                .map_err(|why| format!("address: {why}"))?,
             ifindex: value
                 .get("ifindex")
                 .and_then(Value::as_u64)
@@ -161,6 +181,42 @@ impl Attachment {
                 .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// What the subnet and the address of a family are called in the record.
+fn keys(ipv4: bool) -> [&'static str; 2] {
+    if ipv4 {
+        ["subnet", "address"]
+    } else {
+        ["subnet6", "address6"]
+    }
+}
+
+/// None: it is of the other family alone.
+fn net_from_json(
+    value: &Value,
+    subnet_key: &str,
+    address_key: &str,
+) -> Result<Option<Net>, String> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    if subnet_key == "subnet" && value.get("subnet6").is_some() && value.get("subnet").is_none() {
+        return Ok(None);
+    }
+    let subnet: Subnet = text(subnet_key)
+        .unwrap_or_default()
+        .parse()
+        .map_err(|why| format!("{subnet_key}: {why}"))?;
+    if subnet.is_ipv4() != (subnet_key == "subnet") {
+        return Err(format!("{subnet_key}: {subnet} is of the other family"));
+    }
+    let address = text(address_key).map(|address| match address.parse() {
+        Ok(address) => subnet.refuses(address).map_or(Ok(address), Err),
+        Err(_) => Err(format!("{address:?} is no IP address")),
+    });
+    let address: Option<IpAddr> = address
+        .transpose()
+        .map_err(|why| format!("{address_key}: {why}"))?;
+    Ok(Some(Net { subnet, address }))
 }
 
 /// For [`record::Up::intend`].
@@ -192,19 +248,29 @@ pub(crate) fn made(
 ) -> Value {
     let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string());
     let attachment = Attachment {
-        address: Some(plan.address),
         ifindex: Some(host.index),
         ..attachment
     };
-    let gateway = plan.subnet.gateway().to_string();
+    let ips = plan.nets.iter().map(|net| {
+        let address = format!("{}/{}", net.address, net.subnet.prefix());
+        json!({"interface": 1, "address": address, "gateway": net.subnet.gateway().to_string()})
+    });
+    let routes = plan.nets.iter().map(|net| {
+        let everywhere = if net.subnet.is_ipv4() {
+            "0.0.0.0/0"
+        } else {
+            "::/0"
+        };
+        json!({"dst": everywhere, "gw": net.subnet.gateway().to_string()})
+    });
     json!({
         "cniVersion": CNI_VERSION,
         "interfaces": [
             {"name": host.name, "mac": mac(host.mac), "mtu": host.mtu},
             {"name": inside.name, "mac": mac(inside.mac), "mtu": inside.mtu, "sandbox": pod.path().to_string_lossy()},
         ],
-        "ips": [{"interface": 1, "address": format!("{}/{}", plan.address, plan.subnet.prefix()), "gateway": gateway}],
-        "routes": [{"dst": "0.0.0.0/0", "gw": gateway}],
+        "ips": ips.collect::<Vec<_>>(),
+        "routes": routes.collect::<Vec<_>>(),
         "dns": {},
         "attachments": [attachment.to_json(&plan.id)],
     })
@@ -217,9 +283,13 @@ mod tests {
     fn attachment() -> Attachment {
         Attachment {
             ifname: "eth0".parse().unwrap(),
-            subnet: "10.244.0.0/24".parse().unwrap(),
+            nets: [("10.244.0.0/24", "10.244.0.2"), ("fd00::/64", "fd00::2")]
+                .map(|(subnet, address)| Net {
+                    subnet: subnet.parse().unwrap(),
+                    address: Some(address.parse().unwrap()),
+                })
+                .into(),
             lease_dir: Some("/var/lib/cni/networks/kindnet".into()),
-            address: Some(Ipv4Addr::new(10, 244, 0, 2)),
             ifindex: Some(7),
             nat: true,
             nat_except: vec!["10.96.0.0/12".parse().unwrap()],
@@ -233,7 +303,10 @@ mod tests {
     fn an_attachment_survives_the_record() {
         let id = "foo".parse().unwrap();
         let half = Attachment {
-            address: None,
+            nets: vec![Net {
+                subnet: "fd00::/64".parse().unwrap(),
+                address: None,
+            }],
             ifindex: None,
             lease_dir: None,
             nat: false,
@@ -259,6 +332,8 @@ mod tests {
             ("subnet", json!(null)),
             ("address", json!("10.245.0.2")),
             ("address", json!("../../etc/passwd")),
+            ("subnet6", json!("10.245.0.0/24")),
+            ("address6", json!("10.244.0.2")),
             ("leaseDir", json!("etc")),
             ("leaseDir", json!("/run/../etc")),
             ("natExcept", json!(["10.0.0.1/8"])),

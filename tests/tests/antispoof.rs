@@ -16,7 +16,8 @@ fn two_pods(node: &Node, options: &str) {
 
 /// How many echo requests that foo sends in bar's name are answered to bar.
 fn answers_to_bar(node: &Node) -> u32 {
-    let received = "nsrun exec -P bar.json -- ip -s -j link show eth0 | jq '.[0].stats64.rx.packets'";
+    let received =
+        "nsrun exec -P bar.json -- ip -s -j link show eth0 | jq '.[0].stats64.rx.packets'";
     // bar's neighbour is known before, so that nothing but answers arrives
     let output = node
         .sh(&format!(
@@ -58,7 +59,7 @@ fn nor_on_a_host_whose_own_setting_is_loose() {
         .succeeds()
         .says("fib saddr . iif oif");
     assert_eq!(answers_to_bar(&node), 0);
-    node.sh("nft delete rule inet chroot0 raw handle $(nft -a list chain inet chroot0 raw | sed -n 's/.*fib.*handle //p')")
+    node.sh("nft delete rule inet chroot0 raw handle $(nft -a list chain inet chroot0 raw | sed -n 's/.*fib.*handle //p' | head -n 1)")
         .succeeds();
     assert!(answers_to_bar(&node) >= 3, "it was that rule");
     node.sh(DOWN).succeeds();

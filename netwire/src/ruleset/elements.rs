@@ -1,14 +1,15 @@
 //! What of the table is a pod's, and how it is known again.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use record::{Id, names};
 
-use super::VETHS;
-use crate::cidr::Cidr;
+use super::{Family, VETHS};
+use crate::cidr::{Cidr, octets};
 use crate::nft::Element;
 use crate::publish::Publish;
 use crate::state::Attachment;
+use crate::subnet::Subnet;
 
 /// What an element of ours carries as its comment.
 pub(crate) fn comment(id: &Id, ifname: &str) -> String {
@@ -30,49 +31,78 @@ pub(crate) fn ifname_key(name: &str) -> Vec<u8> {
 
 /// What an attachment needs in the table; nothing: it needs none.
 pub(crate) fn elements(id: &Id, attachment: &Attachment) -> Vec<Element> {
-    let Some(pod) = attachment.address.filter(|_| attachment.is_in_table()) else {
+    let pods: Vec<(Subnet, IpAddr)> = attachment
+        .nets
+        .iter()
+        .filter_map(|net| Some((net.subnet, net.address?)))
+        .collect();
+    if !attachment.is_in_table() || pods.is_empty() {
         return Vec::new();
-    };
-    let element = |set, key: Vec<u8>| Element {
+    }
+    let veth = names::veth(id, attachment.ifname.as_ref());
+    let mut elements = vec![element(VETHS, ifname_key(&veth))];
+    for (subnet, pod) in pods {
+        if attachment.nat {
+            elements.extend(translated(attachment, subnet, pod));
+        }
+        if !attachment.ports.is_empty() {
+            elements.extend(published(attachment, pod));
+        }
+    }
+    elements
+}
+
+fn element(set: &'static str, key: Vec<u8>) -> Element {
+    Element {
         set,
         key,
         end: None,
         data: None,
-    };
-    let pair = |to: Ipv4Addr| [pod.octets(), to.octets()].concat();
-    let veth = names::veth(id, attachment.ifname.as_ref());
-    let mut elements = vec![element(VETHS, ifname_key(&veth))];
-    if attachment.nat {
-        elements.push(element("masquerade4", pod.octets().to_vec()));
-        let own = Cidr::from(attachment.subnet);
-        let ranges = std::iter::once(own).chain(attachment.nat_except.iter().copied());
-        for range in outermost(ranges.collect()) {
-            elements.push(Element {
-                end: Some(pair(range.last())),
-                ..element("direct4", pair(range.first()))
-            });
-        }
     }
-    if !attachment.ports.is_empty() {
-        elements.push(element("hairpin4", pair(pod)));
+}
+
+fn pair(from: IpAddr, to: IpAddr) -> Vec<u8> {
+    [octets(from), octets(to)].concat()
+}
+
+/// Of `--nat`.
+fn translated(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Element> {
+    let family = Family::of(pod);
+    let mut elements = vec![element(family.masquerade, octets(pod))];
+    let others = attachment.nat_except.iter().copied();
+    let others = others.filter(|range| range.first().is_ipv4() == pod.is_ipv4());
+    let ranges = std::iter::once(Cidr::from(subnet)).chain(others);
+    for range in outermost(ranges.collect()) {
+        elements.push(Element {
+            end: Some(pair(pod, range.last())),
+            ..element(family.direct, pair(pod, range.first()))
+        });
     }
-    let (any, one): (Vec<&Publish>, Vec<_>) = attachment
-        .ports
-        .iter()
-        .partition(|publish| publish.host_ip.is_none());
+    elements
+}
+
+/// Of `--publish`.
+fn published(attachment: &Attachment, pod: IpAddr) -> Vec<Element> {
+    let family = Family::of(pod);
+    let mut elements = vec![element(family.hairpin, pair(pod, pod))];
+    let ours = attachment.ports.iter();
+    let ours = ours.filter(|publish| {
+        publish
+            .host_ip
+            .is_none_or(|ip| ip.is_ipv4() == pod.is_ipv4())
+    });
+    let (any, one): (Vec<&Publish>, Vec<_>) = ours.partition(|publish| publish.host_ip.is_none());
     for publish in any.into_iter().chain(one) {
         elements.extend(publish.pairs().map(|(host_port, port)| {
-            let mut key = publish
-                .host_ip
-                .map_or(Vec::new(), |ip| ip.octets().to_vec());
+            let mut key = publish.host_ip.map_or(Vec::new(), octets);
             key.extend([publish.protocol.number(), 0, 0, 0]);
             key.extend(port_bytes(host_port));
             let set = match publish.host_ip {
-                None => "ports4",
-                Some(_) => "host_ports4",
+                None => family.ports,
+                Some(_) => family.host_ports,
             };
             Element {
-                data: Some([pod.octets(), port_bytes(port)].concat()),
+                data: Some([octets(pod), port_bytes(port).into()].concat()),
                 ..element(set, key)
             }
         }));
@@ -102,13 +132,20 @@ fn outermost(ranges: Vec<Cidr>) -> Vec<Cidr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Net;
+
+    fn net(subnet: &str, address: &str) -> Net {
+        Net {
+            subnet: subnet.parse().unwrap(),
+            address: Some(address.parse().unwrap()),
+        }
+    }
 
     fn attachment() -> Attachment {
         Attachment {
             ifname: "eth0".parse().unwrap(),
-            subnet: "10.244.0.0/24".parse().unwrap(),
+            nets: vec![net("10.244.0.0/24", "10.244.0.2")],
             lease_dir: None,
-            address: Some(Ipv4Addr::new(10, 244, 0, 2)),
             ifindex: None,
             nat: false,
             nat_except: Vec::new(),
@@ -127,7 +164,10 @@ mod tests {
     fn nothing_asked_for_is_nothing_in_the_table() {
         assert_eq!(sets(&attachment()), [""; 0]);
         let reserved = Attachment {
-            address: None,
+            nets: vec![Net {
+                address: None,
+                ..net("10.244.0.0/24", "10.244.0.2")
+            }],
             nat: true,
             ..attachment()
         };
@@ -162,6 +202,38 @@ mod tests {
             ..attachment()
         };
         assert_eq!(sets(&loose), [VETHS]);
+    }
+
+    #[test]
+    fn each_family_has_its_own() {
+        let dual = Attachment {
+            nets: vec![
+                net("10.244.0.0/24", "10.244.0.2"),
+                net("fd00::/64", "fd00::2"),
+            ],
+            nat: true,
+            nat_except: ["10.96.0.0/12", "fd00::/48"]
+                .map(|range| range.parse().unwrap())
+                .into(),
+            ports: ["80:80", "[fd00::1]:81:81"]
+                .map(|publish| publish.parse().unwrap())
+                .into(),
+            ..attachment()
+        };
+        let v4 = ["masquerade4", "direct4", "direct4", "hairpin4", "ports4"];
+        let v6 = [
+            "masquerade6",
+            "direct6",
+            "hairpin6",
+            "ports6",
+            "host_ports6",
+        ];
+        assert_eq!(sets(&dual), [&[VETHS][..], &v4, &v6].concat());
+        let alone = Attachment {
+            nets: vec![net("fd00::/64", "fd00::2")],
+            ..attachment()
+        };
+        assert_eq!(sets(&alone), [VETHS], "IPv6 has no rp_filter");
     }
 
     #[test]

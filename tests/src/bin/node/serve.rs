@@ -17,8 +17,12 @@ pub(crate) fn serve(arguments: &[OsString]) -> Answer<ExitCode> {
     };
     let (port, text) = (port.to_string_lossy(), text.to_string_lossy());
     let port = port.parse::<u16>().tried("PORT")?;
-    let listener = TcpListener::bind(("0.0.0.0", port)).tried("bind")?;
-    let socket = UdpSocket::bind(("0.0.0.0", port)).tried("bind")?;
+    let listener = TcpListener::bind(("::", port))
+        .or_else(|_| TcpListener::bind(("0.0.0.0", port)))
+        .tried("bind")?;
+    let socket = UdpSocket::bind(("::", port))
+        .or_else(|_| UdpSocket::bind(("0.0.0.0", port)))
+        .tried("bind")?;
     let answer = text.clone().into_owned();
     thread::spawn(move || {
         let mut question = [0; 2048];
@@ -45,5 +49,6 @@ pub(crate) fn serve(arguments: &[OsString]) -> Answer<ExitCode> {
 }
 
 fn to(text: &str, peer: IpAddr) -> String {
-    text.replace("{peer}", &peer.to_string())
+    // One socket for both: an address of IPv4 comes as one of IPv6.
+    text.replace("{peer}", &peer.to_canonical().to_string())
 }
