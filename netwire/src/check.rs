@@ -6,7 +6,6 @@ use serde_json::Value;
 use crate::antispoof::When;
 use crate::cidr::{Cidr, width};
 use crate::error::Error;
-use crate::firewall;
 use crate::lease::Pool;
 use crate::link::{self, By};
 use crate::namespace::PodNamespace;
@@ -15,19 +14,16 @@ use crate::plan::{Net, Wanted};
 use crate::publish::Publish;
 use crate::state::{self, Attachment};
 
-/// Compares what an earlier `up` made with what is wanted now and with what the kernel has.
+/// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
+/// repaired with the pod running. Returns what was made.
 pub(crate) fn check(
     id: &Id,
     state: &Value,
     wanted: &Wanted,
     pod: &PodNamespace,
     host: &mut Socket,
-) -> Result<(), Error> {
-    let differs = |what: String| {
-        Err(Error::failed(format!(
-            "{id}: {what} (netwire down comes first)"
-        )))
-    };
+) -> Result<Attachment, Error> {
+    let differs = |what: String| Err(differing(id, &what));
     let attachments = state::attachments(state)?;
     let Some(is) = attachments
         .iter()
@@ -108,13 +104,14 @@ pub(crate) fn check(
         }
         _ => {}
     }
-    if let Some(what) = firewall::drift(id, is)? {
-        return differs(what);
-    }
     match drift(id, is, wanted, pod, host)? {
-        Some(what) => differs(what),
-        None => Ok(()),
+        Some(what) => Err(differing(id, &what)),
+        None => Ok(is.clone()),
     }
+}
+
+fn differing(id: &Id, what: &str) -> Error {
+    Error::failed(format!("{id}: {what} (netwire down comes first)"))
 }
 
 /// What the kernel has otherwise than the record says; None: nothing.

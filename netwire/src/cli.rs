@@ -10,6 +10,7 @@ use record::SourceArgs;
 use sys::Call;
 
 use crate::antispoof::{self, When};
+use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::Mac;
@@ -30,11 +31,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Gives the pod an interface: reads a record, writes it with what was made
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Shows what there is now
     Show(ShowArgs),
     /// Removes what up made: reads records, writes them without it
     Down(DownArgs),
+    /// Frees addresses and ports of pods that are no more, as a crash leaves them
+    Gc(GcArgs),
 }
 
 #[derive(Debug, Args)]
@@ -53,6 +56,14 @@ pub(crate) struct UpArgs {
     /// Address of the pod, one of each subnet at most; without it the next free one
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
+
+    /// Only addresses from FIRST to LAST are given (may be repeated)
+    #[arg(long, value_name = "FIRST-LAST")]
+    range: Vec<Range>,
+
+    /// No address of this range is given (may be repeated)
+    #[arg(long, value_name = "CIDR")]
+    exclude: Vec<Cidr>,
 
     /// Hardware address of the pod's end
     #[arg(long, value_name = "ADDRESS")]
@@ -125,6 +136,10 @@ impl UpArgs {
                 "--mtu {mtu}: IPv6 needs 1280 at least"
             )));
         }
+        let strange = |range: &&Range| !subnets.iter().any(|subnet| range.is_in(*subnet));
+        if let Some(range) = self.range.iter().find(strange) {
+            return Err(Error::usage(format!("--range {range}: is in no --subnet")));
+        }
         let mut ips = self.ip.clone();
         let mut nets = Vec::new();
         for subnet in subnets {
@@ -192,6 +207,10 @@ impl UpArgs {
             ifname: self.ifname.clone(),
             nets,
             mac: self.mac,
+            choice: Choice {
+                ranges: self.range.clone(),
+                exclude: self.exclude.clone(),
+            },
             mtu: self.mtu,
             lease_dir,
             nat: self.nat,
@@ -211,6 +230,17 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Say what would be freed, and free nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

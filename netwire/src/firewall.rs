@@ -332,22 +332,69 @@ pub(crate) fn accept(ipv4: bool, ipv6: bool, verbose: bool) -> Result<(), Error>
     })
 }
 
-/// What the table lacks of what `attachment` needs; None: nothing.
-pub(crate) fn drift(id: &Id, attachment: &Attachment) -> Result<Option<String>, Error> {
+/// Puts back what the table lacks of what `attachment` needs, as after a flush by somebody else.
+///
+/// A table that has lost its rules is made anew, with all elements it has, also those of other pods.
+pub(crate) fn repair(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
     let wanted = ruleset::elements(id, attachment);
     if wanted.is_empty() {
-        return Ok(None);
-    }
-    let table = Table::read(&mut Socket::netfilter(false)?)?;
-    if !table.exists {
-        return Ok(Some(format!("table inet {TABLE} is gone")));
+        return Ok(());
     }
     let comment = ruleset::comment(id, attachment.ifname.as_ref());
-    let lacking = wanted
+    let mut socket = Socket::netfilter(verbose)?;
+    until_it_counts(|| {
+        let table = Table::read(&mut socket)?;
+        let lacks = |wanted: &&Element| !table.of(&comment).any(|there| there == *wanted);
+        let missing: Vec<Element> = wanted.iter().filter(lacks).cloned().collect();
+        let whole = table.exists && rules(&mut socket)? >= ruleset::rules();
+        if whole && missing.is_empty() {
+            return Ok(());
+        }
+        let mut requests = Vec::new();
+        if table.exists && !whole {
+            requests.push(nft::delete_table(TABLE));
+        }
+        if !whole {
+            requests.extend(ruleset::create());
+            for (element, whose) in &table.elements {
+                requests.extend(nft::add_elements(
+                    TABLE,
+                    std::slice::from_ref(element),
+                    whose,
+                ));
+            }
+        }
+        requests.extend(nft::add_elements(TABLE, &missing, &comment));
+        socket.transaction(table.generation, requests)
+    })
+}
+
+/// How many rules the table has.
+fn rules(socket: &mut Socket) -> Result<usize, Error> {
+    let attributes = nft::Attributes::default().text(1, TABLE);
+    let message = ("NFT_MSG_GETRULE", nft::message::GETRULE);
+    let get = nft::request(message, TABLE, libc::NLM_F_DUMP, nft::INET, &attributes);
+    let mut count = 0;
+    socket.dump_all(get, |payload| {
+        let attributes = payload.get(nft::NFGENMSG..).unwrap_or_default();
+        // Kernels that do not filter send all: the name tells.
+        let table = nft::find(attributes, 1).and_then(crate::netlink::string);
+        count += usize::from(table.as_deref() == Some(TABLE));
+    })?;
+    Ok(count)
+}
+
+/// Who has a part of the table.
+pub(crate) fn owners() -> Result<Vec<(Id, String)>, Error> {
+    // Without nf_tables nobody has.
+    let table = match Socket::netfilter(false).and_then(|mut socket| Table::read(&mut socket)) {
+        Err(error) if error.refused().is_some() => return Ok(Vec::new()),
+        answer => answer?,
+    };
+    let veths = table
+        .elements
         .iter()
-        .find(|wanted| !table.of(&comment).any(|there| there == *wanted));
-    Ok(
-        lacking
-            .map(|element| format!("inet {TABLE} {} lacks an element of {comment}", element.set)),
-    )
+        .filter(|(element, _)| element.set == ruleset::VETHS);
+    let owners = veths.filter_map(|(_, comment)| ruleset::owner(comment));
+    Ok(owners.map(|(id, ifname)| (id, ifname.to_owned())).collect())
 }

@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use record::names;
 use sys::{Call, SysError, ToErrno};
 
+use crate::choice::Choice;
 use crate::error::Error;
 use crate::subnet::Subnet;
 
@@ -59,6 +60,7 @@ pub(crate) struct Pool {
     dir: PathBuf,
     shared: bool,
     subnet: Subnet,
+    choice: Choice,
 }
 
 impl Pool {
@@ -75,7 +77,61 @@ impl Pool {
             dir: lease_dir.map_or_else(own, Path::to_owned),
             shared: lease_dir.is_some(),
             subnet,
+            choice: Choice::default(),
         }
+    }
+
+    /// Where only some addresses may be given.
+    pub(crate) fn with_choice(self, choice: &Choice) -> Self {
+        Self {
+            choice: choice.clone(),
+            ..self
+        }
+    }
+
+    /// Every pool of our own.
+    pub(crate) fn all() -> Result<Vec<Self>, Error> {
+        let dir = names::run_dir().join(NETWORKS);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(SysError::new(format!("opendir({})", dir.display()), error).into());
+            }
+        };
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let subnets = names.filter_map(|name| name.replace('-', "/").parse().ok());
+        Ok(subnets.map(|subnet| Self::new(subnet, None)).collect())
+    }
+
+    /// Takes back every lease of which `is_stale` says that nobody can be using it, and says which and whose; `dry_run`: says
+    /// it only.
+    pub(crate) fn reclaim(
+        &self,
+        dry_run: bool,
+        mut is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+    ) -> Result<Vec<(IpAddr, Option<Owner>)>, Error> {
+        let Some(_lock) = self.lock()? else {
+            return Ok(Vec::new());
+        };
+        let mut freed = Vec::new();
+        for address in self.leases()? {
+            let owner = self.owner(address)?;
+            if !is_stale(owner.as_ref(), address)? {
+                continue;
+            }
+            if !dry_run {
+                let path = self.path(address);
+                gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
+            }
+            freed.push((address, owner));
+        }
+        if !self.shared && !dry_run && self.leases()?.is_empty() {
+            self.remove()?;
+        }
+        Ok(freed)
     }
 
     /// Where the leases are.
@@ -207,10 +263,8 @@ impl Pool {
             Some(address) => Box::new(std::iter::once(address)),
             None => {
                 let last = fs::read_to_string(self.last_reserved()).ok();
-                Box::new(
-                    self.subnet
-                        .addresses_after(last.and_then(|last| last.trim().parse().ok())),
-                )
+                let last = last.and_then(|last| last.trim().parse().ok());
+                Box::new(self.choice.addresses_after(self.subnet, last))
             }
         }
     }

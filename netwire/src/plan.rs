@@ -8,6 +8,7 @@ use std::str::FromStr;
 use record::{Id, names};
 
 use crate::antispoof::When;
+use crate::choice::Choice;
 use crate::cidr::{Cidr, width, with_bits};
 use crate::link::Mac;
 use crate::publish::Publish;
@@ -72,7 +73,9 @@ pub(crate) struct Wanted {
     pub(crate) ifname: Ifname,
     /// Where its addresses come from, one of a family; the address it must be, or None: the next free one.
     pub(crate) nets: Vec<Net>,
-    /// The pod's end; None: derived.
+    /// Which address it may be.
+    pub(crate) choice: Choice,
+    /// The pod's end; None: any.
     pub(crate) mac: Option<Mac>,
     /// Bytes; None: as the interface of the default route, else 1500.
     pub(crate) mtu: Option<u32>,
@@ -286,6 +289,7 @@ mod tests {
         Wanted {
             ifname: "eth0".parse().unwrap(),
             nets: Vec::new(),
+            choice: Choice::default(),
             mac: None,
             mtu: None,
             lease_dir: None,

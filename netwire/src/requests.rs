@@ -256,6 +256,7 @@ mod tests {
         let wanted = Wanted {
             ifname: "eth0".parse().unwrap(),
             nets: Vec::new(),
+            choice: crate::choice::Choice::default(),
             mac: None,
             mtu: None,
             lease_dir: None,

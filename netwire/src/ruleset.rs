@@ -206,6 +206,12 @@ pub(crate) fn create() -> Vec<Request> {
     requests
 }
 
+/// How many rules [`create`] makes.
+pub(crate) fn rules() -> usize {
+    let is_rule = |request: &&Request| request.call.starts_with("NFT_MSG_NEWRULE");
+    create().iter().filter(is_rule).count()
+}
+
 /// For hosts whose own chains drop what is forwarded: marks what goes to and from pods, for a rule in each such chain.
 ///
 /// A verdict of ours cannot keep a packet from another chain, and a rule there cannot ask our sets.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::cidr::{Cidr, bits, host_mask, with_bits};
+use crate::cidr::{Cidr, bits, with_bits};
 
 /// A network in CIDR notation: `10.244.0.0/24`, `fd00:244::/64`.
 ///
@@ -25,7 +25,7 @@ impl Subnet {
 
     /// The host's address in every pod's eyes: the first one.
     pub(crate) fn gateway(self) -> IpAddr {
-        self.at(1)
+        with_bits(self.network(), bits(self.network()) + 1)
     }
 
     /// The last address, to all. IPv6 has none.
@@ -37,14 +37,10 @@ impl Subnet {
         self.network().is_ipv4()
     }
 
-    /// How many addresses there are for pods: all but the network's, the gateway's and the broadcast.
-    pub(crate) fn capacity(self) -> u128 {
-        let last = host_mask(self.network(), self.prefix());
-        last - if self.is_ipv4() { 2 } else { 1 }
-    }
-
-    fn at(self, offset: u128) -> IpAddr {
-        with_bits(self.network(), bits(self.network()) + offset)
+    /// The first and the last address for pods, as numbers: all but the network's, the gateway's and the broadcast.
+    pub(crate) fn usable(self) -> (u128, u128) {
+        let last = bits(self.0.last()) - u128::from(self.is_ipv4());
+        (bits(self.gateway()) + 1, last)
     }
 
     /// Whether `address` lies in the subnet.
@@ -66,24 +62,6 @@ impl Subnet {
             return None;
         };
         Some(format!("{address} {why}"))
-    }
-
-    /// Every address a pod can have, beginning with the one after `last` and going round once.
-    ///
-    /// Round robin: an address that was just given back is the last one to be given again.
-    pub(crate) fn addresses_after(self, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
-        let count = self.capacity();
-        let last = last.filter(|&last| self.refuses(last).is_none());
-        let start = last.map_or(0, |last| bits(last) - bits(self.gateway()));
-        (0..count).map(move |step| {
-            // start is at most count, and count one bit short of overflowing
-            let offset = start + step;
-            self.at(2 + if offset >= count {
-                offset - count
-            } else {
-                offset
-            })
-        })
     }
 }
 
@@ -147,6 +125,14 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn offered(text: &str, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+        offered_of(subnet(text), last)
+    }
+
+    fn offered_of(subnet: Subnet, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+        crate::choice::Choice::default().addresses_after(subnet, last)
+    }
+
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
@@ -190,7 +176,7 @@ mod tests {
 
     #[test]
     fn network_gateway_and_broadcast_are_never_given() {
-        let given: Vec<_> = subnet("10.244.0.0/29").addresses_after(None).collect();
+        let given: Vec<_> = offered("10.244.0.0/29", None).collect();
         let expected: Vec<_> = (2..=6)
             .map(|host| IpAddr::from([10, 244, 0, host]))
             .collect();
@@ -207,49 +193,40 @@ mod tests {
                 "{refused}"
             );
         }
-        assert_eq!(subnet("10.244.0.0/30").addresses_after(None).count(), 1);
+        assert_eq!(offered("10.244.0.0/30", None).count(), 1);
     }
 
     #[test]
     fn it_goes_round_once_from_the_last_one() {
-        let given: Vec<_> = subnet("10.244.0.0/29")
-            .addresses_after(Some(address("10.244.0.4")))
-            .collect();
+        let given: Vec<_> = offered("10.244.0.0/29", Some(address("10.244.0.4"))).collect();
         let hosts: Vec<_> = given.iter().map(|address| bits(*address) & 0xff).collect();
         assert_eq!(hosts, [5, 6, 2, 3, 4]);
-        let strange = subnet("10.244.0.0/29")
-            .addresses_after(Some(address("192.0.2.1")))
-            .next();
+        let strange = offered("10.244.0.0/29", Some(address("192.0.2.1"))).next();
         assert_eq!(strange, Some(address("10.244.0.2")));
-        let end = subnet("10.244.0.0/29")
-            .addresses_after(Some(address("10.244.0.6")))
-            .next();
+        let end = offered("10.244.0.0/29", Some(address("10.244.0.6"))).next();
         assert_eq!(end, Some(address("10.244.0.2")));
     }
 
     #[test]
     fn a_wide_subnet_neither_overflows_nor_loses_an_address() {
         let wide = subnet("128.0.0.0/2");
-        assert_eq!(wide.capacity(), (1 << 30) - 3);
+        let (first, last) = wide.usable();
+        assert_eq!(last - first + 1, (1 << 30) - 3);
         assert_eq!(wide.broadcast(), Some(address("191.255.255.255")));
-        let round = wide
-            .addresses_after(Some(address("191.255.255.254")))
-            .next();
+        let round = offered_of(wide, Some(address("191.255.255.254"))).next();
         assert_eq!(round, Some(address("128.0.0.2")));
     }
 
     #[test]
     fn ipv6_has_no_broadcast_and_no_end() {
-        let small: Vec<_> = subnet("fd00::/126").addresses_after(None).collect();
+        let small: Vec<_> = offered("fd00::/126", None).collect();
         assert_eq!(small, ["fd00::2", "fd00::3"].map(address));
-        let round = subnet("fd00::/126")
-            .addresses_after(Some(address("fd00::2")))
-            .next();
+        let round = offered("fd00::/126", Some(address("fd00::2"))).next();
         assert_eq!(round, Some(address("fd00::3")));
         let wide = subnet("4000::/2");
         let last = address("7fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe");
         assert_eq!(
-            wide.addresses_after(Some(last)).next(),
+            offered_of(wide, Some(last)).next(),
             Some(address("7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
         );
         assert_eq!(subnet("fd00::/64").gateway(), address("fd00::1"));

@@ -39,7 +39,8 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let pod = PodNamespace::of(up.record(), args.netns.as_ref())?;
     let mut host = Socket::open(args.verbose)?;
     if let Some(state) = up.state().cloned() {
-        check(up.id(), &state, &wanted, &pod, &mut host)?;
+        let attachment = check(up.id(), &state, &wanted, &pod, &mut host)?;
+        firewall::repair(up.id(), &attachment, args.verbose)?;
         let_through(&wanted, args)?;
         return Ok(state);
     }
@@ -93,7 +94,7 @@ fn reserve(
     };
     let mut nets = Vec::new();
     for net in &wanted.nets {
-        let pool = Pool::new(net.subnet, wanted.lease_dir.as_deref());
+        let pool = Pool::new(net.subnet, wanted.lease_dir.as_deref()).with_choice(&wanted.choice);
         let address = pool.reserve(&owner, net.address, |owner, address| {
             is_stale(host, owner, address)
         })?;
@@ -151,7 +152,7 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
     let mut text = String::new();
     let mut nets = Vec::new();
     for net in &wanted.nets {
-        let pool = Pool::new(net.subnet, wanted.lease_dir.as_deref());
+        let pool = Pool::new(net.subnet, wanted.lease_dir.as_deref()).with_choice(&wanted.choice);
         let address = pool.next(net.address)?;
         text += &format!("host: {}\n", lease_step(&pool, address));
         let subnet = net.subnet;

@@ -114,6 +114,7 @@ fn a_bad_value_says_why_and_the_record_goes_on_as_failed() {
             "10.0.0.1/8",
             "host bits are set (did you mean 10.0.0.0/8?)",
         ),
+        ("--range", "10.244.0.9", "FIRST-LAST is expected"),
         ("--antispoof", "yes", "neither auto, always nor never"),
         (
             "--mac",
@@ -135,6 +136,7 @@ fn a_bad_value_says_why_and_the_record_goes_on_as_failed() {
             "--publish" => "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]",
             "--nat-except" => "CIDR",
             "--antispoof" => "WHEN",
+            "--range" => "FIRST-LAST",
             "--mac" => "ADDRESS",
             _ => "PID|FILE",
         };
@@ -449,7 +451,7 @@ fn every_option_is_in_the_man_page() {
     let words: Vec<&str> = described
         .split(|c: char| c.is_whitespace() || ",\"".contains(c))
         .collect();
-    for verb in ["up", "show", "down"] {
+    for verb in ["up", "show", "down", "gc"] {
         let answer = run.netwire(&[verb, "--help"], "");
         assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
         let options = options(&answer.stdout);

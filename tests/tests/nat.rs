@@ -369,26 +369,40 @@ fn a_forward_chain_that_drops_is_named_and_passed_only_on_request() {
 }
 
 #[test]
-fn a_table_that_was_flushed_is_seen() {
+fn a_table_that_was_flushed_is_put_back_by_up() {
     let (node, world) = node_with_world();
     let wishes = "--nat --publish 8080:80 --sysctl-host";
     node.sh(&up("foo", wishes)).succeeds();
-    let again = format!("netwire up -P foo.json --subnet 10.244.0.0/24 {wishes}");
-    node.sh("nft flush map inet chroot0 ports4").succeeds();
-    let answer = node.sh(&format!("{again} >/dev/null")).ends(1);
-    assert_eq!(
-        answer.stderr,
-        "netwire: foo: inet chroot0 ports4 lacks an element of foo eth0 (netwire down comes first)\n"
-    );
-    node.sh("nft flush ruleset").succeeds();
-    let answer = node.sh(&format!("{again} >/dev/null")).ends(1);
-    assert_eq!(
-        answer.stderr,
-        "netwire: foo: table inet chroot0 is gone (netwire down comes first)\n"
-    );
-    node.sh("echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding")
+    node.sh(&up("bar", "--publish 8081:80 --sysctl-host"))
         .succeeds();
+    let whole = node.sh("nft list ruleset").succeeds();
+    let again = format!("netwire up -P foo.json --subnet 10.244.0.0/24 {wishes} | cmp - foo.json");
+    let again_bar = "netwire up -P bar.json --subnet 10.244.0.0/24 --publish 8081:80 --sysctl-host | cmp - bar.json";
+    // elements of one pod; the rules, of which bar has a share as well; one of them; all there is
+    for flush in [
+        "nft flush map inet chroot0 ports4",
+        "nft flush table inet chroot0",
+        "nft flush chain inet chroot0 raw",
+        "nft flush ruleset; echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding",
+    ] {
+        node.sh(flush).succeeds();
+        node.sh(&again).succeeds().prints("");
+        node.sh(again_bar).succeeds().prints("");
+        // the order of elements is that of a hash
+        let sorted = |text: &str| {
+            let mut words: Vec<String> = text
+                .split_whitespace()
+                .map(|word| word.trim_matches(',').to_owned())
+                .collect();
+            words.sort();
+            words
+        };
+        let now = node.sh("nft list ruleset").succeeds();
+        assert_eq!(sorted(&now.stdout), sorted(&whole.stdout), "after {flush}");
+    }
     node.sh(&down("foo")).succeeds();
+    node.sh(&down("bar")).succeeds();
+    forwarding(&node).prints("0");
     clean(&node, &world);
 }
 

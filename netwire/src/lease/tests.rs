@@ -19,6 +19,7 @@ impl Dir {
             dir: self.0.join("networks/n"),
             shared: false,
             subnet: subnet.parse().unwrap(),
+            choice: Choice::default(),
         }
     }
 
