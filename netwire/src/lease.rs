@@ -364,13 +364,19 @@ impl Pool {
 
     /// The lock of a directory that is made if it is missing and ours.
     fn lock_or_make(&self) -> Result<File, Error> {
+        let mut attempts = 0;
         loop {
             if !self.shared {
                 let made = DirBuilder::new()
                     .recursive(true)
                     .mode(0o700)
                     .create(&self.dir);
-                made.call(|| format!("mkdir({})", self.dir.display()))?;
+                attempts += 1;
+                match made {
+                    // The last lease has just taken the directory above along, between the making of the two.
+                    Err(error) if error.to_errno() == Errno::ENOENT && attempts < 1000 => continue,
+                    made => made.call(|| format!("mkdir({})", self.dir.display()))?,
+                }
             }
             match self.lock()? {
                 Some(lock) => return Ok(lock),
