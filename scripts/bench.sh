@@ -242,6 +242,8 @@ ip link del veth-bench 2>/dev/null
 EOF
 compare 'A network namespace with eth0, address and routes, and away with it' \
     'nsrun up, netwire up; down' "nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24 >$work/n.json; nsrun down -P $work/n.json | netwire down" \
+    'the same with --nat and a published port' "nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24 --nat --publish 8080:80 2>/dev/null >$work/n.json; nsrun down -P $work/n.json | netwire down" \
+    'the same with IPv4 and IPv6' "nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24 --subnet fd00:9::/64 >$work/n.json; nsrun down -P $work/n.json | netwire down" \
     'ip, eleven times' "sh $work/by-ip.sh"
 
 compare 'A whole pod, up and down' \

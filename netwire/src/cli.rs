@@ -1,7 +1,7 @@
 //! What the user typed.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -9,9 +9,14 @@ use nix::errno::Errno;
 use record::SourceArgs;
 use sys::Call;
 
+use crate::antispoof::{self, When};
+use crate::choice::{Choice, Range};
+use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::link::Mac;
 use crate::namespace::Netns;
-use crate::plan::{Ifname, Wanted};
+use crate::plan::{Ifname, Net, Wanted};
+use crate::publish::Publish;
 use crate::subnet::Subnet;
 
 /// Wires a pod's network namespace to the host: veth, addresses, routes, leases
@@ -26,11 +31,13 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Gives the pod an interface: reads a record, writes it with what was made
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Shows what there is now
     Show(ShowArgs),
     /// Removes what up made: reads records, writes them without it
     Down(DownArgs),
+    /// Frees addresses and ports of pods that are no more, as a crash leaves them
+    Gc(GcArgs),
     /// Tells what this kernel, user and machine allow, what is missing and how to get it
     Check(CheckArgs),
 }
@@ -44,13 +51,25 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "PID|FILE")]
     pub(crate) netns: Option<Netns>,
 
-    /// Network the address is from; its first address is the gateway
-    #[arg(long, value_name = "CIDR")]
-    subnet: Subnet,
+    /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
+    #[arg(long, value_name = "CIDR", required = true)]
+    subnet: Vec<Subnet>,
 
-    /// Address of the pod; without it the next free one
+    /// Address of the pod, one of each subnet at most; without it the next free one
     #[arg(long, value_name = "ADDRESS")]
-    ip: Option<Ipv4Addr>,
+    ip: Vec<IpAddr>,
+
+    /// Only addresses from FIRST to LAST are given (may be repeated)
+    #[arg(long, value_name = "FIRST-LAST")]
+    range: Vec<Range>,
+
+    /// No address of this range is given (may be repeated)
+    #[arg(long, value_name = "CIDR")]
+    exclude: Vec<Cidr>,
+
+    /// Hardware address of the pod's end
+    #[arg(long, value_name = "ADDRESS")]
+    mac: Option<Mac>,
 
     /// Name of the interface in the pod
     #[arg(long, value_name = "NAME", default_value = "eth0")]
@@ -64,6 +83,30 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DIR")]
     lease_dir: Option<PathBuf>,
 
+    /// What the pod sends to the world has the host's address
+    #[arg(long)]
+    nat: bool,
+
+    /// But not to this range (may be repeated), nor to the subnet and other pods
+    #[arg(long, value_name = "CIDR", requires = "nat")]
+    nat_except: Vec<Cidr>,
+
+    /// Ports of the host that lead to ports of the pod (may be repeated)
+    #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]
+    publish: Vec<Publish>,
+
+    /// Make the interfaces of the default route forward, for answers and published ports only
+    #[arg(long)]
+    pub(crate) sysctl_host: bool,
+
+    /// Add a rule to chains of others that drop what is forwarded, for this table's pods only
+    #[arg(long)]
+    pub(crate) accept_forward: bool,
+
+    /// Whether the pod is kept from passing for another: auto, always (or fail), never
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    antispoof: When,
+
     /// Print what would be done, in order, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -74,11 +117,61 @@ pub(crate) struct UpArgs {
 }
 
 impl UpArgs {
+    /// The subnets, IPv4 first, with the addresses that are asked for.
+    fn nets(&self) -> Result<Vec<Net>, Error> {
+        let mut subnets = self.subnet.clone();
+        subnets.sort_by_key(|subnet| !subnet.is_ipv4());
+        let mut pairs = subnets.windows(2);
+        let same = |pair: &&[Subnet]| {
+            pair.iter()
+                .all(|subnet| subnet.is_ipv4() == pair[0].is_ipv4())
+        };
+        if let Some([_, second]) = pairs.find(same) {
+            return Err(Error::usage(format!(
+                "--subnet {second}: a second one of its family"
+            )));
+        }
+        if let Some(mtu) = self.mtu.filter(|&mtu| mtu < 1280)
+            && subnets.iter().any(|subnet| !subnet.is_ipv4())
+        {
+            return Err(Error::usage(format!(
+                "--mtu {mtu}: IPv6 needs 1280 at least"
+            )));
+        }
+        let strange = |range: &&Range| !subnets.iter().any(|subnet| range.is_in(*subnet));
+        if let Some(range) = self.range.iter().find(strange) {
+            return Err(Error::usage(format!("--range {range}: is in no --subnet")));
+        }
+        let mut ips = self.ip.clone();
+        let mut nets = Vec::new();
+        for subnet in subnets {
+            let at = ips.iter().position(|ip| ip.is_ipv4() == subnet.is_ipv4());
+            let address = at.map(|at| ips.remove(at));
+            if let Some(why) = address.and_then(|address| subnet.refuses(address)) {
+                return Err(Error::usage(format!("--ip: {why}")));
+            }
+            nets.push(Net { subnet, address });
+        }
+        if let Some(ip) = ips.first() {
+            return Err(Error::usage(format!(
+                "--ip {ip}: no --subnet is left for it"
+            )));
+        }
+        let foreign = self.publish.iter().find(|publish| {
+            let of = |ip: IpAddr| nets.iter().any(|net| net.subnet.is_ipv4() == ip.is_ipv4());
+            publish.host_ip.is_some_and(|ip| !of(ip))
+        });
+        match foreign {
+            Some(publish) => Err(Error::usage(format!(
+                "--publish {publish}: the pod has no address of that family"
+            ))),
+            None => Ok(nets),
+        }
+    }
+
     /// What is wanted, checked as far as the command line tells, and the directory it names.
     pub(crate) fn wanted(&self) -> Result<Wanted, Error> {
-        if let Some(why) = self.ip.and_then(|address| self.subnet.refuses(address)) {
-            return Err(Error::usage(format!("--ip: {why}")));
-        }
+        let nets = self.nets()?;
         let lease_dir = match &self.lease_dir {
             // The record outlives the working directory, and what is read from one must have no ".." in it.
             Some(dir) => Some(
@@ -98,12 +191,35 @@ impl UpArgs {
                 "--lease-dir: not UTF-8, a record cannot hold it",
             ));
         }
+        for (at, one) in self.publish.iter().enumerate() {
+            let mut others = self.publish[..at].iter();
+            if let Some(port) = others.find_map(|other| one.overlap(*other)) {
+                let name = one.protocol.name();
+                return Err(Error::usage(format!(
+                    "--publish {one}: {port}/{name} is published twice"
+                )));
+            }
+        }
+        if (self.sysctl_host || self.accept_forward) && !self.nat && self.publish.is_empty() {
+            return Err(Error::usage(
+                "--sysctl-host and --accept-forward are for what --nat or --publish forwards",
+            ));
+        }
         Ok(Wanted {
             ifname: self.ifname.clone(),
-            subnet: self.subnet,
-            address: self.ip,
+            nets,
+            mac: self.mac,
+            choice: Choice {
+                ranges: self.range.clone(),
+                exclude: self.exclude.clone(),
+            },
             mtu: self.mtu,
             lease_dir,
+            nat: self.nat,
+            nat_except: self.nat_except.clone(),
+            ports: self.publish.clone(),
+            antispoof: self.antispoof,
+            loose: self.antispoof != When::Never && antispoof::is_loose(),
         })
     }
 }
@@ -116,6 +232,17 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    /// Say what would be freed, and free nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -4,7 +4,9 @@ use nix::errno::Errno;
 use record::{Down, Id, names};
 use serde_json::Value;
 
+use crate::conntrack;
 use crate::error::Error;
+use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
 use crate::netlink::Socket;
@@ -75,14 +77,21 @@ fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> 
             remove(&mut host, &link)?;
         }
     }
-    let pool = Pool::new(attachment.subnet, attachment.lease_dir.as_deref());
-    pool.release(
-        &Owner {
-            id: id.to_string(),
-            ifname: ifname.to_owned(),
-        },
-        attachment.address,
-    )
+    if attachment.is_in_table() {
+        firewall::remove(id, ifname, verbose)?;
+    }
+    let owner = Owner {
+        id: id.to_string(),
+        ifname: ifname.to_owned(),
+    };
+    for net in &attachment.nets {
+        if let Some(address) = net.address {
+            conntrack::forget_address(address, verbose)?;
+        }
+        let pool = Pool::new(net.subnet, attachment.lease_dir.as_deref());
+        pool.release(&owner, net.address)?;
+    }
+    Ok(())
 }
 
 /// A veth with our ifalias; or one that has none yet, because its maker was killed, and bears our marks.

@@ -1,31 +1,29 @@
 //! Whether what an earlier `up` made is what is wanted now, and is what the kernel has.
 
-use std::net::Ipv4Addr;
-
 use record::{Id, names};
 use serde_json::Value;
 
+use crate::antispoof::When;
+use crate::cidr::{Cidr, width};
 use crate::error::Error;
 use crate::lease::Pool;
 use crate::link::{self, By};
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
-use crate::plan::Wanted;
+use crate::plan::{Net, Wanted};
+use crate::publish::Publish;
 use crate::state::{self, Attachment};
 
-/// Compares what an earlier `up` made with what is wanted now and with what the kernel has.
+/// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
+/// repaired with the pod running. Returns what was made.
 pub(crate) fn check(
     id: &Id,
     state: &Value,
     wanted: &Wanted,
     pod: &PodNamespace,
     host: &mut Socket,
-) -> Result<(), Error> {
-    let differs = |what: String| {
-        Err(Error::failed(format!(
-            "{id}: {what} (netwire down comes first)"
-        )))
-    };
+) -> Result<Attachment, Error> {
+    let differs = |what: String| Err(differing(id, &what));
     let attachments = state::attachments(state)?;
     let Some(is) = attachments
         .iter()
@@ -41,31 +39,79 @@ pub(crate) fn check(
             wanted.ifname
         ));
     };
-    if is.subnet != wanted.subnet {
-        return differs(format!(
-            "{} is in {}, not in {}",
-            is.ifname, is.subnet, wanted.subnet
-        ));
+    let subnets = |nets: &[Net]| {
+        let subnets: Vec<String> = nets.iter().map(|net| net.subnet.to_string()).collect();
+        subnets.join(" and ")
+    };
+    let (is_in, wanted_in) = (subnets(&is.nets), subnets(&wanted.nets));
+    if is_in != wanted_in {
+        return differs(format!("{} is in {is_in}, not in {wanted_in}", is.ifname));
     }
     if is.lease_dir != wanted.lease_dir {
-        let pool = |dir| Pool::new(is.subnet, dir).dir().display().to_string();
+        let subnet = is.nets[0].subnet;
+        let pool = |dir| Pool::new(subnet, dir).dir().display().to_string();
         let (is, wanted) = (
             pool(is.lease_dir.as_deref()),
             pool(wanted.lease_dir.as_deref()),
         );
         return differs(format!("the lease is in {is}, not in {wanted}"));
     }
-    match (is.address, wanted.address) {
-        (Some(is_at), Some(wanted)) if is_at != wanted => {
-            return differs(format!("{} has {is_at}, not {wanted}", is.ifname));
+    for (is_at, wanted) in is.nets.iter().zip(&wanted.nets) {
+        match (is_at.address, wanted.address) {
+            (Some(is_at), Some(wanted)) if is_at != wanted => {
+                return differs(format!("{} has {is_at}, not {wanted}", is.ifname));
+            }
+            (None, _) => return differs(format!("{} has no address", is.ifname)),
+            _ => {}
         }
-        (None, _) => return differs(format!("{} has no address", is.ifname)),
+    }
+    if (is.nat, &is.nat_except) != (wanted.nat, &wanted.nat_except) {
+        let nat = |nat: bool, except: &[Cidr]| {
+            let except: Vec<String> = except
+                .iter()
+                .map(|range| format!(" --nat-except {range}"))
+                .collect();
+            if nat {
+                format!("--nat{}", except.concat())
+            } else {
+                "no --nat".to_owned()
+            }
+        };
+        let (is_so, wanted) = (
+            nat(is.nat, &is.nat_except),
+            nat(wanted.nat, &wanted.nat_except),
+        );
+        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
+    if is.ports != wanted.ports {
+        let ports = |ports: &[Publish]| {
+            let ports: Vec<String> = ports.iter().map(Publish::to_string).collect();
+            if ports.is_empty() {
+                "none".to_owned()
+            } else {
+                ports.join(" ")
+            }
+        };
+        let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
+        return differs(format!("published is {is}, not {wanted}"));
+    }
+    match (is.antispoof, wanted.antispoof) {
+        (true, When::Never) => return differs("it is kept from passing for another".into()),
+        (false, When::Always) => return differs("it is not kept from passing for another".into()),
+        (true, _) if wanted.loose && !is.loose => {
+            let why = "net.ipv4.conf.all.rp_filter is 2 by now, and it may pass for another";
+            return differs(why.into());
+        }
         _ => {}
     }
     match drift(id, is, wanted, pod, host)? {
-        Some(what) => differs(what),
-        None => Ok(()),
+        Some(what) => Err(differing(id, &what)),
+        None => Ok(is.clone()),
     }
+}
+
+fn differing(id: &Id, what: &str) -> Error {
+    Error::failed(format!("{id}: {what} (netwire down comes first)"))
 }
 
 /// What the kernel has otherwise than the record says; None: nothing.
@@ -101,16 +147,24 @@ fn drift(
             )));
         }
     }
-    let address = is.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
-    if !link::addresses(inside, peer.index)?.contains(&(address, is.subnet.prefix())) {
-        return Ok(Some(format!(
-            "{} in {place} lacks {address}/{}",
-            is.ifname,
-            is.subnet.prefix()
-        )));
+    if let Some(mac) = wanted.mac.filter(|&mac| peer.mac != Some(mac)) {
+        return Ok(Some(format!("{} in {place} has not {mac}", peer.name)));
     }
-    if link::route_to(host, address)? != Some((end.index, 32)) {
-        return Ok(Some(format!("{address} is not routed to {name}")));
+    let there = link::addresses(inside, peer.index)?;
+    for net in &is.nets {
+        let (address, prefix) = (
+            net.address.unwrap_or(net.subnet.network()),
+            net.subnet.prefix(),
+        );
+        if !there.contains(&(address, prefix)) {
+            return Ok(Some(format!(
+                "{} in {place} lacks {address}/{prefix}",
+                is.ifname
+            )));
+        }
+        if link::route_to(host, address)? != Some((end.index, width(address))) {
+            return Ok(Some(format!("{address} is not routed to {name}")));
+        }
     }
     Ok(None)
 }

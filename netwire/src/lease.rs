@@ -9,7 +9,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,11 +17,12 @@ use nix::errno::Errno;
 use record::names;
 use sys::{Call, SysError, ToErrno};
 
+use crate::choice::Choice;
 use crate::error::Error;
 use crate::subnet::Subnet;
 
 const LOCK: &str = "lock";
-const LAST_RESERVED: &str = "last_reserved_ip.0";
+const LAST_RESERVED: &str = "last_reserved_ip.";
 /// A lease before it has its name; whoever holds the lock may remove it.
 const UNNAMED: &str = ".lease";
 /// Beside the indexes; no id begins with a dot.
@@ -59,6 +60,7 @@ pub(crate) struct Pool {
     dir: PathBuf,
     shared: bool,
     subnet: Subnet,
+    choice: Choice,
 }
 
 impl Pool {
@@ -75,7 +77,61 @@ impl Pool {
             dir: lease_dir.map_or_else(own, Path::to_owned),
             shared: lease_dir.is_some(),
             subnet,
+            choice: Choice::default(),
         }
+    }
+
+    /// Where only some addresses may be given.
+    pub(crate) fn with_choice(self, choice: &Choice) -> Self {
+        Self {
+            choice: choice.clone(),
+            ..self
+        }
+    }
+
+    /// Every pool of our own.
+    pub(crate) fn all() -> Result<Vec<Self>, Error> {
+        let dir = names::run_dir().join(NETWORKS);
+        let entries = match fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(SysError::new(format!("opendir({})", dir.display()), error).into());
+            }
+        };
+        let names = entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().into_string().ok());
+        let subnets = names.filter_map(|name| name.replace('-', "/").parse().ok());
+        Ok(subnets.map(|subnet| Self::new(subnet, None)).collect())
+    }
+
+    /// Takes back every lease of which `is_stale` says that nobody can be using it, and says which and whose; `dry_run`: says
+    /// it only.
+    pub(crate) fn reclaim(
+        &self,
+        dry_run: bool,
+        mut is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+    ) -> Result<Vec<(IpAddr, Option<Owner>)>, Error> {
+        let Some(_lock) = self.lock()? else {
+            return Ok(Vec::new());
+        };
+        let mut freed = Vec::new();
+        for address in self.leases()? {
+            let owner = self.owner(address)?;
+            if !is_stale(owner.as_ref(), address)? {
+                continue;
+            }
+            if !dry_run {
+                let path = self.path(address);
+                gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
+            }
+            freed.push((address, owner));
+        }
+        if !self.shared && !dry_run && self.leases()?.is_empty() {
+            self.remove()?;
+        }
+        Ok(freed)
     }
 
     /// Where the leases are.
@@ -93,22 +149,22 @@ impl Pool {
     pub(crate) fn reserve(
         &self,
         owner: &Owner,
-        wanted: Option<Ipv4Addr>,
-        is_stale: impl FnMut(Option<&Owner>, Ipv4Addr) -> Result<bool, Error>,
-    ) -> Result<Ipv4Addr, Error> {
+        wanted: Option<IpAddr>,
+        is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+    ) -> Result<IpAddr, Error> {
         let _lock = self.lock_or_make()?;
         let lease = self.dir.join(UNNAMED);
         self.write_unnamed(&lease, owner)?;
         let answer = self.name(&lease, wanted, is_stale);
         gone(fs::remove_file(&lease)).call(|| format!("unlink({})", lease.display()))?;
         let address = answer?;
-        let last = self.dir.join(LAST_RESERVED);
+        let last = self.last_reserved();
         fs::write(&last, address.to_string()).call(|| format!("write({})", last.display()))?;
         Ok(address)
     }
 
     /// The address that [`Pool::reserve`] would give now.
-    pub(crate) fn next(&self, wanted: Option<Ipv4Addr>) -> Result<Ipv4Addr, Error> {
+    pub(crate) fn next(&self, wanted: Option<IpAddr>) -> Result<IpAddr, Error> {
         let mut candidates = self.candidates(wanted);
         let free = candidates.find(|address| !self.path(*address).exists());
         free.ok_or_else(|| self.none_left(wanted))
@@ -117,7 +173,7 @@ impl Pool {
     /// Takes back what `owner` has: `address`, or whatever it is when that is not known.
     ///
     /// Somebody else's lease stays, and a pool or lease that is not there is as good as taken back.
-    pub(crate) fn release(&self, owner: &Owner, address: Option<Ipv4Addr>) -> Result<(), Error> {
+    pub(crate) fn release(&self, owner: &Owner, address: Option<IpAddr>) -> Result<(), Error> {
         // A record tells the directory, and may lie: nothing is written into one that holds nothing of the owner.
         if self.shared && self.leases_of(owner, address)?.is_empty() {
             return Ok(());
@@ -140,7 +196,7 @@ impl Pool {
     }
 
     /// The files of `owner`: that of `address` if it is, or all that are.
-    fn leases_of(&self, owner: &Owner, address: Option<Ipv4Addr>) -> Result<Vec<PathBuf>, Error> {
+    fn leases_of(&self, owner: &Owner, address: Option<IpAddr>) -> Result<Vec<PathBuf>, Error> {
         let mut found = Vec::new();
         for address in address.map_or_else(|| self.leases(), |address| Ok(vec![address]))? {
             // One that cannot be read may be the one: no success then.
@@ -177,9 +233,9 @@ impl Pool {
     fn name(
         &self,
         lease: &Path,
-        wanted: Option<Ipv4Addr>,
-        mut is_stale: impl FnMut(Option<&Owner>, Ipv4Addr) -> Result<bool, Error>,
-    ) -> Result<Ipv4Addr, Error> {
+        wanted: Option<IpAddr>,
+        mut is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+    ) -> Result<IpAddr, Error> {
         for address in self.candidates(wanted) {
             let path = self.path(address);
             match fs::hard_link(lease, &path) {
@@ -202,22 +258,20 @@ impl Pool {
         Err(self.none_left(wanted))
     }
 
-    fn candidates(&self, wanted: Option<Ipv4Addr>) -> Box<dyn Iterator<Item = Ipv4Addr>> {
+    fn candidates(&self, wanted: Option<IpAddr>) -> Box<dyn Iterator<Item = IpAddr>> {
         match wanted {
             Some(address) => Box::new(std::iter::once(address)),
             None => {
-                let last = fs::read_to_string(self.dir.join(LAST_RESERVED)).ok();
-                Box::new(
-                    self.subnet
-                        .addresses_after(last.and_then(|last| last.trim().parse().ok())),
-                )
+                let last = fs::read_to_string(self.last_reserved()).ok();
+                let last = last.and_then(|last| last.trim().parse().ok());
+                Box::new(self.choice.addresses_after(self.subnet, last))
             }
         }
     }
 
     /// Says who has them all, or the one.
-    fn none_left(&self, wanted: Option<Ipv4Addr>) -> Error {
-        let whose = |address: Ipv4Addr| match self.owner(address) {
+    fn none_left(&self, wanted: Option<IpAddr>) -> Error {
+        let whose = |address: IpAddr| match self.owner(address) {
             Ok(Some(owner)) => printable(&owner.id),
             _ => "an unknown".to_owned(),
         };
@@ -246,12 +300,18 @@ impl Pool {
         ))
     }
 
-    fn path(&self, address: Ipv4Addr) -> PathBuf {
+    /// host-local numbers the ranges of a network: IPv4 first, of two.
+    fn last_reserved(&self) -> PathBuf {
+        let number = u8::from(self.shared && !self.subnet.is_ipv4());
+        self.dir.join(format!("{LAST_RESERVED}{number}"))
+    }
+
+    fn path(&self, address: IpAddr) -> PathBuf {
         self.dir.join(address.to_string())
     }
 
     /// The content of a lease; None: there is no such file.
-    fn read(&self, address: Ipv4Addr) -> Result<Option<String>, Error> {
+    fn read(&self, address: IpAddr) -> Result<Option<String>, Error> {
         let path = self.path(address);
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = match OpenOptions::new()
@@ -275,14 +335,14 @@ impl Pool {
     }
 
     /// Whose `address` is. None: nobody's, as far as its file tells.
-    fn owner(&self, address: Ipv4Addr) -> Result<Option<Owner>, Error> {
+    fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
         Ok(self
             .read(address)?
             .and_then(|content| Owner::parse(&content)))
     }
 
     /// Every address of the subnet that has a file.
-    fn leases(&self) -> Result<Vec<Ipv4Addr>, Error> {
+    fn leases(&self) -> Result<Vec<IpAddr>, Error> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
@@ -295,7 +355,7 @@ impl Pool {
         let names = entries
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let mut leases: Vec<Ipv4Addr> = names
+        let mut leases: Vec<IpAddr> = names
             .filter(|&address| self.subnet.contains(address))
             .collect();
         leases.sort_unstable();
@@ -304,13 +364,19 @@ impl Pool {
 
     /// The lock of a directory that is made if it is missing and ours.
     fn lock_or_make(&self) -> Result<File, Error> {
+        let mut attempts = 0;
         loop {
             if !self.shared {
                 let made = DirBuilder::new()
                     .recursive(true)
                     .mode(0o700)
                     .create(&self.dir);
-                made.call(|| format!("mkdir({})", self.dir.display()))?;
+                attempts += 1;
+                match made {
+                    // The last lease has just taken the directory above along, between the making of the two.
+                    Err(error) if error.to_errno() == Errno::ENOENT && attempts < 1000 => continue,
+                    made => made.call(|| format!("mkdir({})", self.dir.display()))?,
+                }
             }
             match self.lock()? {
                 Some(lock) => return Ok(lock),
@@ -361,8 +427,11 @@ impl Pool {
     ///
     /// Who waits for the lock meanwhile finds out that it is gone. A directory that holds something again is kept.
     fn remove(&self) -> Result<(), Error> {
-        for name in [UNNAMED, LAST_RESERVED, LOCK] {
-            let path = self.dir.join(name);
+        for path in [
+            self.dir.join(UNNAMED),
+            self.last_reserved(),
+            self.dir.join(LOCK),
+        ] {
             gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
         }
         self.remove_directories()

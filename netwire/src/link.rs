@@ -1,7 +1,8 @@
 //! What the kernel says of interfaces, addresses and routes.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
+use std::str::FromStr;
 
 use netlink_packet_core::NlasIterator;
 use netlink_packet_route::AddressFamily;
@@ -12,6 +13,7 @@ use netlink_packet_route::route::{
 };
 use nix::errno::Errno;
 
+use crate::cidr::width;
 use crate::error::Error;
 use crate::netlink::{Request, Socket, string, u32_at, u64_at};
 
@@ -28,6 +30,27 @@ pub(crate) const OPER_UP: u8 = 6;
 /// A hardware address of Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mac(pub(crate) [u8; 6]);
+
+impl FromStr for Mac {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.split(':').map(|part| {
+            let digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            digits.then(|| u8::from_str_radix(part, 16).ok())?
+        });
+        let bytes: Option<Vec<u8>> = parts.collect();
+        let mac: Option<[u8; 6]> = bytes.and_then(|bytes| bytes.try_into().ok());
+        match mac {
+            None => Err("no hardware address (as 02:00:00:00:00:01)".into()),
+            Some([0, 0, 0, 0, 0, 0]) => Err("all zero, no interface can have that".into()),
+            Some([first, ..]) if first & 1 == 1 => {
+                Err("is of a group, no interface can have that".into())
+            }
+            Some(mac) => Ok(Self(mac)),
+        }
+    }
+}
 
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -166,10 +189,10 @@ pub(crate) fn find(socket: &mut Socket, by: By<'_>, counters: bool) -> Result<Op
     }
 }
 
-/// The IPv4 addresses of interface `index`, with their prefix lengths. The socket is used up.
-pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(Ipv4Addr, u8)>, Error> {
+/// The addresses of interface `index`, with their prefix lengths. The socket is used up.
+pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(IpAddr, u8)>, Error> {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = AddressFamily::Unspec;
     message.header.index = index;
     let what = format!("index {index}");
     let request = Request::new(
@@ -182,7 +205,9 @@ pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(Ipv4Addr, u8)
     let mut found = Vec::new();
     socket.dump(request, |payload| {
         let attributes = NlasIterator::new(payload.get(IFADDRMSG..).unwrap_or_default()).flatten();
-        let local = attributes.filter(|attribute| attribute.kind() == libc::IFA_LOCAL);
+        // IPv6 has no IFA_LOCAL where there is no other end
+        let local = attributes
+            .filter(|attribute| matches!(attribute.kind(), libc::IFA_LOCAL | libc::IFA_ADDRESS));
         let local = local
             .filter_map(|attribute| address(attribute.value()))
             .next();
@@ -200,15 +225,14 @@ pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(Ipv4Addr, u8)
 /// The interface and the prefix length of the route that packets to `destination` take; None: there is none.
 pub(crate) fn route_to(
     socket: &mut Socket,
-    destination: Ipv4Addr,
+    destination: IpAddr,
 ) -> Result<Option<(u32, u8)>, Error> {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
-    message.header.destination_prefix_length = 32;
+    let (family, to) = route_address(destination);
+    message.header.address_family = family;
+    message.header.destination_prefix_length = width(destination);
     message.header.flags = RouteFlags::FibMatch;
-    message
-        .attributes
-        .push(RouteAttribute::Destination(RouteAddress::Inet(destination)));
+    message.attributes.push(RouteAttribute::Destination(to));
     let request = Request::new(
         "RTM_GETROUTE",
         &destination.to_string(),
@@ -233,10 +257,10 @@ pub(crate) fn route_to(
     }
 }
 
-/// The interfaces of the IPv4 default route; none: there is no such route. The socket is used up.
-pub(crate) fn default_route(socket: Socket) -> Result<Vec<u32>, Error> {
+/// The interfaces of a family's default route; none: there is no such route. The socket is used up.
+pub(crate) fn default_route(socket: Socket, family: AddressFamily) -> Result<Vec<u32>, Error> {
     let mut message = RouteMessage::default();
-    message.header.address_family = AddressFamily::Inet;
+    message.header.address_family = family;
     message.header.table = RouteHeader::RT_TABLE_MAIN;
     let request = Request::new(
         "RTM_GETROUTE",
@@ -263,7 +287,7 @@ pub(crate) fn default_route(socket: Socket) -> Result<Vec<u32>, Error> {
             best = Some((metric, found));
         }
         // Routes come in the order of their addresses: after 0.0.0.0 a table of a million need not be read on.
-        destination.is_none_or(|destination| destination.is_unspecified())
+        destination.is_none_or(|destination| destination.is_unspecified() || destination.is_ipv6())
     });
     match answer {
         Ok(()) => Ok(best.map(|(_, interfaces)| interfaces).unwrap_or_default()),
@@ -297,6 +321,16 @@ fn interfaces(attributes: &[u8]) -> Vec<u32> {
     found
 }
 
-fn address(value: &[u8]) -> Option<Ipv4Addr> {
-    <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from)
+fn address(value: &[u8]) -> Option<IpAddr> {
+    let v4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from))
+        .ok()
+}
+
+/// An address as it is in a route.
+pub(crate) fn route_address(address: IpAddr) -> (AddressFamily, RouteAddress) {
+    match address {
+        IpAddr::V4(address) => (AddressFamily::Inet, RouteAddress::Inet(address)),
+        IpAddr::V6(address) => (AddressFamily::Inet6, RouteAddress::Inet6(address)),
+    }
 }

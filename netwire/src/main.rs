@@ -1,16 +1,27 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
+mod antispoof;
 mod check;
+mod choice;
+mod cidr;
 mod cli;
+mod conntrack;
 mod down;
 mod drift;
 mod error;
+mod firewall;
+mod forwarding;
+mod gc;
+mod ipv6;
 mod lease;
 mod link;
 mod namespace;
 mod netlink;
+mod nft;
 mod plan;
+mod publish;
 mod requests;
+mod ruleset;
 mod show;
 mod state;
 mod subnet;
@@ -41,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Up(args) if args.dry_run => print_plan(args),
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
+        Verb::Gc(args) => print(gc::gc(args)),
         Verb::Check(args) => check::check(args),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
     }
@@ -64,7 +76,12 @@ fn print_plan(args: &UpArgs) -> ExitCode {
         return record::show(TOOL, &args.source, plan);
     };
     // A name alone starts a new record; show would look for one of that name.
-    let printed = plan(&Record::new(id)).and_then(|text| {
+    print(plan(&Record::new(id)))
+}
+
+/// What a verb without a record has to say.
+fn print(text: Result<String, Error>) -> ExitCode {
+    let printed = text.and_then(|text| {
         let written = io::stdout().lock().write_all(text.as_bytes());
         Ok(written.call(|| "write(stdout)".into())?)
     });

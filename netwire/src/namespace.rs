@@ -171,6 +171,14 @@ impl PodNamespace {
     ///
     /// A socket belongs to the namespace it was made in: a thread goes there to make it, and ends there.
     pub(crate) fn socket(&self, verbose: bool) -> Result<Socket, Error> {
+        self.inside(|| Socket::open(verbose))
+    }
+
+    /// Runs `work` in a thread that is inside.
+    pub(crate) fn inside<T: Send>(
+        &self,
+        work: impl FnOnce() -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
         let enter = || {
             setns(&self.fd, CloneFlags::CLONE_NEWNET).map_err(|errno| {
                 let error = SysError::new(format!("setns(net, {})", self.path.display()), errno);
@@ -179,7 +187,7 @@ impl PodNamespace {
                     _ => error,
                 }
             })?;
-            Socket::open(verbose)
+            work()
         };
         thread::scope(|scope| {
             let thread = thread::Builder::new()

@@ -1,15 +1,18 @@
-//! Requests to rtnetlink(7), many in one system call.
+//! Requests to rtnetlink(7) and to nfnetlink, many in one system call.
 //!
-//! netlink-packet-route builds the bodies; what comes back is read here, as far as it is needed.
+//! netlink-packet-route builds the bodies of the former, [`crate::nft`] those of the latter; what comes back is read here,
+//! as far as it is needed.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use netlink_packet_core::{Emitable, NlasIterator};
 use nix::errno::Errno;
+use nix::sys::socket::sockopt::SndBufForce;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 use sys::Call;
 
 use crate::error::{Error, Refused};
+use crate::nft;
 use crate::sys::setsockopt_netlink;
 
 /// Who may change anything.
@@ -39,13 +42,20 @@ pub(crate) struct Request {
 impl Request {
     /// A message of type `kind` (`RTM_…`, whose `name` begins the error it may meet).
     pub(crate) fn new(name: &str, what: &str, kind: u16, flags: i32, body: &impl Emitable) -> Self {
-        let length = HEADER + body.buffer_len();
+        let mut bytes = vec![0; body.buffer_len()];
+        body.emit(&mut bytes);
+        Self::raw(name, what, kind, flags, &bytes)
+    }
+
+    /// The same with a body that is built already.
+    pub(crate) fn raw(name: &str, what: &str, kind: u16, flags: i32, body: &[u8]) -> Self {
+        let length = HEADER + body.len();
         let mut bytes = vec![0; length.next_multiple_of(4)];
         bytes[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         let flags = NLM_F_REQUEST | u16::try_from(flags).unwrap_or_default();
         bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
-        body.emit(&mut bytes[HEADER..length]);
+        bytes[HEADER..length].copy_from_slice(body);
         Self {
             call: format!("{name}({what})"),
             bytes,
@@ -60,6 +70,13 @@ impl Request {
         }
     }
 
+    /// Whether it asks, and changes nothing.
+    pub(crate) fn is_question(&self) -> bool {
+        self.call.starts_with("RTM_GET")
+            || self.call.contains("_MSG_GET")
+            || self.call.contains("_CT_GET")
+    }
+
     /// The error this request met.
     pub(crate) fn refused(&self, errno: Errno, text: Option<String>) -> Error {
         let hint = (errno == Errno::EPERM).then_some(NEEDS_NET_ADMIN);
@@ -72,10 +89,11 @@ impl Request {
     }
 }
 
-/// A socket of one netlink family: it acts on the network namespace it was opened in, whoever uses it.
+/// A netlink socket: it acts on the network namespace it was opened in, whoever uses it.
 #[derive(Debug)]
 pub(crate) struct Socket {
     fd: OwnedFd,
+    /// Its family, for messages: `NETLINK_ROUTE`.
     family: &'static str,
     sequence: u32,
     verbose: bool,
@@ -91,14 +109,23 @@ struct Message<'a> {
 }
 
 impl Socket {
-    /// In the network namespace of the calling thread. `verbose`: says on stderr what was done.
+    /// Of family `NETLINK_ROUTE`, in the network namespace of the calling thread. `verbose`: says on stderr what was done.
     pub(crate) fn open(verbose: bool) -> Result<Self, Error> {
         Self::of(SockProtocol::NetlinkRoute, "NETLINK_ROUTE", verbose)
     }
 
-    /// The same of family `NETLINK_NETFILTER`; nf_tables is one of its subsystems.
-    pub(crate) fn netfilter() -> Result<Self, Error> {
-        Self::of(SockProtocol::NetlinkNetFilter, "NETLINK_NETFILTER", false)
+    /// Of family `NETLINK_NETFILTER`: tables, and connections that are tracked.
+    pub(crate) fn netfilter(verbose: bool) -> Result<Self, Error> {
+        Self::of(SockProtocol::NetlinkNetFilter, "NETLINK_NETFILTER", verbose).map_err(|error| {
+            match error {
+                Error::Record(record::Error::Sys(error))
+                    if error.errno == Errno::EPROTONOSUPPORT =>
+                {
+                    error.hint("needs nf_tables in the kernel").into()
+                }
+                error => error,
+            }
+        })
     }
 
     fn of(protocol: SockProtocol, family: &'static str, verbose: bool) -> Result<Self, Error> {
@@ -165,12 +192,74 @@ impl Socket {
         if let Some(error) = failed {
             return Err(error);
         }
-        if self.verbose {
-            for request in &requests {
-                record::report("netwire", &request.call);
-            }
-        }
+        self.say(&requests);
         Ok(data)
+    }
+
+    fn say(&self, requests: &[Request]) {
+        // questions are no steps
+        let steps = requests
+            .iter()
+            .filter(|request| self.verbose && !request.is_question());
+        for request in steps {
+            record::report("netwire", &request.call);
+        }
+    }
+
+    /// Sends the requests as one transaction of nf_tables: all of them take effect at once, or none does.
+    ///
+    /// # Errors
+    /// `ERESTART`: the ruleset is not of this `generation` any more. Else the first request that was refused.
+    pub(crate) fn transaction(
+        &mut self,
+        generation: u32,
+        requests: Vec<Request>,
+    ) -> Result<(), Error> {
+        let (begin, end) = nft::batch(generation);
+        let first = self.sequence + 1;
+        let last = requests.len();
+        let mut all = vec![begin];
+        all.extend(requests);
+        all.push(end);
+        for (at, request) in all.iter_mut().enumerate() {
+            self.sequence += 1;
+            // Before Linux 6.10 the end of a batch is never answered, so it is the last request that is asked to.
+            request.number(self.sequence, at == last);
+        }
+        let bytes: Vec<u8> = all
+            .iter()
+            .flat_map(|request| &request.bytes)
+            .copied()
+            .collect();
+        self.make_room(bytes.len())?;
+        self.send(&bytes)?;
+        let mut failed: Option<Error> = None;
+        self.receive(|message| {
+            let at = message.sequence.checked_sub(first).map(|at| at as usize);
+            let Some((at, request)) = at.and_then(|at| Some((at, all.get(at)?))) else {
+                return true;
+            };
+            if let Err((errno, text)) = answer(message) {
+                failed.get_or_insert_with(|| request.refused(errno, text));
+            }
+            // An error at the beginning or the end is one of the transaction, and nothing follows it.
+            at != last && at != 0 && at != last + 1
+        })?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.say(&all[1..=last]);
+        Ok(())
+    }
+
+    /// A transaction is one datagram, and the usual buffer takes some 200 kB.
+    fn make_room(&self, bytes: usize) -> Result<(), Error> {
+        if bytes > 64 << 10 {
+            let room = bytes.saturating_mul(2);
+            socket::setsockopt(&self.fd, SndBufForce, &room)
+                .call(|| format!("setsockopt(SO_SNDBUFFORCE, {room})"))?;
+        }
+        Ok(())
     }
 
     /// Sends one request for many answers and hands each to `see`, until there are no more or `see` says false.
@@ -178,14 +267,36 @@ impl Socket {
     /// The rest of a dump that was broken off stays in the socket: it is of no further use then, hence `self`.
     pub(crate) fn dump(
         mut self,
+        request: Request,
+        see: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), Error> {
+        self.dump_some(request, see)
+    }
+
+    /// The same, and all of them: the socket can be used again.
+    pub(crate) fn dump_all(
+        &mut self,
+        request: Request,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<(), Error> {
+        self.dump_some(request, |payload| {
+            see(payload);
+            true
+        })
+    }
+
+    fn dump_some(
+        &mut self,
         mut request: Request,
         mut see: impl FnMut(&[u8]) -> bool,
     ) -> Result<(), Error> {
         self.sequence += 1;
         request.number(self.sequence, false);
         self.send(&request.bytes)?;
-        let mut failed = None;
+        let (mut failed, sequence) = (None, self.sequence);
         self.receive(|message| match message.kind {
+            // what an earlier request left
+            _ if message.sequence != sequence => true,
             // "done" tells as well what went wrong on the way
             NLMSG_DONE | NLMSG_ERROR => {
                 failed = answer(message)

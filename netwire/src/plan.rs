@@ -1,13 +1,17 @@
 //! What will be done, as data.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use record::{Id, names};
 
+use crate::antispoof::When;
+use crate::choice::Choice;
+use crate::cidr::{Cidr, width, with_bits};
 use crate::link::Mac;
+use crate::publish::Publish;
 use crate::subnet::Subnet;
 
 /// The name of a network interface, as the kernel takes it (`dev_valid_name`).
@@ -48,32 +52,73 @@ impl fmt::Display for Ifname {
     }
 }
 
+/// A subnet, and the address of it that the pod has or is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Net {
+    pub(crate) subnet: Subnet,
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// The same, when the address is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) subnet: Subnet,
+    pub(crate) address: IpAddr,
+}
+
 /// What is wanted, as far as it is known before anything is looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// The pod's interface.
     pub(crate) ifname: Ifname,
-    /// Where its address comes from.
-    pub(crate) subnet: Subnet,
-    /// The one address it must be; None: the next free one.
-    pub(crate) address: Option<Ipv4Addr>,
+    /// Where its addresses come from, one of a family; the address it must be, or None: the next free one.
+    pub(crate) nets: Vec<Net>,
+    /// Which address it may be.
+    pub(crate) choice: Choice,
+    /// The pod's end; None: any.
+    pub(crate) mac: Option<Mac>,
     /// Bytes; None: as the interface of the default route, else 1500.
     pub(crate) mtu: Option<u32>,
     /// A pool shared with CNI's host-local; None: our own.
     pub(crate) lease_dir: Option<PathBuf>,
+    /// What it sends to the world has the host's address.
+    pub(crate) nat: bool,
+    /// Except to these, and to its own subnet.
+    pub(crate) nat_except: Vec<Cidr>,
+    /// Of the host, that lead to it.
+    pub(crate) ports: Vec<Publish>,
+    /// It must not pass for another.
+    pub(crate) antispoof: When,
+    /// And the interface's own switch does not decide: the table has to see to it.
+    pub(crate) loose: bool,
+}
+
+impl Wanted {
+    /// Whether the pod gets an address of IPv4, or of IPv6.
+    pub(crate) fn has(&self, ipv4: bool) -> bool {
+        self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
+    }
 }
 
 /// An address on an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    pub(crate) address: Ipv4Addr,
+    pub(crate) address: IpAddr,
     pub(crate) prefix: u8,
-    pub(crate) broadcast: Option<Ipv4Addr>,
+    pub(crate) broadcast: Option<IpAddr>,
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)?;
+        if self.address.is_ipv6() {
+            f.write_str(" nodad")?;
+            f.write_str(if self.prefix < 128 {
+                " noprefixroute"
+            } else {
+                ""
+            })?;
+        }
         self.broadcast
             .map_or(Ok(()), |broadcast| write!(f, " brd {broadcast}"))
     }
@@ -93,19 +138,19 @@ pub(crate) enum Scope {
 /// A unicast route out of an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
-    pub(crate) destination: Ipv4Addr,
+    pub(crate) destination: IpAddr,
     /// 0: the default route.
     pub(crate) prefix: u8,
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) gateway: Option<IpAddr>,
     pub(crate) scope: Scope,
-    pub(crate) source: Option<Ipv4Addr>,
+    pub(crate) source: Option<IpAddr>,
 }
 
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.prefix {
             0 => f.write_str("default")?,
-            32 => write!(f, "{}", self.destination)?,
+            longest if longest == width(self.destination) => write!(f, "{}", self.destination)?,
             prefix => write!(f, "{}/{prefix}", self.destination)?,
         }
         if let Some(gateway) = self.gateway {
@@ -130,74 +175,90 @@ pub(crate) struct Plan {
     pub(crate) host: String,
     /// Its hardware address.
     pub(crate) mac: Mac,
+    /// That of the pod's end.
+    pub(crate) pod_mac: Option<Mac>,
     /// The pod's end.
     pub(crate) ifname: Ifname,
     /// Of both ends.
     pub(crate) mtu: u32,
-    pub(crate) subnet: Subnet,
-    /// The pod's.
-    pub(crate) address: Ipv4Addr,
+    /// Of the pod, one of a family.
+    pub(crate) nets: Vec<Assigned>,
+    /// Ports of the host's 127.0.0.1 lead to it: on the host's end, loopback addresses are not martian.
+    pub(crate) route_localnet: bool,
+    /// What comes in by the host's end must be from where its answer would go out.
+    pub(crate) rp_filter: bool,
 }
 
 impl Plan {
     /// Everything else follows from the name, the subnet and these two.
-    pub(crate) fn new(id: &Id, wanted: &Wanted, address: Ipv4Addr, mtu: u32) -> Self {
+    pub(crate) fn new(id: &Id, wanted: &Wanted, nets: Vec<Assigned>, mtu: u32) -> Self {
         Self {
             id: id.clone(),
             host: names::veth(id, wanted.ifname.as_ref()),
             mac: Mac(names::host_mac(id, wanted.ifname.as_ref())),
             ifname: wanted.ifname.clone(),
             mtu,
-            subnet: wanted.subnet,
-            address,
+            nets,
+            pod_mac: wanted.mac,
+            route_localnet: wanted.ports.iter().any(|publish| publish.is_on_loopback()),
+            rp_filter: wanted.antispoof != When::Never,
         }
     }
 
-    /// The gateway's, alone: every pod of the subnet has it at the other end.
-    pub(crate) fn host_address(&self) -> Address {
-        Address {
-            address: self.subnet.gateway(),
-            prefix: 32,
+    /// The gateways', alone: every pod of a subnet has it at the other end.
+    pub(crate) fn host_addresses(&self) -> Vec<Address> {
+        let address = |net: &Assigned| Address {
+            address: net.subnet.gateway(),
+            prefix: width(net.address),
             broadcast: None,
-        }
+        };
+        self.nets.iter().map(address).collect()
     }
 
     /// To this pod.
-    pub(crate) fn host_route(&self) -> Route {
-        Route {
-            destination: self.address,
-            prefix: 32,
+    pub(crate) fn host_routes(&self) -> Vec<Route> {
+        let route = |net: &Assigned| Route {
+            destination: net.address,
+            prefix: width(net.address),
             gateway: None,
             scope: Scope::Host,
             source: None,
-        }
+        };
+        self.nets.iter().map(route).collect()
     }
 
     /// The pod's own.
-    pub(crate) fn pod_address(&self) -> Address {
-        let (prefix, broadcast) = (self.subnet.prefix(), Some(self.subnet.broadcast()));
-        Address {
-            address: self.address,
-            prefix,
-            broadcast,
-        }
+    pub(crate) fn pod_addresses(&self) -> Vec<Address> {
+        let address = |net: &Assigned| Address {
+            address: net.address,
+            prefix: net.subnet.prefix(),
+            broadcast: net.subnet.broadcast(),
+        };
+        self.nets.iter().map(address).collect()
     }
 
-    /// What the kernel adds by itself with [`Plan::pod_address`], and what would be wrong: no other pod of the subnet is on
-    /// this link.
-    pub(crate) fn pod_kernel_route(&self) -> Route {
-        let (destination, prefix) = (self.subnet.network(), self.subnet.prefix());
-        Route {
-            destination,
-            prefix,
+    /// What the kernel adds by itself with an address of IPv4, and what would be wrong: no other pod of the subnet is on
+    /// this link. With one of IPv6 it is told not to.
+    pub(crate) fn pod_kernel_routes(&self) -> Vec<Route> {
+        let ipv4 = self.nets.iter().filter(|net| net.subnet.is_ipv4());
+        let route = |net: &Assigned| Route {
+            destination: net.subnet.network(),
+            prefix: net.subnet.prefix(),
             gateway: None,
             scope: Scope::Link,
-            source: Some(self.address),
-        }
+            source: Some(net.address),
+        };
+        ipv4.map(route).collect()
     }
 
     /// The gateway is on the link, and everything else behind it, the other pods of the subnet included.
-    pub(crate) fn pod_routes(&self) -> [Route; 3] {
+    pub(crate) fn pod_routes(&self) -> Vec<Route> {
+        self.nets.iter().flat_map(|net| net.pod_routes()).collect()
+    }
+}
+
+impl Assigned {
+    fn pod_routes(&self) -> [Route; 3] {
         let (gateway, source) = (Some(self.subnet.gateway()), Some(self.address));
         let global = |destination, prefix, source| Route {
             destination,
@@ -209,13 +270,13 @@ impl Plan {
         [
             Route {
                 destination: self.subnet.gateway(),
-                prefix: 32,
+                prefix: width(self.address),
                 gateway: None,
                 scope: Scope::Link,
                 source,
             },
             global(self.subnet.network(), self.subnet.prefix(), source),
-            global(Ipv4Addr::UNSPECIFIED, 0, None),
+            global(with_bits(self.address, 0), 0, None),
         ]
     }
 }
@@ -227,18 +288,31 @@ mod tests {
     fn wanted() -> Wanted {
         Wanted {
             ifname: "eth0".parse().unwrap(),
-            subnet: "10.244.0.0/24".parse().unwrap(),
-            address: None,
+            nets: Vec::new(),
+            choice: Choice::default(),
+            mac: None,
             mtu: None,
             lease_dir: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            antispoof: When::Auto,
+            loose: false,
         }
     }
 
     fn plan() -> Plan {
+        planned("10.244.0.0/24", "10.244.0.2")
+    }
+
+    fn planned(subnet: &str, address: &str) -> Plan {
         Plan::new(
             &"foo".parse().unwrap(),
             &wanted(),
-            Ipv4Addr::new(10, 244, 0, 2),
+            vec![Assigned {
+                subnet: subnet.parse().unwrap(),
+                address: address.parse().unwrap(),
+            }],
             1500,
         )
     }
@@ -247,22 +321,45 @@ mod tests {
     fn the_shape_is_the_one_of_a_kind_node() {
         let plan = plan();
         assert_eq!(plan.host, "vethce5359d4");
-        assert_eq!(plan.host_address().to_string(), "10.244.0.1/32");
-        assert_eq!(plan.host_route().to_string(), "10.244.0.2 scope host");
+        assert_eq!(shown(plan.host_addresses()), ["10.244.0.1/32"]);
+        assert_eq!(shown(plan.host_routes()), ["10.244.0.2 scope host"]);
         assert_eq!(
-            plan.pod_address().to_string(),
-            "10.244.0.2/24 brd 10.244.0.255"
+            shown(plan.pod_addresses()),
+            ["10.244.0.2/24 brd 10.244.0.255"]
         );
         assert_eq!(
-            plan.pod_kernel_route().to_string(),
-            "10.244.0.0/24 scope link src 10.244.0.2"
+            shown(plan.pod_kernel_routes()),
+            ["10.244.0.0/24 scope link src 10.244.0.2"]
         );
         assert_eq!(
-            plan.pod_routes().map(|route| route.to_string()),
+            shown(plan.pod_routes()),
             [
                 "10.244.0.1 scope link src 10.244.0.2",
                 "10.244.0.0/24 via 10.244.0.1 src 10.244.0.2",
                 "default via 10.244.0.1",
+            ]
+        );
+    }
+
+    fn shown<T: ToString>(of: Vec<T>) -> Vec<String> {
+        of.iter().map(T::to_string).collect()
+    }
+
+    #[test]
+    fn ipv6_is_the_same_with_other_addresses() {
+        let plan = planned("fd00::/64", "fd00::2");
+        assert_eq!(shown(plan.host_addresses()), ["fd00::1/128 nodad"]);
+        assert_eq!(
+            shown(plan.pod_addresses()),
+            ["fd00::2/64 nodad noprefixroute"]
+        );
+        assert_eq!(shown(plan.pod_kernel_routes()), [""; 0]);
+        assert_eq!(
+            shown(plan.pod_routes()),
+            [
+                "fd00::1 scope link src fd00::2",
+                "fd00::/64 via fd00::1 src fd00::2",
+                "default via fd00::1",
             ]
         );
     }

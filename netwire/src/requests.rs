@@ -1,20 +1,19 @@
 //! The plan as netlink messages, in the order in which they are sent.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::AddressFamily;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
     AfSpecInet, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
     LinkInfo, LinkMessage,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 
-use crate::link::{self, By};
+use crate::link::{self, By, route_address};
 use crate::netlink::Request;
 use crate::plan::{Address, Plan, Route, Scope};
 
@@ -32,6 +31,10 @@ pub(crate) fn create(plan: &Plan, pod: BorrowedFd<'_>) -> Vec<Request> {
         LinkAttribute::Mtu(plan.mtu),
         LinkAttribute::NetNsFd(pod.as_raw_fd()),
     ];
+    let pod_mac = plan
+        .pod_mac
+        .map(|mac| LinkAttribute::Address(mac.0.to_vec()));
+    peer.attributes.extend(pod_mac);
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(plan.host.clone()),
@@ -67,6 +70,9 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
     let mut message = up(index);
     let mut forwarding = InetDevConf::default();
     forwarding.forwarding = 1;
+    forwarding.route_localnet = i32::from(plan.route_localnet);
+    // What is 0 here is not sent: it stays as the host's default has it.
+    forwarding.rp_filter = i32::from(plan.rp_filter);
     message.attributes = vec![
         // In a message that makes an interface the kernel ignores both of these.
         LinkAttribute::IfAlias(record::names::ifalias(&plan.id).to_owned()),
@@ -74,12 +80,36 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
             forwarding,
         )])]),
     ];
-    let what = format!("{} alias {} forwarding 1 up", plan.host, plan.id);
-    vec![
-        Request::new("RTM_SETLINK", &what, libc::RTM_SETLINK, 0, &message),
-        add_address(&plan.host_address(), &plan.host, index),
-        add_route(&plan.host_route(), &plan.host, index),
-    ]
+    let localnet = if plan.route_localnet {
+        " route_localnet 1"
+    } else {
+        ""
+    };
+    let rp_filter = if plan.rp_filter { " rp_filter 1" } else { "" };
+    let what = format!(
+        "{} alias {} forwarding 1{localnet}{rp_filter} up",
+        plan.host, plan.id
+    );
+
+    let mut requests = vec![Request::new(
+        "RTM_SETLINK",
+        &what,
+        libc::RTM_SETLINK,
+        0,
+        &message,
+    )];
+    let (addresses, routes) = (plan.host_addresses(), plan.host_routes());
+    requests.extend(
+        addresses
+            .iter()
+            .map(|address| add_address(address, &plan.host, index)),
+    );
+    requests.extend(
+        routes
+            .iter()
+            .map(|route| add_route(route, &plan.host, index)),
+    );
+    requests
 }
 
 /// The pod's end, whose number is `index`, and `lo`; then asks how it looks.
@@ -94,9 +124,14 @@ pub(crate) fn pod_set(plan: &Plan, index: u32) -> Vec<Request> {
             0,
             &up(index),
         ),
-        add_address(&plan.pod_address(), ifname, index),
-        remove_route(&plan.pod_kernel_route(), ifname, index),
     ];
+    let (addresses, wrong) = (plan.pod_addresses(), plan.pod_kernel_routes());
+    requests.extend(
+        addresses
+            .iter()
+            .map(|address| add_address(address, ifname, index)),
+    );
+    requests.extend(wrong.iter().map(|route| remove_route(route, ifname, index)));
     requests.extend(
         plan.pod_routes()
             .iter()
@@ -123,15 +158,23 @@ fn up(index: u32) -> LinkMessage {
 
 fn add_address(address: &Address, interface: &str, index: u32) -> Request {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
+    message.header.family = route_address(address.address).0;
     message.header.prefix_len = address.prefix;
     message.header.scope = AddressScope::Universe;
     message.header.index = index;
-    let ip = IpAddr::V4(address.address);
+    let ip = address.address;
     message.attributes = vec![AddressAttribute::Local(ip), AddressAttribute::Address(ip)];
-    message
-        .attributes
-        .extend(address.broadcast.map(AddressAttribute::Broadcast));
+    if let Some(IpAddr::V4(broadcast)) = address.broadcast {
+        message
+            .attributes
+            .push(AddressAttribute::Broadcast(broadcast));
+    }
+    if ip.is_ipv6() {
+        // The address is nobody else's; to make sure, the kernel would wait a second.
+        let mut flags = AddressFlags::Nodad;
+        flags.set(AddressFlags::Noprefixroute, address.prefix < 128);
+        message.attributes.push(AddressAttribute::Flags(flags));
+    }
     let what = format!("{address} dev {interface}");
     Request::new(
         "RTM_NEWADDR",
@@ -168,7 +211,7 @@ fn remove_route(route: &Route, interface: &str, index: u32) -> Request {
 fn route_message(route: &Route, index: u32, protocol: RouteProtocol) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header = RouteHeader {
-        address_family: AddressFamily::Inet,
+        address_family: route_address(route.destination).0,
         destination_prefix_length: route.prefix,
         table: RouteHeader::RT_TABLE_MAIN,
         protocol,
@@ -180,7 +223,7 @@ fn route_message(route: &Route, index: u32, protocol: RouteProtocol) -> RouteMes
         kind: RouteType::Unicast,
         ..RouteHeader::default()
     };
-    let address = |ip: Ipv4Addr| RouteAddress::Inet(ip);
+    let address = |ip| route_address(ip).1;
     if route.prefix > 0 {
         message
             .attributes
@@ -206,20 +249,30 @@ mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;
 
-    use crate::plan::Wanted;
+    use crate::antispoof::When;
+    use crate::plan::{Assigned, Wanted};
 
     fn plan() -> Plan {
         let wanted = Wanted {
             ifname: "eth0".parse().unwrap(),
-            subnet: "10.244.0.0/24".parse().unwrap(),
-            address: None,
+            nets: Vec::new(),
+            choice: crate::choice::Choice::default(),
+            mac: None,
             mtu: None,
             lease_dir: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            antispoof: When::Auto,
+            loose: false,
         };
         Plan::new(
             &"foo".parse().unwrap(),
             &wanted,
-            Ipv4Addr::new(10, 244, 0, 2),
+            vec![Assigned {
+                subnet: "10.244.0.0/24".parse().unwrap(),
+                address: "10.244.0.2".parse().unwrap(),
+            }],
             1500,
         )
     }
@@ -249,7 +302,7 @@ mod tests {
         assert_eq!(
             calls(&host_set(&plan(), 7)),
             [
-                "RTM_SETLINK(vethce5359d4 alias foo forwarding 1 up)",
+                "RTM_SETLINK(vethce5359d4 alias foo forwarding 1 rp_filter 1 up)",
                 "RTM_NEWADDR(10.244.0.1/32 dev vethce5359d4)",
                 "RTM_NEWROUTE(10.244.0.2 scope host dev vethce5359d4)",
             ]

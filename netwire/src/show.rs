@@ -3,6 +3,7 @@
 use record::{Id, Record, names};
 use serde_json::{Value, json};
 
+use crate::cidr::width;
 use crate::error::Error;
 use crate::link::{self, By, Link};
 use crate::netlink::Socket;
@@ -41,22 +42,24 @@ impl Seen {
 /// A line of the table for each attachment of the record.
 pub(crate) fn table(record: &Record) -> Result<String, Error> {
     let (id, seen) = look(record)?;
-    let lines = seen.iter().map(|seen| {
+    let lines = seen.iter().flat_map(|seen| {
         let (rx, tx) = seen.bytes();
-        let address = seen
-            .attachment
-            .address
-            .map_or("-".to_owned(), |address| address.to_string());
-        row(&[
-            &id,
-            seen.attachment.ifname.as_ref(),
-            &address,
-            &seen.attachment.subnet.gateway().to_string(),
-            &seen.host,
-            seen.state(),
-            &rx.to_string(),
-            &tx.to_string(),
-        ])
+        let id = &id;
+        seen.attachment.nets.iter().map(move |net| {
+            let address = net
+                .address
+                .map_or("-".to_owned(), |address| address.to_string());
+            row(&[
+                id,
+                seen.attachment.ifname.as_ref(),
+                &address,
+                &net.subnet.gateway().to_string(),
+                &seen.host,
+                seen.state(),
+                &rx.to_string(),
+                &tx.to_string(),
+            ])
+        })
     });
     Ok(lines.collect())
 }
@@ -76,18 +79,21 @@ pub(crate) fn json(record: &Record) -> Result<String, Error> {
     let attachments = seen.iter().map(|seen| {
         let (rx, tx) = seen.bytes();
         let link = seen.link.as_ref();
-        json!({
-            "ifname": seen.attachment.ifname.as_ref(),
-            "address": seen.attachment.address.map(|address| address.to_string()),
-            "subnet": seen.attachment.subnet.to_string(),
-            "gateway": seen.attachment.subnet.gateway().to_string(),
-            "host": seen.host,
-            "ifindex": link.map(|link| link.index),
-            "mtu": link.map(|link| link.mtu),
-            "state": seen.state(),
-            "rxBytes": rx,
-            "txBytes": tx,
-        })
+        let mut object = seen.attachment.to_json(&id);
+        for net in &seen.attachment.nets {
+            let key = if net.subnet.is_ipv4() {
+                "gateway"
+            } else {
+                "gateway6"
+            };
+            object[key] = net.subnet.gateway().to_string().into();
+        }
+        object["ifindex"] = link.map(|link| link.index).into();
+        object["mtu"] = link.map(|link| link.mtu).into();
+        object["state"] = seen.state().into();
+        object["rxBytes"] = rx.into();
+        object["txBytes"] = tx.into();
+        object
     });
     let attachments: Vec<Value> = attachments.collect();
     Ok(format!(
@@ -111,12 +117,11 @@ fn look(record: &Record) -> Result<(Id, Vec<Seen>), Error> {
         let name = names::veth(&id, attachment.ifname.as_ref());
         let link = link::find(&mut host, By::Name(&name), true)?;
         let link = link.filter(|link| link.alias.as_deref() == Some(names::ifalias(&id)));
-        let routed = match (&link, attachment.address) {
-            (Some(link), Some(address)) => {
-                link::route_to(&mut host, address)? == Some((link.index, 32))
-            }
-            _ => false,
-        };
+        let mut routed = link.is_some();
+        for address in attachment.nets.iter().filter_map(|net| net.address) {
+            let there = link.as_ref().map(|link| (link.index, width(address)));
+            routed &= there.is_some() && link::route_to(&mut host, address)? == there;
+        }
         seen.push(Seen {
             attachment,
             host: name,

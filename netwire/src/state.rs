@@ -1,15 +1,18 @@
 //! What netwire keeps in the record: a CNI result, and beside it what `down` needs.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use record::Id;
 use serde_json::{Map, Value, json};
 
+use crate::antispoof::When;
+use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::namespace::PodNamespace;
-use crate::plan::{Ifname, Plan, Wanted};
+use crate::plan::{Assigned, Ifname, Net, Plan, Wanted};
+use crate::publish::Publish;
 use crate::subnet::Subnet;
 
 /// Of the CNI specification whose result types `netwire` in the record follows.
@@ -21,13 +24,22 @@ const CNI_VERSION: &str = "1.1.0";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attachment {
     pub(crate) ifname: Ifname,
-    pub(crate) subnet: Subnet,
+    /// One of a family; without an address: about to be reserved when this was written.
+    pub(crate) nets: Vec<Net>,
     /// A pool shared with host-local; None: our own.
     pub(crate) lease_dir: Option<PathBuf>,
-    /// None: about to be reserved when this was written.
-    pub(crate) address: Option<Ipv4Addr>,
     /// The number of the host's end; None: it was not made yet.
     pub(crate) ifindex: Option<u32>,
+    /// What it sends to the world has the host's address.
+    pub(crate) nat: bool,
+    /// Except to these, and to its own subnet.
+    pub(crate) nat_except: Vec<Cidr>,
+    /// Of the host, that lead to it.
+    pub(crate) ports: Vec<Publish>,
+    /// It cannot pass for another.
+    pub(crate) antispoof: bool,
+    /// The table sees to that, as the interface's own switch does not decide.
+    pub(crate) loose: bool,
 }
 
 impl Attachment {
@@ -35,14 +47,52 @@ impl Attachment {
     pub(crate) fn intended(wanted: &Wanted) -> Self {
         Self {
             ifname: wanted.ifname.clone(),
-            subnet: wanted.subnet,
+            nets: wanted
+                .nets
+                .iter()
+                .map(|net| Net {
+                    address: None,
+                    ..*net
+                })
+                .collect(),
             lease_dir: wanted.lease_dir.clone(),
-            address: None,
             ifindex: None,
+            nat: wanted.nat,
+            nat_except: wanted.nat_except.clone(),
+            ports: wanted.ports.clone(),
+            antispoof: wanted.antispoof != When::Never,
+            loose: wanted.loose,
         }
     }
 
-    fn to_json(&self, id: &Id) -> Value {
+    /// The same, with the addresses that were reserved.
+    pub(crate) fn assigned(wanted: &Wanted, nets: &[Assigned]) -> Self {
+        let net = |net: &Assigned| Net {
+            subnet: net.subnet,
+            address: Some(net.address),
+        };
+        Self {
+            nets: nets.iter().map(net).collect(),
+            ..Self::intended(wanted)
+        }
+    }
+
+    /// Whether anything of it is in our table of nf_tables.
+    pub(crate) fn is_in_table(&self) -> bool {
+        self.nat || !self.ports.is_empty() || self.needs_filter()
+    }
+
+    /// Whether the table has to keep it from passing for another: IPv6 has no rp_filter.
+    fn needs_filter(&self) -> bool {
+        self.loose || (self.antispoof && !self.nets.iter().all(|net| net.subnet.is_ipv4()))
+    }
+
+    /// Whether it is there for no other reason.
+    pub(crate) fn is_only_filtered(&self) -> bool {
+        self.needs_filter() && !self.nat && self.ports.is_empty()
+    }
+
+    pub(crate) fn to_json(&self, id: &Id) -> Value {
         let mut object = Map::new();
         object.insert("ifname".into(), self.ifname.as_ref().into());
         object.insert(
@@ -52,26 +102,42 @@ impl Attachment {
         if let Some(ifindex) = self.ifindex {
             object.insert("ifindex".into(), ifindex.into());
         }
-        object.insert("subnet".into(), self.subnet.to_string().into());
-        if let Some(address) = self.address {
-            object.insert("address".into(), address.to_string().into());
+        for net in &self.nets {
+            let [subnet, address] = keys(net.subnet.is_ipv4());
+            object.insert(subnet.into(), net.subnet.to_string().into());
+            if let Some(is) = net.address {
+                object.insert(address.into(), is.to_string().into());
+            }
         }
         if let Some(dir) = &self.lease_dir {
             object.insert("leaseDir".into(), dir.to_string_lossy().into());
+        }
+        if self.nat {
+            object.insert("nat".into(), true.into());
+        }
+        if !self.nat_except.is_empty() {
+            let ranges = self.nat_except.iter().map(|range| range.to_string().into());
+            object.insert("natExcept".into(), Value::Array(ranges.collect()));
+        }
+        if !self.ports.is_empty() {
+            let ports = self.ports.iter().map(|publish| publish.to_json());
+            object.insert("portMappings".into(), Value::Array(ports.collect()));
+        }
+        object.insert("antispoof".into(), self.antispoof.into());
+        if self.loose {
+            object.insert("loose".into(), true.into());
         }
         object.into()
     }
 
     fn from_json(value: &Value) -> Result<Self, String> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
-        let subnet: Subnet = text("subnet")
-            .unwrap_or_default()
-            .parse()
-            .map_err(|why| format!("subnet: {why}"))?;
-        let address = text("address").map(|address| match address.parse() {
-            Ok(address) => subnet.refuses(address).map_or(Ok(address), Err),
-            Err(_) => Err(format!("{address:?} is no IPv4 address")),
-        });
+        let mut nets = Vec::new();
+        for [subnet, address] in [keys(true), keys(false)] {
+            if nets.is_empty() || value.get(subnet).is_some() {
+                nets.extend(net_from_json(value, subnet, address)?);
+            }
+        }
         let lease_dir = text("leaseDir").map(|dir| {
             let path = PathBuf::from(dir);
             let plain = path.is_absolute()
@@ -81,22 +147,76 @@ impl Attachment {
                 .then_some(path)
                 .ok_or_else(|| format!("leaseDir: {dir:?} is no absolute path"))
         });
+        let list = |key: &str| {
+            let list = value.get(key).and_then(Value::as_array);
+            list.map(Vec::as_slice).unwrap_or_default()
+        };
+        let flag = |key: &str| value.get(key).and_then(Value::as_bool).unwrap_or(false);
+        let range = |range: &Value| match range.as_str().unwrap_or_default().parse() {
+            Ok(range) => Ok(range),
+            Err(why) => Err(format!("natExcept: {why}")),
+        };
+        let port = |port| Publish::from_json(port).map_err(|why| format!("portMappings: {why}"));
         Ok(Self {
             ifname: text("ifname")
                 .unwrap_or_default()
                 .parse()
                 .map_err(|why| format!("ifname: {why}"))?,
-            subnet,
+            nets,
             lease_dir: lease_dir.transpose()?,
-            address: address
-                .transpose()
-                .map_err(|why| format!("address: {why}"))?,
             ifindex: value
                 .get("ifindex")
                 .and_then(Value::as_u64)
                 .and_then(|index| u32::try_from(index).ok()),
+            nat: flag("nat"),
+            antispoof: flag("antispoof"),
+            loose: flag("loose"),
+            nat_except: list("natExcept")
+                .iter()
+                .map(range)
+                .collect::<Result<_, _>>()?,
+            ports: list("portMappings")
+                .iter()
+                .map(port)
+                .collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// What the subnet and the address of a family are called in the record.
+fn keys(ipv4: bool) -> [&'static str; 2] {
+    if ipv4 {
+        ["subnet", "address"]
+    } else {
+        ["subnet6", "address6"]
+    }
+}
+
+/// None: it is of the other family alone.
+fn net_from_json(
+    value: &Value,
+    subnet_key: &str,
+    address_key: &str,
+) -> Result<Option<Net>, String> {
+    let text = |key: &str| value.get(key).and_then(Value::as_str);
+    if subnet_key == "subnet" && value.get("subnet6").is_some() && value.get("subnet").is_none() {
+        return Ok(None);
+    }
+    let subnet: Subnet = text(subnet_key)
+        .unwrap_or_default()
+        .parse()
+        .map_err(|why| format!("{subnet_key}: {why}"))?;
+    if subnet.is_ipv4() != (subnet_key == "subnet") {
+        return Err(format!("{subnet_key}: {subnet} is of the other family"));
+    }
+    let address = text(address_key).map(|address| match address.parse() {
+        Ok(address) => subnet.refuses(address).map_or(Ok(address), Err),
+        Err(_) => Err(format!("{address:?} is no IP address")),
+    });
+    let address: Option<IpAddr> = address
+        .transpose()
+        .map_err(|why| format!("{address_key}: {why}"))?;
+    Ok(Some(Net { subnet, address }))
 }
 
 /// For [`record::Up::intend`].
@@ -121,26 +241,36 @@ pub(crate) fn attachments(state: &Value) -> Result<Vec<Attachment>, Error> {
 /// What was made, from what the kernel says of both ends.
 pub(crate) fn made(
     plan: &Plan,
-    wanted: &Wanted,
+    attachment: Attachment,
     pod: &PodNamespace,
     host: &Link,
     inside: &Link,
 ) -> Value {
     let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string());
     let attachment = Attachment {
-        address: Some(plan.address),
         ifindex: Some(host.index),
-        ..Attachment::intended(wanted)
+        ..attachment
     };
-    let gateway = plan.subnet.gateway().to_string();
+    let ips = plan.nets.iter().map(|net| {
+        let address = format!("{}/{}", net.address, net.subnet.prefix());
+        json!({"interface": 1, "address": address, "gateway": net.subnet.gateway().to_string()})
+    });
+    let routes = plan.nets.iter().map(|net| {
+        let everywhere = if net.subnet.is_ipv4() {
+            "0.0.0.0/0"
+        } else {
+            "::/0"
+        };
+        json!({"dst": everywhere, "gw": net.subnet.gateway().to_string()})
+    });
     json!({
         "cniVersion": CNI_VERSION,
         "interfaces": [
             {"name": host.name, "mac": mac(host.mac), "mtu": host.mtu},
             {"name": inside.name, "mac": mac(inside.mac), "mtu": inside.mtu, "sandbox": pod.path().to_string_lossy()},
         ],
-        "ips": [{"interface": 1, "address": format!("{}/{}", plan.address, plan.subnet.prefix()), "gateway": gateway}],
-        "routes": [{"dst": "0.0.0.0/0", "gw": gateway}],
+        "ips": ips.collect::<Vec<_>>(),
+        "routes": routes.collect::<Vec<_>>(),
         "dns": {},
         "attachments": [attachment.to_json(&plan.id)],
     })
@@ -153,10 +283,19 @@ mod tests {
     fn attachment() -> Attachment {
         Attachment {
             ifname: "eth0".parse().unwrap(),
-            subnet: "10.244.0.0/24".parse().unwrap(),
+            nets: [("10.244.0.0/24", "10.244.0.2"), ("fd00::/64", "fd00::2")]
+                .map(|(subnet, address)| Net {
+                    subnet: subnet.parse().unwrap(),
+                    address: Some(address.parse().unwrap()),
+                })
+                .into(),
             lease_dir: Some("/var/lib/cni/networks/kindnet".into()),
-            address: Some(Ipv4Addr::new(10, 244, 0, 2)),
             ifindex: Some(7),
+            nat: true,
+            nat_except: vec!["10.96.0.0/12".parse().unwrap()],
+            ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
+            antispoof: true,
+            loose: true,
         }
     }
 
@@ -164,9 +303,17 @@ mod tests {
     fn an_attachment_survives_the_record() {
         let id = "foo".parse().unwrap();
         let half = Attachment {
-            address: None,
+            nets: vec![Net {
+                subnet: "fd00::/64".parse().unwrap(),
+                address: None,
+            }],
             ifindex: None,
             lease_dir: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            antispoof: false,
+            loose: false,
             ..attachment()
         };
         for attachment in [attachment(), half] {
@@ -185,8 +332,12 @@ mod tests {
             ("subnet", json!(null)),
             ("address", json!("10.245.0.2")),
             ("address", json!("../../etc/passwd")),
+            ("subnet6", json!("10.245.0.0/24")),
+            ("address6", json!("10.244.0.2")),
             ("leaseDir", json!("etc")),
             ("leaseDir", json!("/run/../etc")),
+            ("natExcept", json!(["10.0.0.1/8"])),
+            ("portMappings", json!([{"hostPort": 0}])),
         ] {
             let mut bad = good.clone();
             bad[key] = value.clone();

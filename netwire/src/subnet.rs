@@ -1,89 +1,73 @@
 //! A subnet, and which of its addresses may be given away.
 
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::str::FromStr;
 
-/// An IPv4 network in CIDR notation: `10.244.0.0/24`.
+use crate::cidr::{Cidr, bits, with_bits};
+
+/// A network in CIDR notation: `10.244.0.0/24`, `fd00:244::/64`.
 ///
 /// Its first address is the gateway's, as host-local and kindnet have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subnet {
-    network: Ipv4Addr,
-    prefix: u8,
-}
+pub(crate) struct Subnet(Cidr);
 
 impl Subnet {
     /// The length of the prefix.
     pub(crate) fn prefix(self) -> u8 {
-        self.prefix
+        self.0.prefix()
     }
 
-    /// The address of the network itself.
-    pub(crate) fn network(self) -> Ipv4Addr {
-        self.network
+    /// The address of the network itself; of IPv6, of any router on it.
+    pub(crate) fn network(self) -> IpAddr {
+        self.0.first()
     }
 
     /// The host's address in every pod's eyes: the first one.
-    pub(crate) fn gateway(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.network.to_bits() + 1)
+    pub(crate) fn gateway(self) -> IpAddr {
+        with_bits(self.network(), bits(self.network()) + 1)
     }
 
-    /// The last address, to all.
-    pub(crate) fn broadcast(self) -> Ipv4Addr {
-        Ipv4Addr::from_bits(self.network.to_bits() | !self.mask())
+    /// The last address, to all. IPv6 has none.
+    pub(crate) fn broadcast(self) -> Option<IpAddr> {
+        self.is_ipv4().then(|| self.0.last())
     }
 
-    /// How many addresses there are for pods: all but the network's, the gateway's and the broadcast.
-    pub(crate) fn capacity(self) -> u32 {
-        !self.mask() - 2
+    pub(crate) fn is_ipv4(self) -> bool {
+        self.network().is_ipv4()
+    }
+
+    /// The first and the last address for pods, as numbers: all but the network's, the gateway's and the broadcast.
+    pub(crate) fn usable(self) -> (u128, u128) {
+        let last = bits(self.0.last()) - u128::from(self.is_ipv4());
+        (bits(self.gateway()) + 1, last)
     }
 
     /// Whether `address` lies in the subnet.
-    pub(crate) fn contains(self, address: Ipv4Addr) -> bool {
-        address.to_bits() & self.mask() == self.network.to_bits()
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        self.0.contains(address)
     }
 
     /// Why a pod cannot have `address`; None: it can.
-    pub(crate) fn refuses(self, address: Ipv4Addr) -> Option<String> {
+    pub(crate) fn refuses(self, address: IpAddr) -> Option<String> {
         let why = if !self.contains(address) {
             format!("is not in {self}")
-        } else if address == self.network {
+        } else if address == self.network() {
             format!("is the address of the network {self}")
         } else if address == self.gateway() {
             format!("is the gateway of {self}")
-        } else if address == self.broadcast() {
+        } else if Some(address) == self.broadcast() {
             format!("is the broadcast address of {self}")
         } else {
             return None;
         };
         Some(format!("{address} {why}"))
     }
-
-    /// Every address a pod can have, beginning with the one after `last` and going round once.
-    ///
-    /// Round robin: an address that was just given back is the last one to be given again.
-    pub(crate) fn addresses_after(self, last: Option<Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> {
-        let first = self.gateway().to_bits() + 1;
-        let count = self.capacity();
-        let last = last.filter(|&last| self.refuses(last).is_none());
-        let start = last.map_or(0, |last| last.to_bits() - first + 1);
-        (0..count).map(move |step| {
-            let offset = (u64::from(start) + u64::from(step)) % u64::from(count);
-            Ipv4Addr::from_bits(first + u32::try_from(offset).unwrap_or_default())
-        })
-    }
-
-    fn mask(self) -> u32 {
-        u32::MAX
-            .checked_shl(32 - u32::from(self.prefix))
-            .unwrap_or(0)
-    }
 }
 
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.network, self.prefix)
+        self.0.fmt(f)
     }
 }
 
@@ -94,43 +78,42 @@ impl FromStr for Subnet {
         let (address, length) = text
             .split_once('/')
             .ok_or("no prefix length (as in 10.244.0.0/24)")?;
-        if address.contains(':') {
-            return Err("IPv6 is not supported yet".into());
-        }
-        let address: Ipv4Addr = address
-            .parse()
-            .map_err(|_| format!("{address:?} is no IPv4 address"))?;
+        let parsed = address.parse::<IpAddr>();
+        let like = parsed.map_err(|_| format!("{address:?} is no IP address"))?;
+        let longest = if like.is_ipv4() { 30 } else { 126 };
         // digits only: u8's own parser would take "+24"
         let digits = length.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix = length
-            .parse::<u8>()
-            .ok()
-            .filter(|&prefix| digits && prefix <= 32);
-        let prefix = prefix.ok_or_else(|| format!("{length:?} is no prefix length (1 to 30)"))?;
-        if prefix > 30 {
+        let prefix = length.parse::<u8>().ok();
+        let prefix = prefix.filter(|&prefix| digits && prefix <= longest + 2);
+        let prefix =
+            prefix.ok_or_else(|| format!("{length:?} is no prefix length (1 to {longest})"))?;
+        if prefix > longest {
             return Err(format!(
-                "/{prefix} has no room for a gateway and a pod (/30 is the smallest)"
+                "/{prefix} has no room for a gateway and a pod (/{longest} is the smallest)"
             ));
         }
         if prefix == 0 {
             return Err("/0 is every address there is, not a subnet".into());
         }
-        let mut subnet = Self {
-            network: address,
-            prefix,
-        };
-        subnet.network = Ipv4Addr::from_bits(address.to_bits() & subnet.mask());
-        if subnet.network != address {
-            return Err(format!("host bits are set (did you mean {subnet}?)"));
-        }
-        let ends = [subnet.network, subnet.broadcast()];
-        if ends
-            .iter()
-            .any(|end| end.octets()[0] == 0 || end.is_loopback() || end.octets()[0] >= 224)
-        {
+        let range: Cidr = text.parse()?;
+        if [range.first(), range.last()].into_iter().any(is_for_no_pod) {
             return Err("pods cannot have addresses of this range".into());
         }
-        Ok(subnet)
+        Ok(Self(range))
+    }
+}
+
+/// Loopback, multicast, of the link, and whatever else means something by itself.
+fn is_for_no_pod(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let first = address.octets()[0];
+            first == 0 || address.is_loopback() || first >= 224
+        }
+        IpAddr::V6(address) => {
+            let first = address.segments()[0];
+            first == 0 || address.is_unicast_link_local() || address.is_multicast()
+        }
     }
 }
 
@@ -142,7 +125,15 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn address(text: &str) -> Ipv4Addr {
+    fn offered(text: &str, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+        offered_of(subnet(text), last)
+    }
+
+    fn offered_of(subnet: Subnet, last: Option<IpAddr>) -> impl Iterator<Item = IpAddr> {
+        crate::choice::Choice::default().addresses_after(subnet, last)
+    }
+
+    fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
@@ -166,8 +157,15 @@ mod tests {
             ("10.244.0.0/33", "\"33\" is no prefix length (1 to 30)"),
             ("10.244.0.0/+24", "\"+24\" is no prefix length (1 to 30)"),
             ("10.244.0.0/", "\"\" is no prefix length (1 to 30)"),
-            ("10.244.0/24", "\"10.244.0\" is no IPv4 address"),
-            ("fd00::/64", "IPv6 is not supported yet"),
+            ("10.244.0/24", "\"10.244.0\" is no IP address"),
+            (
+                "fd00::/127",
+                "/127 has no room for a gateway and a pod (/126 is the smallest)",
+            ),
+            ("fd00::/129", "\"129\" is no prefix length (1 to 126)"),
+            ("fe80::/64", "pods cannot have addresses of this range"),
+            ("ff00::/8", "pods cannot have addresses of this range"),
+            ("::/64", "pods cannot have addresses of this range"),
             ("127.1.0.0/16", "pods cannot have addresses of this range"),
             ("224.0.0.0/24", "pods cannot have addresses of this range"),
             ("0.0.0.0/8", "pods cannot have addresses of this range"),
@@ -178,9 +176,9 @@ mod tests {
 
     #[test]
     fn network_gateway_and_broadcast_are_never_given() {
-        let given: Vec<_> = subnet("10.244.0.0/29").addresses_after(None).collect();
+        let given: Vec<_> = offered("10.244.0.0/29", None).collect();
         let expected: Vec<_> = (2..=6)
-            .map(|host| Ipv4Addr::new(10, 244, 0, host))
+            .map(|host| IpAddr::from([10, 244, 0, host]))
             .collect();
         assert_eq!(given, expected);
         for refused in [
@@ -195,34 +193,43 @@ mod tests {
                 "{refused}"
             );
         }
-        assert_eq!(subnet("10.244.0.0/30").addresses_after(None).count(), 1);
+        assert_eq!(offered("10.244.0.0/30", None).count(), 1);
     }
 
     #[test]
     fn it_goes_round_once_from_the_last_one() {
-        let given: Vec<_> = subnet("10.244.0.0/29")
-            .addresses_after(Some(address("10.244.0.4")))
-            .collect();
-        let hosts: Vec<_> = given.iter().map(|address| address.octets()[3]).collect();
+        let given: Vec<_> = offered("10.244.0.0/29", Some(address("10.244.0.4"))).collect();
+        let hosts: Vec<_> = given.iter().map(|address| bits(*address) & 0xff).collect();
         assert_eq!(hosts, [5, 6, 2, 3, 4]);
-        let strange = subnet("10.244.0.0/29")
-            .addresses_after(Some(address("192.0.2.1")))
-            .next();
+        let strange = offered("10.244.0.0/29", Some(address("192.0.2.1"))).next();
         assert_eq!(strange, Some(address("10.244.0.2")));
-        let end = subnet("10.244.0.0/29")
-            .addresses_after(Some(address("10.244.0.6")))
-            .next();
+        let end = offered("10.244.0.0/29", Some(address("10.244.0.6"))).next();
         assert_eq!(end, Some(address("10.244.0.2")));
     }
 
     #[test]
     fn a_wide_subnet_neither_overflows_nor_loses_an_address() {
         let wide = subnet("128.0.0.0/2");
-        assert_eq!(wide.capacity(), (1 << 30) - 3);
-        assert_eq!(wide.broadcast(), address("191.255.255.255"));
-        let round = wide
-            .addresses_after(Some(address("191.255.255.254")))
-            .next();
+        let (first, last) = wide.usable();
+        assert_eq!(last - first + 1, (1 << 30) - 3);
+        assert_eq!(wide.broadcast(), Some(address("191.255.255.255")));
+        let round = offered_of(wide, Some(address("191.255.255.254"))).next();
         assert_eq!(round, Some(address("128.0.0.2")));
+    }
+
+    #[test]
+    fn ipv6_has_no_broadcast_and_no_end() {
+        let small: Vec<_> = offered("fd00::/126", None).collect();
+        assert_eq!(small, ["fd00::2", "fd00::3"].map(address));
+        let round = offered("fd00::/126", Some(address("fd00::2"))).next();
+        assert_eq!(round, Some(address("fd00::3")));
+        let wide = subnet("4000::/2");
+        let last = address("7fff:ffff:ffff:ffff:ffff:ffff:ffff:fffe");
+        assert_eq!(
+            offered_of(wide, Some(last)).next(),
+            Some(address("7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"))
+        );
+        assert_eq!(subnet("fd00::/64").gateway(), address("fd00::1"));
+        assert!(subnet("fd00::/64").refuses(address("10.0.0.1")).is_some());
     }
 }

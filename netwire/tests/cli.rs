@@ -96,7 +96,7 @@ fn a_bad_value_says_why_and_the_record_goes_on_as_failed() {
             "nonsense",
             "no prefix length (as in 10.244.0.0/24)",
         ),
-        ("--ip", "nonsense", "invalid IPv4 address syntax"),
+        ("--ip", "nonsense", "invalid IP address syntax"),
         ("--ifname", "interface1234567", "longer than 15 bytes"),
         (
             "--ifname",
@@ -104,6 +104,23 @@ fn a_bad_value_says_why_and_the_record_goes_on_as_failed() {
             "'/', ':' and '%' cannot be in the name of an interface",
         ),
         ("--mtu", "67", "67 is not in 68..=65535"),
+        (
+            "--publish",
+            "80",
+            "[HOSTIP:]HOSTPORT:PORT[/tcp|udp|sctp] is expected",
+        ),
+        (
+            "--nat-except",
+            "10.0.0.1/8",
+            "host bits are set (did you mean 10.0.0.0/8?)",
+        ),
+        ("--range", "10.244.0.9", "FIRST-LAST is expected"),
+        ("--antispoof", "yes", "neither auto, always nor never"),
+        (
+            "--mac",
+            "01:00:00:00:00:01",
+            "is of a group, no interface can have that",
+        ),
         (
             "--netns",
             "x",
@@ -116,6 +133,11 @@ fn a_bad_value_says_why_and_the_record_goes_on_as_failed() {
             "--ip" => "ADDRESS",
             "--ifname" => "NAME",
             "--mtu" => "BYTES",
+            "--publish" => "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]",
+            "--nat-except" => "CIDR",
+            "--antispoof" => "WHEN",
+            "--range" => "FIRST-LAST",
+            "--mac" => "ADDRESS",
             _ => "PID|FILE",
         };
         let line = format!(
@@ -145,6 +167,48 @@ fn an_address_that_no_pod_can_have_is_bad_usage() {
         assert_eq!(
             (answer.status, answer.stderr),
             (2, format!("netwire: --ip: {address} {why}\n"))
+        );
+    }
+    assert!(run.is_empty());
+}
+
+#[test]
+fn wishes_that_contradict_each_other_are_bad_usage() {
+    let run = Run::new("contradict");
+    for (options, why) in [
+        (
+            &["--subnet", "10.245.0.0/24"][..],
+            "--subnet 10.245.0.0/24: a second one of its family",
+        ),
+        (
+            &["--ip", "10.244.0.2", "--ip", "10.244.0.3"],
+            "--ip 10.244.0.3: no --subnet is left for it",
+        ),
+        (
+            &["--ip", "fd00::2"],
+            "--ip fd00::2: no --subnet is left for it",
+        ),
+        (
+            &["--subnet", "fd00::/64", "--mtu", "1279"],
+            "--mtu 1279: IPv6 needs 1280 at least",
+        ),
+        (
+            &["--subnet", "fd00::/64", "--ip", "fd00::1"],
+            "--ip: fd00::1 is the gateway of fd00::/64",
+        ),
+        (
+            &["--publish", "[::1]:80:80"],
+            "--publish [::1]:80:80/tcp: the pod has no address of that family",
+        ),
+        (
+            &["--sysctl-host"],
+            "--sysctl-host and --accept-forward are for what --nat or --publish forwards",
+        ),
+    ] {
+        let answer = up(&run, options, "{\"id\":\"foo\"}");
+        assert_eq!(
+            (answer.status, answer.stderr),
+            (2, format!("netwire: {why}\n"))
         );
     }
     assert!(run.is_empty());
@@ -302,7 +366,7 @@ fn down_of_a_tampered_record_is_refused() {
         ),
         (
             "[{\"ifname\":\"eth0\",\"subnet\":\"10.244.0.0/24\",\"address\":\"../../etc/passwd\"}]",
-            "address: \"../../etc/passwd\" is no IPv4 address",
+            "address: \"../../etc/passwd\" is no IP address",
         ),
     ] {
         let record = format!("{{\"id\":\"foo\",\"netwire\":{{\"attachments\":{attachments}}}}}");
@@ -387,7 +451,7 @@ fn every_option_is_in_the_man_page() {
     let words: Vec<&str> = described
         .split(|c: char| c.is_whitespace() || ",\"".contains(c))
         .collect();
-    for (verb, least) in [("up", 4), ("show", 4), ("down", 4), ("check", 3)] {
+    for (verb, least) in [("up", 4), ("show", 4), ("down", 4), ("gc", 2), ("check", 3)] {
         let answer = run.netwire(&[verb, "--help"], "");
         assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
         let options = options(&answer.stdout);

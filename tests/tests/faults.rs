@@ -68,6 +68,7 @@ fn counts(world: &World) -> Vec<usize> {
         "route",
         "mount",
         "file",
+        "nft",
     ];
     kinds.map(|kind| world.of(kind).count()).to_vec()
 }
@@ -107,6 +108,15 @@ fn netwire_up_undoes_itself_whichever_call_fails() {
         "netwire up --subnet 10.244.0.0/24",
         "cgset up --id foo | nsrun up --net",
         "EPERM",
+    );
+}
+
+#[test]
+fn netwire_up_with_nat_undoes_itself_whichever_call_fails() {
+    an_up_of_which_a_call_fails_undoes_itself(
+        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80",
+        "cgset up --id foo | nsrun up --net",
+        "ENOBUFS",
     );
 }
 

@@ -10,7 +10,7 @@ use tests::sweep::{Place, places};
 const CLEAN: &str = "nsrun down --id foo --grace 0.1 && netwire down --id foo && cgset down --id foo && mkbox down --id box";
 
 /// The stages of the pipe, and what comes before and after each.
-const STAGES: [(&str, &str, &str); 3] = [
+const STAGES: [(&str, &str, &str); 4] = [
     (
         "cgset up --id foo memory.max=512Mi pids.max=100",
         "true",
@@ -23,6 +23,11 @@ const STAGES: [(&str, &str, &str); 3] = [
     ),
     (
         "netwire up --subnet 10.244.0.0/24",
+        "cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts",
+        "cat",
+    ),
+    (
+        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80",
         "cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts",
         "cat",
     ),
@@ -100,6 +105,11 @@ fn nsrun_up_killed_anywhere_leaves_nothing() {
 #[test]
 fn netwire_up_killed_anywhere_leaves_nothing() {
     a_killed_stage_leaves_nothing(2);
+}
+
+#[test]
+fn netwire_up_with_nat_killed_anywhere_leaves_nothing() {
+    a_killed_stage_leaves_nothing(3);
 }
 
 #[test]
@@ -226,7 +236,10 @@ fn an_up_after_a_killed_up_makes_the_pod() {
                 "{before} | {} {tool} | {after} >/dev/null",
                 place.kill()
             ));
-            let up = node.sh(&format!("set -o pipefail; {UP}"));
+            // The same wishes: the kill may have come when all was done.
+            let wire = "netwire up --subnet 10.244.0.0/24";
+            let same = UP.replace(wire, if tool.starts_with(wire) { tool } else { wire });
+            let up = node.sh(&format!("set -o pipefail; {same}"));
             assert_eq!(
                 up.status, 0,
                 "up after {tool} was killed at {call} {nth}: {up}"
@@ -246,8 +259,12 @@ fn an_up_after_a_killed_up_makes_the_pod() {
 
 /// Kills one `down` at each of its calls; the same again finishes it.
 fn a_killed_down_is_finished_by_the_next(down: &str, rest: &str) {
+    a_killed_down_of_is_finished_by_the_next(UP, down, rest);
+}
+
+fn a_killed_down_of_is_finished_by_the_next(up: &str, down: &str, rest: &str) {
     let node = Node::new();
-    let up = format!("{UP}; {SMALL_BOX} >box.json; rm foo.json box.json");
+    let up = format!("{up}; {SMALL_BOX} >box.json; rm foo.json box.json");
     node.sh(&up).succeeds();
     let found = places(&node, &format!("{down} >/dev/null"), 5);
     node.sh(&format!("{rest} >/dev/null")).succeeds();
@@ -271,6 +288,12 @@ fn a_killed_nsrun_down_is_finished_by_the_next() {
 #[test]
 fn a_killed_netwire_down_is_finished_by_the_next() {
     a_killed_down_is_finished_by_the_next("netwire down --id foo", CLEAN);
+}
+
+#[test]
+fn a_killed_netwire_down_of_published_ports_is_finished_by_the_next() {
+    let up = UP.replace("/24", "/24 --subnet fd00:244::/64 --nat --publish 8080:80");
+    a_killed_down_of_is_finished_by_the_next(&up, "netwire down --id foo", CLEAN);
 }
 
 #[test]

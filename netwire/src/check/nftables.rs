@@ -38,7 +38,7 @@ fn request(name: &str, kind: u16, flags: i32) -> Request {
 
 /// Whether it answers, in the network namespace of the caller.
 pub(crate) fn answers() -> Result<(), Error> {
-    Socket::netfilter()?
+    Socket::netfilter(false)?
         .batch(vec![request("NFT_MSG_GETGEN", NFT_MSG_GETGEN, 0)])
         .map(drop)
 }
@@ -56,7 +56,7 @@ pub(crate) struct Forward {
 pub(crate) fn forwards() -> Result<Vec<Forward>, Error> {
     let mut found = Vec::new();
     let chains = request("NFT_MSG_GETCHAIN", NFT_MSG_GETCHAIN, libc::NLM_F_DUMP);
-    Socket::netfilter()?.dump(chains, |payload| {
+    Socket::netfilter(false)?.dump(chains, |payload| {
         found.extend(parse(payload));
         true
     })?;

@@ -19,6 +19,7 @@ impl Dir {
             dir: self.0.join("networks/n"),
             shared: false,
             subnet: subnet.parse().unwrap(),
+            choice: Choice::default(),
         }
     }
 
@@ -49,11 +50,11 @@ fn owner(id: &str) -> Owner {
     }
 }
 
-fn ip(host: u8) -> Ipv4Addr {
-    Ipv4Addr::new(10, 244, 0, host)
+fn ip(host: u8) -> IpAddr {
+    IpAddr::from([10, 244, 0, host])
 }
 
-fn never(_: Option<&Owner>, _: Ipv4Addr) -> Result<bool, Error> {
+fn never(_: Option<&Owner>, _: IpAddr) -> Result<bool, Error> {
     Ok(false)
 }
 
@@ -205,7 +206,7 @@ fn the_remains_of_a_killed_one_are_in_nobodys_way() {
     let pool = dir.own("10.244.0.0/24");
     fs::create_dir_all(&pool.dir).unwrap();
     fs::write(pool.dir.join(UNNAMED), "foo\r\nth").unwrap();
-    fs::write(pool.dir.join(LAST_RESERVED), "10.24").unwrap();
+    fs::write(pool.last_reserved(), "10.24").unwrap();
     assert_eq!(pool.reserve(&owner("foo"), None, never).unwrap(), ip(2));
     // killed between link and unlink: the two names are one file, and the next lease must not write into it
     fs::hard_link(pool.path(ip(2)), pool.dir.join(UNNAMED)).unwrap();

@@ -1,5 +1,6 @@
 //! Makes and enters the nodes of the tests; see the crate's documentation.
 
+mod advertise;
 mod cgroups;
 mod enter;
 mod init;
@@ -37,8 +38,9 @@ fn main() -> ExitCode {
         Some("init") => init::init(rest),
         Some("run") => run::run(rest),
         Some("serve") => serve::serve(rest),
+        Some("advertise") => advertise::advertise(rest),
         Some("world") => world(),
-        _ => Err("keep, enter, init, run, serve or world".into()),
+        _ => Err("keep, enter, init, run, serve, advertise or world".into()),
     };
     answer.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "node: {error}");

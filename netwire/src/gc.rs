@@ -1,0 +1,79 @@
+//! `gc`: frees what a crash or a reboot left, and no `down` will ever come for.
+
+use record::{Id, Known, names};
+
+use crate::TOOL;
+use crate::cidr::width;
+use crate::cli::GcArgs;
+use crate::error::Error;
+use crate::firewall;
+use crate::lease::{Owner, Pool};
+use crate::link::{self, By};
+use crate::netlink::Socket;
+use crate::state;
+
+/// Frees it, and says what it was: a line for each address and each pod in our table.
+pub(crate) fn gc(args: &GcArgs) -> Result<String, Error> {
+    let mut host = Socket::open(false)?;
+    let mut text = String::new();
+    for pool in Pool::all()? {
+        let freed = pool.reclaim(args.dry_run, |owner, address| {
+            // An empty file is nobody's: a lease has its content before it has its name.
+            let Some(owner) = owner else { return Ok(true) };
+            let route = link::route_to(&mut host, address)?;
+            let routed = route.is_some_and(|(_, prefix)| prefix == width(address));
+            Ok(!routed && is_dead(&mut host, &owner.id, &owner.ifname)?)
+        })?;
+        for (address, owner) in freed {
+            let whose = owner.map_or("nobody".to_owned(), |owner| owner.to_string());
+            text += &format!("{address} of {whose}\n");
+        }
+    }
+    for (id, ifname) in firewall::owners()? {
+        if is_dead(&mut host, id.as_ref(), &ifname)? {
+            if !args.dry_run {
+                firewall::remove(&id, &ifname, args.verbose)?;
+            }
+            text += &format!("nf_tables of {id} {ifname}\n");
+        }
+    }
+    Ok(text)
+}
+
+/// Whether the interface of that pod is gone, and nobody is about to make it.
+fn is_dead(host: &mut Socket, id: &str, ifname: &str) -> Result<bool, Error> {
+    let Ok(id) = id.parse::<Id>() else {
+        return Ok(false);
+    };
+    let is_its = |link: Option<link::Link>| {
+        link.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(&id)))
+    };
+    if is_its(link::find(
+        host,
+        By::Name(&names::veth(&id, ifname)),
+        false,
+    )?) {
+        return Ok(false);
+    }
+    let state = match record::known(TOOL, &id) {
+        Known::Nothing => return Ok(true),
+        Known::Unfinished => return Ok(false),
+        Known::Up(state) => state,
+    };
+    // An administrator may have given it another name.
+    for attachment in state::attachments(&state)? {
+        if let Some(index) = attachment.ifindex
+            && attachment.ifname.as_ref() == ifname
+            && is_its(link::find(host, By::Index(index), false)?)
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.id, self.ifname)
+    }
+}
