@@ -133,7 +133,12 @@ pub fn up<E: Failure + From<Error>>(
                 .filter(|_| named)
                 .and_then(|id| indexed(id).ok().flatten());
             let record = known.unwrap_or(given);
-            write_stdout(tool, &failed(record, tool, &error.to_string()));
+            let said = error.to_string();
+            if let Err(second) = write_record(&failed(record, tool, &said))
+                && second.to_string() != said
+            {
+                report(tool, second);
+            }
             status(&error)
         }
     }
