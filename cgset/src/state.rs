@@ -260,6 +260,7 @@ mod tests {
                     pid: 7,
                     starttime: 8,
                     boot_id: "b".into(),
+                    pidns: None,
                 },
                 from: vec![("memory".into(), "a/b".into())],
             }],

@@ -18,6 +18,8 @@ pub struct ProcessId {
     pub starttime: u64,
     /// /proc/sys/kernel/random/boot_id
     pub boot_id: String,
+    /// Inode of the pid namespace in which `pid` is its number; None in a record that does not say.
+    pub pidns: Option<u64>,
 }
 
 impl ProcessId {
@@ -31,6 +33,7 @@ impl ProcessId {
             pid,
             starttime: starttime(pid)?,
             boot_id: boot_id()?,
+            pidns: own_pidns(),
         })
     }
 
@@ -41,6 +44,15 @@ impl ProcessId {
     pub fn open(&self) -> Result<Option<OwnedFd>, SysError> {
         if boot_id()? != self.boot_id {
             return Ok(None);
+        }
+        // There it lives or has ended, and here its number is of somebody else, or of nobody.
+        if self
+            .pidns
+            .is_some_and(|pidns| own_pidns().is_some_and(|own| own != pidns))
+        {
+            let call = format!("pidfd_open({})", self.pid);
+            let error = SysError::new(call, Errno::EXDEV);
+            return Err(error.hint("a process of another pid namespace: do it there"));
         }
         check_proc()?;
         // Descriptor first: what is read after it cannot be about a later process of this pid without
@@ -53,13 +65,18 @@ impl ProcessId {
         }
     }
 
-    /// `{"pid":…,"starttime":…,"boot_id":…}`
+    /// `{"pid":…,"starttime":…,"boot_id":…,"pidns":…}`
     #[must_use]
     pub fn to_json(&self) -> Value {
-        json!({"pid": self.pid, "starttime": self.starttime, "boot_id": self.boot_id})
+        let mut object =
+            json!({"pid": self.pid, "starttime": self.starttime, "boot_id": self.boot_id});
+        if let Some(pidns) = self.pidns {
+            object["pidns"] = pidns.into();
+        }
+        object
     }
 
-    /// From an object that has the three keys of [`ProcessId::to_json`], and maybe more. None: it has not.
+    /// From an object that has the first three keys of [`ProcessId::to_json`], and maybe more. None: it has not.
     #[must_use]
     pub fn from_json(value: &Value) -> Option<Self> {
         let pid = i32::try_from(value.get("pid")?.as_i64()?)
@@ -71,6 +88,7 @@ impl ProcessId {
             pid,
             starttime,
             boot_id,
+            pidns: value.get("pidns").and_then(Value::as_u64),
         })
     }
 }
@@ -85,6 +103,12 @@ pub fn boot_id() -> Result<String, SysError> {
         .call(|| format!("open({path})"))?
         .trim_end()
         .to_owned())
+}
+
+/// The inode of our pid namespace; None without /proc.
+fn own_pidns() -> Option<u64> {
+    let found = fs::metadata("/proc/self/ns/pid").ok()?;
+    Some(std::os::unix::fs::MetadataExt::ino(&found))
 }
 
 /// In a /proc of another pid namespace every number is of somebody else.
@@ -161,6 +185,17 @@ mod tests {
             ..own()
         };
         assert!(earlier.open().unwrap().is_none());
+    }
+
+    #[test]
+    fn one_of_another_pid_namespace_is_neither_here_nor_gone() {
+        let elsewhere = ProcessId {
+            pidns: Some(1),
+            ..own()
+        };
+        let error = elsewhere.open().unwrap_err().to_string();
+        assert!(error.contains("another pid namespace"), "{error}");
+        assert_eq!(ProcessId::from_json(&elsewhere.to_json()), Some(elsewhere));
     }
 
     #[test]

@@ -207,3 +207,27 @@ fn hostile_network_records_remove_nothing_of_others() {
     node.sh("ip link delete mine; nsrun down <foo.json | netwire down | cgset down >/dev/null; rm foo.json").succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn a_pod_of_another_pid_namespace_is_not_taken_for_gone() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net >foo.json").succeeds();
+    let world = node.world();
+    // The same /run, and numbers that are of others.
+    for verb in [
+        "down --id foo",
+        "up --id foo --net",
+        "kill --id foo",
+        "exec -P foo.json true",
+    ] {
+        let run = node.sh(&format!(
+            "nsrun exec --pid --mount --mount-proc -- nsrun {verb}"
+        ));
+        assert!(run.status != 0, "{run}");
+        assert!(run.stderr.contains("another pid namespace"), "{run}");
+        node.assert_same(&world, verb);
+    }
+    node.sh("nsrun down <foo.json >/dev/null; rm foo.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
