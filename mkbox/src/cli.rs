@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use record::{Id, SourceArgs};
 
+use crate::bundles::Bundle;
+use crate::dlopen::Priority;
 use crate::mounts::BindFlag;
 
 /// Makes, enters and removes a root filesystem: programs with exactly the libraries they need.
@@ -42,6 +44,21 @@ pub(crate) struct UpArgs {
     /// Copy these programs, with their libraries, into the box
     #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) copy: Vec<String>,
+    /// Take along what programs look for while they run: nss, locale, terminfo, certs, tz, or a file or directory by its path
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) with: Vec<Bundle>,
+    /// Take along the libraries that programs say they open, down to this need
+    #[arg(long, value_name = "NEED", value_enum, default_value_t = Priority::Required)]
+    pub(crate) dlopen: Priority,
+    /// Take the files of another machine, which are below DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sysroot: Option<PathBuf>,
+    /// Make /bin, /sbin and /lib links to those in /usr
+    #[arg(long)]
+    pub(crate) merged_usr: bool,
+    /// Keep owners, set-user-ID and set-group-ID bits and file capabilities of what is copied
+    #[arg(long)]
+    pub(crate) keep_privileges: bool,
     /// Mount the proc file system on /proc when the box is entered
     #[arg(long)]
     pub(crate) proc: bool,
@@ -54,6 +71,9 @@ pub(crate) struct UpArgs {
     /// Print the plan to stdout and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not say what the box may lack, and which rights were dropped
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
     /// Print each file as it is copied
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,

@@ -13,6 +13,7 @@ use object::read::ReadRef;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endian, Endianness};
 
+use crate::dlopen::{self, Dlopen};
 use crate::window::Window;
 
 /// The kernel refuses more than 64 KiB of program headers; execve(2) of Linux, `load_elf_phdrs`.
@@ -23,6 +24,8 @@ const NAME_BYTES: u64 = 4_096;
 const DYNAMIC_BYTES: u64 = 1 << 20;
 /// From the first name to the last: the largest string tables known, of C++ libraries, have a few MB.
 const STRINGS_BYTES: u64 = 16 << 20;
+/// Notes of one segment; systemd's, with all that it opens, have 4 KiB.
+const NOTES_BYTES: u64 = 64 << 10;
 /// Libraries that one file may ask for by name.
 const NEEDED: usize = 4_096;
 /// `DT_FLAGS_1`'s bit for "do not look into the default directories".
@@ -58,17 +61,19 @@ pub(crate) struct Elf {
     pub(crate) runpath: Option<OsString>,
     /// `DF_1_NODEFLIB`
     pub(crate) no_default_directories: bool,
+    /// What `.note.dlopen` says; None without such a note.
+    pub(crate) dlopen: Option<Result<Vec<Dlopen>, Corrupt>>,
 }
 
 /// What is wrong with a file that begins as an ELF file does.
 pub(crate) type Corrupt = &'static str;
 
-/// Reads `file`; None when it is no ELF file at all.
+/// Reads `file`, of so many bytes; None when it is no ELF file at all.
 ///
 /// # Errors
 /// It begins like one and cannot be loaded: what is wrong with it.
-pub(crate) fn read(file: &File) -> Result<Option<Elf>, Corrupt> {
-    let window = Window::new(file).ok_or("cannot be read")?;
+pub(crate) fn read(file: &File, bytes: u64) -> Result<Option<Elf>, Corrupt> {
+    let window = Window::new(file, bytes).ok_or("cannot be read")?;
     if !window.head().starts_with(&elf::ELFMAG) {
         return Ok(None);
     }
@@ -101,6 +106,7 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
         rpath: None,
         runpath: None,
         no_default_directories: false,
+        dlopen: None,
     };
     let entries = u64::from(header.e_phnum(endian));
     if entries * u64::from(header.e_phentsize(endian)) > PROGRAM_HEADERS_BYTES {
@@ -129,6 +135,18 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
                     .dynamic(endian, data)
                     .map_err(|_| "has its dynamic section outside the file")?;
                 read_dynamic::<H>(endian, dynamic.unwrap_or_default(), headers, data, &mut elf)?;
+            }
+            elf::PT_NOTE if bytes <= NOTES_BYTES => {
+                // Notes serve those who look for them: a broken one does not make a program unfit.
+                let notes = segment.notes(endian, data).ok().flatten();
+                for note in notes.into_iter().flat_map(|notes| notes.flatten()) {
+                    if note.n_type(endian).0 == dlopen::NT_FDO_DLOPEN
+                        && note.name() == dlopen::OWNER
+                    {
+                        let read = dlopen::parse(note.desc());
+                        elf.dlopen = Some(read.ok_or("has a .note.dlopen that cannot be read"));
+                    }
+                }
             }
             _ => {}
         }
@@ -226,7 +244,7 @@ fn read_dynamic<H: FileHeader<Endian = Endianness>>(
 }
 
 /// Where in the file the byte at the virtual `address` is.
-fn file_offset<H: FileHeader<Endian = Endianness>>(
+pub(crate) fn file_offset<H: FileHeader<Endian = Endianness>>(
     endian: Endianness,
     headers: &[H::ProgramHeader],
     address: u64,
@@ -295,6 +313,11 @@ pub(crate) mod tests {
         }
         file.extend(strings);
         file
+    }
+
+    /// As a file of that many bytes.
+    fn read(file: &File) -> Result<Option<Elf>, Corrupt> {
+        super::read(file, file.metadata().unwrap().len())
     }
 
     fn file(bytes: &[u8]) -> File {

@@ -167,13 +167,35 @@ impl Place {
             .call(|| format!("rename({})", self.marker_path().display()))
     }
 
+    /// What the manifest is called, beside the box.
+    pub(crate) fn manifest_name(&self) -> String {
+        format!(".{}.mkbox.manifest", self.name)
+    }
+
+    /// Writes the manifest; one that a killed `up` left is replaced.
+    ///
+    /// # Errors
+    /// What open(2) and write(2) answer.
+    pub(crate) fn write_manifest(
+        &self,
+        parent: BorrowedFd<'_>,
+        text: &str,
+    ) -> Result<(), SysError> {
+        unlink(parent, &self.manifest_name(), &self.parent)?;
+        self.write_text(parent, &self.manifest_name(), text)
+    }
+
     fn write(&self, parent: BorrowedFd<'_>, name: &str, record: &Record) -> Result<(), SysError> {
+        self.write_text(parent, name, &record.to_line())
+    }
+
+    fn write_text(&self, parent: BorrowedFd<'_>, name: &str, text: &str) -> Result<(), SysError> {
         let shown = self.parent.join(name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = openat2(parent, name, flags, Mode::from(0o600), BENEATH)
             .call(|| format!("open({})", shown.display()))?;
         File::from(fd)
-            .write_all(record.to_line().as_bytes())
+            .write_all(text.as_bytes())
             .call(|| format!("write({})", shown.display()))
     }
 
@@ -212,11 +234,12 @@ impl Place {
         Ok(Marker::Of(Box::new(record)))
     }
 
-    /// Removes the marker, and one that was about to replace it.
+    /// Removes the manifest and the marker, and one that was about to replace it.
     ///
     /// # Errors
     /// What unlink(2) answers, "not there" excepted.
     pub(crate) fn remove_marker(&self, parent: BorrowedFd<'_>) -> Result<(), SysError> {
+        unlink(parent, &self.manifest_name(), &self.parent)?;
         unlink(parent, &self.new_marker_name(), &self.parent)?;
         unlink(parent, &self.marker_name(), &self.parent)
     }

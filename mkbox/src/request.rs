@@ -2,24 +2,31 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use record::{Id, Mount, Record};
 use serde_json::Value;
 use sys::Call;
 
-use crate::TOOL;
 use crate::cli::UpArgs;
 use crate::closure::closure;
 use crate::error::Error;
 use crate::mounts::{self, What};
+use crate::origin::Origin;
 use crate::place::Place;
 use crate::plan::Plan;
 use crate::state::State;
+use crate::wishes::{Wishes, absolute};
+use crate::{TOOL, warnings};
 
 /// Everything that is known before the first effect.
 pub(crate) struct Request {
     pub(crate) place: Place,
     pub(crate) copy: Vec<String>,
+    pub(crate) wishes: Wishes,
+    pub(crate) origin: Rc<Origin>,
+    /// What the box lacks that its programs may look for.
+    pub(crate) warnings: Vec<String>,
     pub(crate) mounts: Vec<Mount>,
     /// The same as they stand in the record: the given ones untouched, with keys that mkbox does not know.
     entries: Vec<Value>,
@@ -65,10 +72,20 @@ impl Request {
             Some(before) if args.copy.is_empty() => before.copy.clone(),
             _ => unique(&args.copy)?,
         };
-        let plan = Plan::new(closure(&copy)?, &planned, Path::is_dir);
+        let wishes = Wishes::new(args, before.map(|before| &before.wishes))?;
+        let origin = Rc::new(Origin::new(wishes.sysroot.as_deref().map(Path::new))?);
+        let closure = closure(&origin, &copy, &wishes)?;
+        let warnings = match args.quiet {
+            true => Vec::new(),
+            false => warnings::of(&closure, &origin, &wishes),
+        };
+        let plan = Plan::new(closure, &planned, Path::is_dir);
         Ok(Self {
             place,
             copy,
+            wishes,
+            origin,
+            warnings,
             mounts,
             entries,
             plan,
@@ -80,6 +97,7 @@ impl Request {
             root: self.place.path.to_string_lossy().into_owned(),
             identity: None,
             copy: self.copy.clone(),
+            wishes: self.wishes.clone(),
             made: self
                 .place
                 .missing
@@ -114,7 +132,7 @@ fn unique(names: &[String]) -> Result<Vec<String>, Error> {
     let mut unique = Vec::new();
     for name in names {
         let name = match name.contains('/') {
-            true => absolute(name)?,
+            true => absolute("--copy", Path::new(name))?,
             false => name.clone(),
         };
         if !unique.contains(&name) {
@@ -122,10 +140,4 @@ fn unique(names: &[String]) -> Result<Vec<String>, Error> {
         }
     }
     Ok(unique)
-}
-
-fn absolute(path: &str) -> Result<String, Error> {
-    let absolute = std::path::absolute(path).call(|| "getcwd".into())?;
-    let text = absolute.to_str().map(str::to_owned);
-    text.ok_or_else(|| Error::Usage(format!("--copy {path}: the current directory is not UTF-8")))
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sys::{Call, SysError};
 
 /// Reading: links are followed, and end inside the box.
-const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+pub(crate) const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 /// Writing and deleting: no link is followed and no mount is crossed.
 pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)

@@ -110,7 +110,7 @@ fn look(state: &State) -> Result<Option<Now>, Error> {
 }
 
 /// Bytes as people read them: powers of 1000, as disks are sold.
-fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut value = bytes as f64;
     let mut at = 0;

@@ -13,13 +13,15 @@ use sys::{Call, SysError};
 use crate::cli::{self, UpArgs};
 use crate::error::Error;
 use crate::existing::{Found, look};
+use crate::fill::{Filler, say};
+use crate::manifest::{Entry, Kind};
 use crate::place::Place;
 use crate::plan::{Arrow, Step};
 use crate::remove::remove;
 use crate::request::Request;
 use crate::root::{Identity, Root};
 use crate::state::State;
-use crate::{TOOL, fill};
+use crate::{TOOL, manifest};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -60,6 +62,7 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     up.intend(&state.to_json())?;
     let id = up.id().clone();
     let state = build(&id, &request, state, args)?;
+    warn(&request);
     request.write_spec(up.record_mut(), &state)?;
     Ok(state.to_json())
 }
@@ -87,13 +90,32 @@ fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<
     state.identity = Some(identity);
     place.replace_marker(parent, &request.marker(id, &state)?)?;
     let shown = args.root.as_deref().unwrap_or(&state.root);
-    state.filled = Some(fill::fill(
-        &root,
-        &request.plan,
-        (args.verbose > 0).then_some(shown),
-    )?);
+    let filler = Filler {
+        root: &root,
+        origin: &request.origin,
+        arrows: (args.verbose > 0).then_some(shown),
+        is_quiet: args.quiet,
+        keep_privileges: request.wishes.keep_privileges,
+    };
+    let filled = filler.fill(&request.plan)?;
+    state.filled = Some(count(&filled.entries));
+    place.write_manifest(parent, &manifest::to_text(&filled.entries))?;
     place.replace_marker(parent, &request.marker(id, &state)?)?;
+    // Of a box that there is: after a failure the reason stands alone.
+    filled.notices.iter().for_each(|line| say(line));
     Ok(state)
+}
+
+/// How many files and bytes were copied.
+fn count(entries: &[Entry]) -> (u64, u64) {
+    let files = entries
+        .iter()
+        .filter(|entry| matches!(entry.kind, Kind::File | Kind::Hard(_)));
+    let first_names = entries.iter().filter(|entry| entry.kind == Kind::File);
+    (
+        files.count() as u64,
+        first_names.map(|entry| entry.bytes).sum(),
+    )
 }
 
 fn make_directory(
@@ -116,6 +138,12 @@ fn make_directory(
     Ok((root, identity))
 }
 
+fn warn(request: &Request) {
+    for line in &request.warnings {
+        say(&format!("mkbox: {line}"));
+    }
+}
+
 /// Prints what `up` would do.
 fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
     let lines = || -> Result<String, Error> {
@@ -135,6 +163,7 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
             .root
             .clone()
             .unwrap_or_else(|| request.place.path.to_string_lossy().into_owned());
+        warn(&request);
         let mut lines: Vec<String> = request
             .place
             .missing
@@ -144,7 +173,20 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
         lines.push(format!("mkdir({})", request.place.path.display()));
         for step in &request.plan.steps {
             lines.push(match step {
-                Step::File(file) => Arrow { file, root: &root }.to_string(),
+                Step::File(file) => Arrow {
+                    file,
+                    root: &root,
+                    origin: &request.origin,
+                }
+                .to_string(),
+                Step::Link(path, target, _) => {
+                    format!(
+                        "symlink({}, {}{})",
+                        target.display(),
+                        request.place.path.display(),
+                        path.display()
+                    )
+                }
                 Step::Point(path, _) => {
                     format!("mkdir({}{})", request.place.path.display(), path.display())
                 }
