@@ -38,6 +38,8 @@ pub(crate) enum Why {
     From,
     /// `--merged-usr`
     Layout,
+    /// Something will be mounted on it.
+    Mount,
 }
 
 impl Why {
@@ -51,6 +53,7 @@ impl Why {
             Self::With(name) => ("with", None, Some(name)),
             Self::From => ("from", None, None),
             Self::Layout => ("layout", None, None),
+            Self::Mount => ("mount", None, None),
         }
     }
 
@@ -78,6 +81,7 @@ impl Why {
             "with" => Self::With(text("as")?),
             "from" => Self::From,
             "layout" => Self::Layout,
+            "mount" => Self::Mount,
             _ => return None,
         })
     }
@@ -95,6 +99,7 @@ impl Why {
             Self::With(name) => format!("asked for: --with {name}"),
             Self::From => "from the base: --from".into(),
             Self::Layout => "asked for: --merged-usr".into(),
+            Self::Mount => "something is mounted on it when the box is entered".into(),
         };
         (line, self.parts().1)
     }
@@ -115,6 +120,7 @@ mod tests {
             Why::With("nss".into()),
             Why::From,
             Why::Layout,
+            Why::Mount,
         ] {
             let mut entry = Map::new();
             why.write(&mut entry);

@@ -18,7 +18,7 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// One of the four.
+/// The four of every tool, and its own.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 pub(crate) enum Verb {
@@ -30,6 +30,8 @@ pub(crate) enum Verb {
     Show(ShowArgs),
     /// Remove a box: records in, records out
     Down(DownArgs),
+    /// Compare a box with its manifest: what is missing, changed or extra
+    Verify(VerifyArgs),
 }
 
 /// `mkbox up`
@@ -124,7 +126,8 @@ impl ExecArgs {
 /// `mkbox show`
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "mkbox show [--json] BOX\n       mkbox show [--json] [--id ID | -P FILE]"
+    override_usage = "mkbox show [--json] [--tree | --why FILE | --manifest [--sha256]] BOX\n       \
+                      mkbox show [OPTIONS] [--id ID | -P FILE]"
 )]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
@@ -132,6 +135,18 @@ pub(crate) struct ShowArgs {
     /// Print one JSON object a line instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print every file with its size
+    #[arg(long)]
+    pub(crate) tree: bool,
+    /// Print what brought FILE, a path in the box or a name, into it
+    #[arg(long, value_name = "FILE", conflicts_with = "tree")]
+    pub(crate) why: Option<String>,
+    /// Print the manifest: what was put into the box, as JSON
+    #[arg(long, conflicts_with_all = ["tree", "why"])]
+    pub(crate) manifest: bool,
+    /// With --manifest: add the SHA-256 sums of the files as they are now
+    #[arg(long, requires = "manifest")]
+    pub(crate) sha256: bool,
     /// The box to show
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
     pub(crate) root: Option<String>,
@@ -150,6 +165,25 @@ pub(crate) struct DownArgs {
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// The box to remove
+    #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
+/// `mkbox verify`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox verify [--json] [--manifest FILE] BOX\n       mkbox verify [OPTIONS] [--id ID | -P FILE]"
+)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Compare with the manifest in FILE, as `mkbox show --manifest` prints it [default: the one beside the box]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The box to verify
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
     pub(crate) root: Option<String>,
 }

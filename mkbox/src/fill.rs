@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use rustix::fs::{AtFlags, Mode, XattrFlags, fchmod, fchown, fgetxattr, fsetxattr, linkat};
 use sys::{Call, SysError};
 
-use crate::boxfile::BoxFile;
+use crate::boxfile::{BoxFile, Why};
 use crate::copy::Copier;
 use crate::manifest::{Entry, Kind};
 use crate::origin::Origin;
@@ -76,7 +76,10 @@ impl Filler<'_> {
                         .call(|| format!("symlink({})", self.root.show(path)))?;
                     entries.push(Entry::link(path, target, why.clone()));
                 }
-                Step::Point(path, kind) => drop(self.root.mount_point(path, *kind)?),
+                Step::Point(path, kind) => {
+                    self.root.mount_point(path, *kind)?;
+                    entries.push(Entry::point(path, *kind, Why::Mount));
+                }
             }
         }
         let copies = Copies {

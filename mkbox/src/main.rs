@@ -13,7 +13,9 @@ mod bundles;
 mod busy;
 mod cli;
 mod closure;
+mod contents;
 mod copy;
+mod digest;
 mod dlopen;
 mod down;
 mod elf;
@@ -41,6 +43,8 @@ mod state;
 mod sys;
 mod tree;
 mod up;
+mod verify;
+mod walk;
 mod warnings;
 mod window;
 mod wishes;
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Verb::Exec(args) => enter::exec(args),
         Verb::Show(args) => show::show(args),
         Verb::Down(args) => down::down(args),
+        Verb::Verify(args) => verify::verify(args),
     }
 }
 

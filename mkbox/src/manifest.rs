@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Stat;
+use rustix::fs::{FileType, Stat};
 use serde_json::{Map, Value, json};
 
 use crate::boxfile::{BoxFile, Why};
 use crate::origin::Origin;
+use crate::root::PointKind;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,19 @@ impl Entry {
             source: None,
             why,
             sha256: None,
+        }
+    }
+
+    /// Of a place that something will be mounted on, or an empty directory.
+    pub(crate) fn point(path: &Path, kind: PointKind, why: Why) -> Self {
+        let (kind, mode) = match kind {
+            PointKind::Directory => (Kind::Directory, 0o755),
+            PointKind::File => (Kind::File, 0o644),
+        };
+        Self {
+            kind,
+            mode,
+            ..Self::link(path, Path::new(""), why)
         }
     }
 
@@ -151,6 +165,19 @@ fn get(object: &Map<String, Value>, key: &str) -> Option<PathBuf> {
         return Some(std::ffi::OsString::from_vec(bytes?).into());
     }
     Some(OsStr::new(object.get(key)?.as_str()?).into())
+}
+
+/// What a manifest calls a kind of file.
+pub(crate) fn kind_name(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "file",
+        FileType::Directory => "directory",
+        FileType::Symlink => "symlink",
+        FileType::Fifo => "fifo",
+        FileType::CharacterDevice => "char",
+        FileType::BlockDevice => "block",
+        _ => "socket",
+    }
 }
 
 /// Two digits a byte.

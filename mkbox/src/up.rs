@@ -10,6 +10,7 @@ use rustix::fs::Mode;
 use serde_json::Value;
 use sys::{Call, SysError};
 
+use crate::boxfile::Why;
 use crate::cli::{self, UpArgs};
 use crate::error::Error;
 use crate::existing::{Found, look};
@@ -108,9 +109,10 @@ fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<
 
 /// How many files and bytes were copied.
 fn count(entries: &[Entry]) -> (u64, u64) {
-    let files = entries
-        .iter()
-        .filter(|entry| matches!(entry.kind, Kind::File | Kind::Hard(_)));
+    let is_copy = |entry: &&Entry| {
+        matches!(entry.kind, Kind::File | Kind::Hard(_)) && entry.why != Why::Mount
+    };
+    let files = entries.iter().filter(is_copy);
     let first_names = entries.iter().filter(|entry| entry.kind == Kind::File);
     (
         files.count() as u64,
