@@ -46,6 +46,12 @@ pub(crate) struct UpArgs {
     /// Copy these programs, with their libraries, into the box
     #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) copy: Vec<String>,
+    /// Begin with a root file system: a directory, a tar archive (plain or gzip), or an OCI image layout, as a directory or archive
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// The image's name in the OCI layout
+    #[arg(long = "ref", value_name = "NAME", requires = "from")]
+    pub(crate) reference: Option<String>,
     /// Take along what programs look for while they run: nss, locale, terminfo, certs, tz, or a file or directory by its path
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) with: Vec<Bundle>,

@@ -25,7 +25,7 @@ pub(crate) enum Found {
     /// The marker of a box of ours that somebody removed, with the directories above that were made for it.
     Stale(Vec<String>),
     /// The box that is asked for.
-    Equal(State),
+    Equal(Box<State>),
 }
 
 /// Looks at the place before anything is made there.
@@ -64,7 +64,9 @@ pub(crate) fn look(id: &Id, request: &Request, before: Option<&State>) -> Result
         Err(error) => return Err(error.into()),
     };
     match marker {
-        Marker::Of(marker) => equal(id, request, &root, &marker).map(Found::Equal),
+        Marker::Of(marker) => {
+            equal(id, request, &root, &marker).map(|state| Found::Equal(Box::new(state)))
+        }
         Marker::Empty => Err(half_made(place)),
         Marker::None if root.is_empty()? => Ok(Found::Empty),
         Marker::None => Err(taken("is not empty")),

@@ -20,6 +20,7 @@ use crate::origin::Origin;
 use crate::plan::{Arrow, Plan, Step};
 use crate::progress::Progress;
 use crate::root::Root;
+use crate::tree;
 
 /// Threads that copy: more of them wait for each other.
 const THREADS: usize = 4;
@@ -48,6 +49,8 @@ pub(crate) struct Filler<'a> {
     /// Nothing is told, not even which rights were dropped.
     pub(crate) is_quiet: bool,
     pub(crate) keep_privileges: bool,
+    /// The box is not empty: what is there of the names that are made is replaced.
+    pub(crate) has_base: bool,
 }
 
 impl Filler<'_> {
@@ -72,6 +75,9 @@ impl Filler<'_> {
                 Step::Link(path, target, why) => {
                     let directory = self.directory(&mut directories, path)?;
                     let name = path.file_name().unwrap_or_default();
+                    if self.has_base {
+                        tree::remove_entry(directory, name, path)?;
+                    }
                     rustix::fs::symlinkat(target, directory, name)
                         .call(|| format!("symlink({})", self.root.show(path)))?;
                     entries.push(Entry::link(path, target, why.clone()));
@@ -102,6 +108,11 @@ impl Filler<'_> {
         }
         for file in files {
             if let Some(first) = &file.same_as {
+                if self.has_base {
+                    let directory = self.directory(&mut directories, &file.destination)?;
+                    let name = file.destination.file_name().unwrap_or_default();
+                    tree::remove_entry(directory, name, &file.destination)?;
+                }
                 link(&directories, first, &file.destination)
                     .call(|| format!("link({})", self.root.show(&file.destination)))?;
                 let mut entry = Entry::file(file, self.origin);
@@ -193,6 +204,9 @@ impl Copies<'_> {
         let directory = directory.call(|| call("open"))?;
         let name = file.destination.file_name().ok_or(Errno::EINVAL);
         let name = name.call(|| call("open"))?;
+        if filler.has_base {
+            tree::remove_entry(directory, name, &file.destination)?;
+        }
         let (source, metadata) = filler.origin.open_known(&file.source)?;
         let target = Root::create(directory, name, file.mode).call(|| call("open"))?;
         let copied = self

@@ -23,6 +23,7 @@ mod enter;
 mod error;
 mod existing;
 mod fill;
+mod from;
 mod host;
 mod imports;
 mod ldcache;

@@ -1,15 +1,17 @@
 //! What is in a box and why: a JSON file beside it, `.NAME.mkbox.manifest`.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Stat};
 use serde_json::{Map, Value, json};
+use sys::SysError;
 
 use crate::boxfile::{BoxFile, Why};
 use crate::origin::Origin;
-use crate::root::PointKind;
+use crate::root::{PointKind, Root};
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +185,34 @@ pub(crate) fn kind_name(kind: FileType) -> &'static str {
 /// Two digits a byte.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The entries of a base and of what was put upon it: of two for one file the upper one counts, also where it got there
+/// through a link of the base.
+///
+/// # Errors
+/// What openat2(2) answers.
+pub(crate) fn upon(
+    root: &Root,
+    base: Vec<Entry>,
+    upper: Vec<Entry>,
+) -> Result<Vec<Entry>, SysError> {
+    let inode = |path: &Path| {
+        let stat = root.stat_itself(path)?;
+        Ok::<_, SysError>(stat.map(|stat| (stat.st_dev, stat.st_ino)))
+    };
+    let mut taken = HashSet::new();
+    for entry in &upper {
+        taken.extend(inode(&entry.path)?);
+    }
+    let mut entries = Vec::with_capacity(base.len() + upper.len());
+    for entry in base {
+        if inode(&entry.path)?.is_some_and(|inode| !taken.contains(&inode)) {
+            entries.push(entry);
+        }
+    }
+    entries.extend(upper);
+    Ok(entries)
 }
 
 /// As the file beside the box has them: an object, each entry on a line of its own.

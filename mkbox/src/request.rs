@@ -11,6 +11,7 @@ use sys::Call;
 use crate::cli::UpArgs;
 use crate::closure::closure;
 use crate::error::Error;
+use crate::from::Base;
 use crate::mounts::{self, What};
 use crate::origin::Origin;
 use crate::place::Place;
@@ -24,6 +25,7 @@ pub(crate) struct Request {
     pub(crate) place: Place,
     pub(crate) copy: Vec<String>,
     pub(crate) wishes: Wishes,
+    pub(crate) base: Option<Base>,
     pub(crate) origin: Rc<Origin>,
     /// What the box lacks that its programs may look for.
     pub(crate) warnings: Vec<String>,
@@ -74,6 +76,7 @@ impl Request {
         };
         let wishes = Wishes::new(args, before.map(|before| &before.wishes))?;
         let origin = Rc::new(Origin::new(wishes.sysroot.as_deref().map(Path::new))?);
+        let base = base(&wishes, &place)?;
         let closure = closure(&origin, &copy, &wishes)?;
         let warnings = match args.quiet {
             true => Vec::new(),
@@ -84,6 +87,7 @@ impl Request {
             place,
             copy,
             wishes,
+            base,
             origin,
             warnings,
             mounts,
@@ -125,6 +129,24 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// What the box begins with, if anything.
+fn base(wishes: &Wishes, place: &Place) -> Result<Option<Base>, Error> {
+    let Some(from) = &wishes.from else {
+        return Ok(None);
+    };
+    let base = Base::open(Path::new(from), wishes.reference.as_deref())?;
+    if let Some(directory) = base.directory() {
+        let real = fs::canonicalize(directory).call(|| format!("realpath({from})"))?;
+        if place.path.starts_with(&real) {
+            let shown = place.path.display();
+            return Err(Error::Usage(format!(
+                "BOX {shown}: lies below --from {from}"
+            )));
+        }
+    }
+    Ok(Some(base))
 }
 
 /// Without repetitions, in order; a path counts from the root, so that it means the same next time.

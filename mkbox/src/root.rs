@@ -161,10 +161,27 @@ impl Root {
                 Err(errno) => return Err(SysError::new(call("mkdir", &walked), errno)),
             }
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            directory = openat2(&directory, name, flags, Mode::empty(), BENEATH)
-                .call(|| call("open", &walked))?;
+            directory = match openat2(&directory, name, flags, Mode::empty(), BENEATH) {
+                // A link of a base, or of a merged /usr: it leads to somewhere in the box.
+                Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {
+                    self.directory(&walked)?
+                }
+                answer => answer.call(|| call("open", &walked))?,
+            };
         }
         Ok(directory)
+    }
+
+    /// Opens the directory `inside`, wherever links in the box lead.
+    ///
+    /// # Errors
+    /// What openat2(2) answers.
+    pub(crate) fn directory(&self, inside: &Path) -> Result<OwnedFd, SysError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let inside = Path::new("/").join(inside);
+        let resolve = IN_ROOT | ResolveFlags::NO_XDEV;
+        openat2(&self.fd, &inside, flags, Mode::empty(), resolve)
+            .call(|| format!("openat2({})", self.show(&inside)))
     }
 
     /// Makes the file `name` in `directory`, which [`Root::make_directory`] opened, and opens it for writing.

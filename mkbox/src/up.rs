@@ -15,6 +15,7 @@ use crate::cli::{self, UpArgs};
 use crate::error::Error;
 use crate::existing::{Found, look};
 use crate::fill::{Filler, say};
+use crate::from::Manner;
 use crate::manifest::{Entry, Kind};
 use crate::place::Place;
 use crate::plan::{Arrow, Step};
@@ -91,19 +92,31 @@ fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<
     state.identity = Some(identity);
     place.replace_marker(parent, &request.marker(id, &state)?)?;
     let shown = args.root.as_deref().unwrap_or(&state.root);
+    let manner = Manner {
+        keep_privileges: request.wishes.keep_privileges,
+        is_quiet: args.quiet,
+    };
+    let base = request.base.as_ref().map(|base| base.lay(&root, manner));
+    let base = base.transpose()?;
     let filler = Filler {
         root: &root,
         origin: &request.origin,
         arrows: (args.verbose > 0).then_some(shown),
         is_quiet: args.quiet,
         keep_privileges: request.wishes.keep_privileges,
+        has_base: base.is_some(),
     };
     let filled = filler.fill(&request.plan)?;
-    state.filled = Some(count(&filled.entries));
-    place.write_manifest(parent, &manifest::to_text(&filled.entries))?;
+    let (mut entries, mut notices) = (filled.entries, filled.notices);
+    if let Some(base) = base {
+        entries = manifest::upon(&root, base.entries, entries)?;
+        notices.extend(base.notices);
+    }
+    state.filled = Some(count(&entries));
+    place.write_manifest(parent, &manifest::to_text(&entries))?;
     place.replace_marker(parent, &request.marker(id, &state)?)?;
     // Of a box that there is: after a failure the reason stands alone.
-    filled.notices.iter().for_each(|line| say(line));
+    notices.iter().for_each(|line| say(line));
     Ok(state)
 }
 
@@ -173,6 +186,9 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
             .map(|path| format!("mkdir({})", path.display()))
             .collect();
         lines.push(format!("mkdir({})", request.place.path.display()));
+        if let Some(base) = &request.base {
+            lines.push(format!("extract({})", base.shown.display()));
+        }
         for step in &request.plan.steps {
             lines.push(match step {
                 Step::File(file) => Arrow {

@@ -20,6 +20,9 @@ pub(crate) struct Wishes {
     pub(crate) sysroot: Option<String>,
     pub(crate) merged_usr: bool,
     pub(crate) keep_privileges: bool,
+    /// What the box begins with, and which image of it.
+    pub(crate) from: Option<String>,
+    pub(crate) reference: Option<String>,
 }
 
 impl Default for Wishes {
@@ -30,6 +33,8 @@ impl Default for Wishes {
             sysroot: None,
             merged_usr: false,
             keep_privileges: false,
+            from: None,
+            reference: None,
         }
     }
 }
@@ -52,7 +57,7 @@ impl Wishes {
             seen.push(bundle.clone());
             is_new
         });
-        let sysroot = args.sysroot.as_deref();
+        let (sysroot, from) = (args.sysroot.as_deref(), args.from.as_deref());
         let wishes = Self {
             with,
             dlopen: args.dlopen,
@@ -61,6 +66,8 @@ impl Wishes {
                 .transpose()?,
             merged_usr: args.merged_usr,
             keep_privileges: args.keep_privileges,
+            from: from.map(|path| absolute("--from", path)).transpose()?,
+            reference: args.reference.clone(),
         };
         Ok(match before {
             Some(before) if wishes == Self::default() => before.clone(),
@@ -78,6 +85,8 @@ impl Wishes {
         if self.dlopen != Priority::Required {
             flags.push(format!("--dlopen {}", self.dlopen.name()));
         }
+        flags.extend(self.from.iter().map(|path| format!("--from {path}")));
+        flags.extend(self.reference.iter().map(|name| format!("--ref {name}")));
         flags.extend(self.sysroot.iter().map(|path| format!("--sysroot {path}")));
         flags.extend(self.merged_usr.then(|| "--merged-usr".to_owned()));
         flags.extend(self.keep_privileges.then(|| "--keep-privileges".to_owned()));
@@ -105,6 +114,11 @@ impl Wishes {
         }
         if let Some(path) = &self.sysroot {
             object.insert("sysroot".into(), path.as_str().into());
+        }
+        for (key, text) in [("from", &self.from), ("ref", &self.reference)] {
+            if let Some(text) = text {
+                object.insert(key.into(), text.as_str().into());
+            }
         }
         for (key, is_set) in [
             ("mergedUsr", self.merged_usr),
@@ -138,6 +152,8 @@ impl Wishes {
             sysroot: text("sysroot")?,
             merged_usr: is_set("mergedUsr"),
             keep_privileges: is_set("privileges"),
+            from: text("from")?,
+            reference: text("ref")?,
         })
     }
 }
@@ -165,6 +181,8 @@ mod tests {
             sysroot: Some("/r".into()),
             merged_usr: true,
             keep_privileges: true,
+            from: Some("/f".into()),
+            reference: Some("latest".into()),
         }
     }
 
