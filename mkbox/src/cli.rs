@@ -9,6 +9,7 @@ use record::{Id, SourceArgs};
 use crate::bundles::Bundle;
 use crate::dlopen::Priority;
 use crate::mounts::BindFlag;
+use crate::pack::Format;
 
 /// Makes, enters and removes a root filesystem: programs with exactly the libraries they need.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Compare a box with its manifest: what is missing, changed or extra
     Verify(VerifyArgs),
+    /// Write a box out: a directory, a tar or a cpio archive, the same bytes each time
+    Pack(PackArgs),
 }
 
 /// `mkbox up`
@@ -190,6 +193,28 @@ pub(crate) struct VerifyArgs {
     #[arg(long)]
     pub(crate) json: bool,
     /// The box to verify
+    #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
+/// `mkbox pack`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox pack [--format FORMAT] [--gzip] --output OUT BOX\n       mkbox pack [OPTIONS] --output OUT [--id ID | -P FILE]"
+)]
+pub(crate) struct PackArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// What to write: a directory that is new or empty, or an archive; `-` is stdout
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// What it is to be [default: what its name ends in (.tar, .tar.gz, .tgz, .cpio, .cpio.gz), else a directory]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Compress the archive
+    #[arg(short = 'z', long)]
+    pub(crate) gzip: bool,
+    /// The box to pack
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
     pub(crate) root: Option<String>,
 }

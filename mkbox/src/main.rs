@@ -31,6 +31,7 @@ mod loader;
 mod manifest;
 mod mounts;
 mod origin;
+mod pack;
 mod place;
 mod plan;
 mod program;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         Verb::Show(args) => show::show(args),
         Verb::Down(args) => down::down(args),
         Verb::Verify(args) => verify::verify(args),
+        Verb::Pack(args) => pack::pack(args),
     }
 }
 

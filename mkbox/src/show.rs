@@ -34,10 +34,10 @@ struct Now {
 fn one(record: &Record, args: &ShowArgs) -> Result<String, Error> {
     let as_json = args.json;
     if args.tree {
-        return contents::tree(&verify::open(record)?.1, true);
+        return contents::tree(&verify::open(record, args.root.as_deref())?.1, true);
     }
     if args.manifest || args.why.is_some() {
-        let (state, root) = verify::open(record)?;
+        let (state, root) = verify::open(record, args.root.as_deref())?;
         let mut entries = verify::of(&state)?;
         if let Some(wanted) = &args.why {
             return contents::why(&entries, wanted, as_json);
@@ -103,7 +103,7 @@ fn one(record: &Record, args: &ShowArgs) -> Result<String, Error> {
         );
     }
     if now.is_some() {
-        text += &contents::tree(&verify::open(record)?.1, false)?;
+        text += &contents::tree(&verify::open(record, args.root.as_deref())?.1, false)?;
     }
     Ok(text)
 }

@@ -95,6 +95,7 @@ fn build(id: &Id, request: &Request, mut state: State, args: &UpArgs) -> Result<
     let manner = Manner {
         keep_privileges: request.wishes.keep_privileges,
         is_quiet: args.quiet,
+        newest: None,
     };
     let base = request.base.as_ref().map(|base| base.lay(&root, manner));
     let base = base.transpose()?;

@@ -31,7 +31,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> ExitCode {
     };
     let mut differences = 0;
     let code = record::show(TOOL, &source, |record| {
-        let (state, root) = open(record)?;
+        let (state, root) = open(record, args.root.as_deref())?;
         let entries = match &args.manifest {
             Some(path) => read_manifest(path)?,
             None => of(&state)?,
@@ -53,15 +53,23 @@ pub(crate) fn verify(args: &VerifyArgs) -> ExitCode {
     code
 }
 
-/// The box of a record, if it is there and is the one that was made.
+/// The box of a record, if it is there, is the one that was made, and the one that the user `named` by its path.
 ///
 /// # Errors
 /// It is not.
-pub(crate) fn open(record: &Record) -> Result<(State, Root), Error> {
+pub(crate) fn open(record: &Record, named: Option<&str>) -> Result<(State, Root), Error> {
     let id = record.id().unwrap_or_default();
     let state = record.get(TOOL).map(State::from_json).transpose()?;
     let state = state.ok_or_else(|| Error::Failed(format!("{id}: the record has no box")))?;
     let place = Place::recorded(&state.root)?;
+    if let Some(named) = named
+        && Place::find(Path::new(named))?.path != place.path
+    {
+        let at = &state.root;
+        return Err(Error::Failed(format!(
+            "BOX {named}: the box of {id} is at {at}"
+        )));
+    }
     let root = Root::open(&place.path)?;
     if state.identity != Some(root.identity()?) {
         return Err(Error::Failed(format!(

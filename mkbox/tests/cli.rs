@@ -129,6 +129,7 @@ fn every_flag_of_the_help_is_in_the_manual() {
         vec!["show", "--help"],
         vec!["down", "--help"],
         vec!["verify", "--help"],
+        vec!["pack", "--help"],
     ] {
         let help = scratch.run(&verb).good().stdout;
         let is_flag = |word: &&str| word.starts_with('-') && word.len() > 1 && *word != "--";
@@ -721,6 +722,19 @@ fn a_box_that_was_changed_is_found_out() {
         (bad.status, bad.stderr.as_str()),
         (1, "mkbox: sums: is no manifest of mkbox\n")
     );
+    // Another directory of the name of a box is not the box.
+    for verb in [
+        &["verify"][..],
+        &["show", "--tree"],
+        &["pack", "-o", "x.tar"],
+    ] {
+        let other = scratch.run(&[verb, &["else/box"]].concat());
+        let line = format!(
+            "mkbox: BOX else/box: the box of box is at {}\n",
+            root.display()
+        );
+        assert_eq!((other.status, other.stderr), (1, line));
+    }
     scratch.run(&["down", "box"]).good();
     assert_eq!(scratch.left(), ["sums"]);
 }

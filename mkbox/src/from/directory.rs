@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::fs::{FileType, fgetxattr};
 use sys::Call;
@@ -17,13 +17,12 @@ const CAPABILITY: &CStr = c"security.capability";
 /// File capabilities are some 24 bytes.
 const CAPABILITY_BYTES: usize = 256;
 
-/// Copies everything below `path`.
-pub(super) fn copy(path: &Path, extractor: &mut Extractor<'_>) -> Result<(), Error> {
-    let top = Root::open(path)?;
-    let stat = rustix::fs::fstat(&top).call(|| format!("fstat({})", path.display()))?;
+/// Copies everything below `top`.
+pub(super) fn copy(top: &Root, extractor: &mut Extractor<'_>) -> Result<(), Error> {
+    let stat = rustix::fs::fstat(top).call(|| format!("fstat({})", top.shown().display()))?;
     extractor.put(node(PathBuf::from("/"), What::Directory, &stat))?;
     let mut linked: HashMap<(u64, u64), PathBuf> = HashMap::new();
-    walk(top.readable()?, path, |item| {
+    walk(top.readable()?, top.shown(), |item| {
         let key = (item.stat.st_dev, item.stat.st_ino);
         let is_linked = item.stat.st_nlink > 1 && item.kind() != FileType::Directory;
         if let Some(first) = linked.get(&key).filter(|_| is_linked) {

@@ -119,7 +119,7 @@ impl<'a> Extractor<'a> {
         let attributes = Attributes {
             mode: node.mode & 0o7777,
             owner: node.owner,
-            mtime: node.mtime,
+            mtime: self.clamped(node.mtime),
         };
         let Some(name) = node.path.file_name().map(OsStr::to_owned) else {
             // The box itself.
@@ -191,6 +191,13 @@ impl<'a> Extractor<'a> {
         entry.source = Some(self.source.to_owned());
         self.entries.insert(node.path, entry);
         Ok(())
+    }
+
+    fn clamped(&self, mtime: (i64, u64)) -> (i64, u64) {
+        match self.manner.newest {
+            Some(newest) if mtime.0 >= newest => (newest, 0),
+            _ => mtime,
+        }
     }
 
     /// Opens the directory above `path`, made with those above it where it is missing.

@@ -41,6 +41,8 @@ enum Kind {
 pub(crate) struct Manner {
     pub(crate) keep_privileges: bool,
     pub(crate) is_quiet: bool,
+    /// Seconds since 1970: what is newer becomes as old.
+    pub(crate) newest: Option<i64>,
 }
 
 /// What came of it.
@@ -101,7 +103,7 @@ impl Base {
         let progress = Progress::new(None, !manner.is_quiet);
         let mut extractor = Extractor::new(root, &self.shown, manner, &progress);
         match &self.kind {
-            Kind::Directory(path) => directory::copy(path, &mut extractor)?,
+            Kind::Directory(path) => directory::copy(&Root::open(path)?, &mut extractor)?,
             Kind::Archive(file) => {
                 archive::extract(At::new(file, 0, u64::MAX), &mut extractor, false)?
             }
@@ -113,6 +115,26 @@ impl Base {
         }
         extractor.finish()
     }
+}
+
+/// Copies everything that is in the box `from` into `to`, which is empty; what is to be said of it.
+///
+/// # Errors
+/// The first thing that cannot be made or read. What is made stays: the caller undoes it.
+pub(crate) fn copy_directory(
+    from: &Root,
+    to: &Root,
+    newest: Option<i64>,
+) -> Result<Vec<String>, Error> {
+    let manner = Manner {
+        keep_privileges: true,
+        is_quiet: false,
+        newest,
+    };
+    let progress = Progress::new(None, true);
+    let mut extractor = Extractor::new(to, from.shown(), manner, &progress);
+    directory::copy(from, &mut extractor)?;
+    extractor.finish().map(|laid| laid.notices)
 }
 
 /// A part of a file, read by position: several can be open at once.

@@ -1,0 +1,422 @@
+//! `mkbox pack`: a box as a directory, a tar archive or a cpio archive; the same bytes each time.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use rustix::fs::{FileType, Stat, fgetxattr};
+use sys::{Call, SysError};
+
+use crate::cli::PackArgs;
+use crate::error::Error;
+use crate::root::Root;
+use crate::walk::{Item, walk};
+use crate::{TOOL, down, from, print, verify};
+
+mod cpio;
+mod tar;
+
+/// Limits what is newer: <https://reproducible-builds.org/specs/source-date-epoch/>
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+const CAPABILITY: &std::ffi::CStr = c"security.capability";
+/// File capabilities are some 24 bytes.
+const CAPABILITY_BYTES: usize = 256;
+
+/// What comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A directory
+    Dir,
+    /// A tar archive
+    Tar,
+    /// A cpio archive as the kernel takes it for an initramfs (newc)
+    Cpio,
+}
+
+/// One thing of the box, on its way out.
+struct Packed {
+    /// From the top, without a slash before it; `.` is the top.
+    path: PathBuf,
+    kind: FileType,
+    stat: Stat,
+    /// Seconds since 1970, none newer than SOURCE_DATE_EPOCH.
+    mtime: i64,
+    /// A number of its own for each file: the same for two names of one file.
+    number: u32,
+    /// The first name of the same file, if this is another.
+    first: Option<PathBuf>,
+    /// Names of the file in the box, and whether this is the last of them.
+    names: u32,
+    is_last: bool,
+    /// Of a symbolic link.
+    target: PathBuf,
+    capability: Option<Vec<u8>>,
+}
+
+impl Packed {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.stat.st_size).unwrap_or(0)
+    }
+}
+
+/// An archive that is being written.
+trait Archive {
+    /// Adds one thing; `contents` are those of a file, at the one of its names that carries them.
+    fn add(&mut self, packed: &Packed, contents: Option<&mut dyn Read>) -> io::Result<()>;
+
+    /// Writes what ends it.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// Runs the verb.
+pub(crate) fn pack(args: &PackArgs) -> ExitCode {
+    let wish = match Wish::new(args) {
+        Ok(wish) => wish,
+        Err(error) => return print(Err(error)),
+    };
+    let source = match down::source(&args.source, args.root.as_deref()) {
+        Ok(source) => source,
+        Err(error) => return print(Err(error)),
+    };
+    record::show(TOOL, &source, |record| {
+        let (_, root) = verify::open(record, args.root.as_deref())?;
+        wish.fulfil(&root).map(|()| String::new())
+    })
+}
+
+/// The flags, understood.
+struct Wish {
+    format: Format,
+    is_gzip: bool,
+    /// None: stdout.
+    output: Option<PathBuf>,
+    newest: Option<i64>,
+}
+
+impl Wish {
+    fn new(args: &PackArgs) -> Result<Self, Error> {
+        let usage = |problem: &str| {
+            Err(Error::Usage(format!(
+                "--output {}: {problem}",
+                args.output.display()
+            )))
+        };
+        let name = args.output.as_os_str().as_bytes();
+        let is_stdout = name == b"-";
+        let by_name = by_name(name);
+        let format = match (args.format, by_name) {
+            (Some(format), _) => format,
+            (None, Some((format, _))) => format,
+            (None, None) if is_stdout => return usage("needs --format"),
+            (None, None) => Format::Dir,
+        };
+        if is_stdout && format == Format::Dir {
+            return usage("a directory cannot be written to stdout");
+        }
+        if is_stdout && io::stdout().is_terminal() {
+            return usage("is a terminal, and an archive no text");
+        }
+        let newest = match std::env::var(SOURCE_DATE_EPOCH) {
+            Err(_) => None,
+            Ok(text) => match text.parse() {
+                Ok(seconds) if seconds >= 0 => Some(seconds),
+                _ => {
+                    return Err(Error::Usage(format!(
+                        "{SOURCE_DATE_EPOCH}={text}: is no number of seconds"
+                    )));
+                }
+            },
+        };
+        Ok(Self {
+            format,
+            is_gzip: args.gzip
+                || by_name.is_some_and(|(_, is_gzip)| is_gzip && args.format.is_none()),
+            output: (!is_stdout).then(|| args.output.clone()),
+            newest,
+        })
+    }
+
+    fn fulfil(&self, root: &Root) -> Result<(), Error> {
+        match (&self.output, self.format) {
+            (Some(path), Format::Dir) => self.directory(root, path),
+            (Some(path), _) => self.file(root, path),
+            (None, _) => {
+                let stdout = io::stdout().lock();
+                self.archive(root, BufWriter::new(stdout), Path::new("stdout"))
+            }
+        }
+    }
+
+    /// Writes a file beside, and gives it its name when it is whole.
+    fn file(&self, root: &Root, path: &Path) -> Result<(), Error> {
+        let shown = path.display();
+        let name = path
+            .file_name()
+            .ok_or_else(|| Error::Usage(format!("--output {shown}: does not end in a name")))?;
+        if path.is_dir() {
+            return Err(Error::Usage(format!("--output {shown}: is a directory")));
+        }
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", std::process::id()));
+        let hidden = path.with_file_name(hidden);
+        let file = File::create_new(&hidden).call(|| format!("open({})", hidden.display()))?;
+        let written = self.archive(root, BufWriter::with_capacity(128 << 10, file), path);
+        let done = written
+            .and_then(|()| Ok(std::fs::rename(&hidden, path).call(|| format!("rename({shown})"))?));
+        if done.is_err() {
+            // Its failure would say nothing that the first one does not.
+            let _ = std::fs::remove_file(&hidden);
+        }
+        done
+    }
+
+    fn directory(&self, root: &Root, path: &Path) -> Result<(), Error> {
+        let shown = path.display();
+        let is_new = match std::fs::create_dir(path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(SysError::new(format!("mkdir({shown})"), error).into()),
+        };
+        let target = Root::open(path)?;
+        if !target.is_empty()? {
+            return Err(Error::Failed(format!("--output {shown}: is not empty")));
+        }
+        let place = std::fs::canonicalize(path).call(|| format!("realpath({shown})"))?;
+        let copied = match place.starts_with(root.shown()) {
+            true => Err(Error::Usage(format!("--output {shown}: lies in the box"))),
+            false => from::copy_directory(root, &target, self.newest),
+        };
+        if copied.is_err() {
+            let emptied = crate::tree::remove_contents(&target.readable()?, path);
+            if is_new && emptied.is_ok() {
+                // What stands in the way of that is told by the error that is on its way.
+                let _ = std::fs::remove_dir(path);
+            }
+        }
+        copied.map(|notices| notices.iter().for_each(|line| crate::fill::say(line)))
+    }
+
+    fn archive<W: Write>(&self, root: &Root, output: W, shown: &Path) -> Result<(), Error> {
+        let call = || format!("write({})", shown.display());
+        if self.is_gzip {
+            let mut gzip = flate2::write::GzEncoder::new(output, flate2::Compression::default());
+            self.members(root, &mut gzip, shown)?;
+            gzip.finish()
+                .and_then(|mut output| output.flush())
+                .call(call)?;
+        } else {
+            let mut output = output;
+            self.members(root, &mut output, shown)?;
+            output.flush().call(call)?;
+        }
+        Ok(())
+    }
+
+    fn members(&self, root: &Root, output: &mut dyn Write, shown: &Path) -> Result<(), Error> {
+        let mut archive: Box<dyn Archive + '_> = match self.format {
+            Format::Cpio => Box::new(cpio::Cpio::new(output)),
+            _ => Box::new(tar::Tar::new(output)),
+        };
+        let mut left_out = Vec::new();
+        let failed = |error: io::Error, path: &Path| written(&error, shown, path);
+        let stat = rustix::fs::fstat(root).call(|| "fstat(box)".into())?;
+        let mut numbers = Numbers::default();
+        walk(root.readable()?, root.shown(), |item| {
+            numbers.count(item);
+            Ok::<_, Error>(())
+        })?;
+        // cpio(1) writes the contents with the last name of a file, and others rely on it; tar(1) with the first.
+        let carries = |packed: &Packed| match self.format {
+            Format::Cpio => packed.is_last,
+            _ => packed.first.is_none(),
+        };
+        let top = self.packed(PathBuf::from("."), stat, &mut numbers);
+        archive
+            .add(&top, None)
+            .map_err(|error| failed(error, &top.path))?;
+        walk(root.readable()?, root.shown(), |item| {
+            let path = item.path.strip_prefix("/").unwrap_or(item.path);
+            let mut packed = self.packed(path.to_owned(), item.stat, &mut numbers);
+            match packed.kind {
+                FileType::Socket => left_out.push(path.to_owned()),
+                FileType::RegularFile if carries(&packed) => {
+                    let mut contents = Exactly::open(item)?;
+                    packed.capability = capability(&contents.file);
+                    let added = archive.add(&packed, Some(&mut contents));
+                    added.map_err(|error| failed(error, path))?;
+                }
+                kind => {
+                    if kind == FileType::Symlink {
+                        packed.target = item.target()?;
+                    }
+                    archive
+                        .add(&packed, None)
+                        .map_err(|error| failed(error, path))?;
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
+        archive
+            .finish()
+            .map_err(|error| failed(error, Path::new("the end")))?;
+        drop(archive);
+        for path in left_out {
+            crate::fill::say(&format!("mkbox: {}: a socket, left out", path.display()));
+        }
+        Ok(())
+    }
+
+    fn packed(&self, path: PathBuf, stat: Stat, numbers: &mut Numbers) -> Packed {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let (number, first, names, is_last) = numbers.meet(&path, &stat);
+        Packed {
+            path,
+            kind,
+            mtime: self
+                .newest
+                .map_or(stat.st_mtime, |newest| stat.st_mtime.min(newest)),
+            stat,
+            number,
+            first,
+            names,
+            is_last,
+            target: PathBuf::new(),
+            capability: None,
+        }
+    }
+}
+
+/// What a name like `x.tar.gz` says.
+fn by_name(name: &[u8]) -> Option<(Format, bool)> {
+    let endings: [(&[u8], Format, bool); 5] = [
+        (b".tar", Format::Tar, false),
+        (b".tar.gz", Format::Tar, true),
+        (b".tgz", Format::Tar, true),
+        (b".cpio", Format::Cpio, false),
+        (b".cpio.gz", Format::Cpio, true),
+    ];
+    let found = endings
+        .into_iter()
+        .find(|(ending, ..)| name.ends_with(ending));
+    found.map(|(_, format, is_gzip)| (format, is_gzip))
+}
+
+/// The error of an archive: a failed call, or what the format cannot hold.
+fn written(error: &io::Error, archive: &Path, path: &Path) -> Error {
+    let (archive, path) = (archive.display(), path.display());
+    match error.raw_os_error() {
+        Some(errno) => SysError::new(
+            format!("write({archive})"),
+            nix::errno::Errno::from_raw(errno),
+        )
+        .into(),
+        None => Error::Failed(format!("pack({archive}): {path}: {error}")),
+    }
+}
+
+/// Numbers in the order of the walk: inodes differ from one disk to the next.
+#[derive(Default)]
+struct Numbers {
+    last: u32,
+    /// Files of several names, by device and inode.
+    linked: HashMap<(u64, u64), Linked>,
+}
+
+#[derive(Default)]
+struct Linked {
+    /// How many names it has in the box, and how many of them were met.
+    names: u32,
+    met: u32,
+    number: u32,
+    first: PathBuf,
+}
+
+impl Numbers {
+    /// Looks for files of several names.
+    fn count(&mut self, item: &Item<'_>) {
+        if item.stat.st_nlink > 1 && item.kind() != FileType::Directory {
+            let key = (item.stat.st_dev, item.stat.st_ino);
+            self.linked.entry(key).or_default().names += 1;
+        }
+    }
+
+    /// The number of a file, its first name if this is another, how many names it has, and whether this is the last.
+    fn meet(&mut self, path: &Path, stat: &Stat) -> (u32, Option<PathBuf>, u32, bool) {
+        let linked = self.linked.get_mut(&(stat.st_dev, stat.st_ino));
+        let Some(linked) = linked else {
+            self.last += 1;
+            return (self.last, None, 1, true);
+        };
+        linked.met += 1;
+        let first = (linked.met > 1).then(|| linked.first.clone());
+        if first.is_none() {
+            self.last += 1;
+            linked.number = self.last;
+            linked.first = path.to_owned();
+        }
+        (
+            linked.number,
+            first,
+            linked.names,
+            linked.met >= linked.names,
+        )
+    }
+}
+
+/// A file that is as long as its header will say, or an error.
+struct Exactly {
+    file: File,
+    left: u64,
+}
+
+impl Exactly {
+    fn open(item: &Item<'_>) -> Result<Self, SysError> {
+        Ok(Self {
+            file: item.open()?.into(),
+            left: item.bytes(),
+        })
+    }
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let read = self.file.read(&mut buffer[..most])?;
+        if read == 0 && most > 0 {
+            return Err(io::Error::other("became shorter while it was read"));
+        }
+        self.left -= read as u64;
+        Ok(read)
+    }
+}
+
+fn capability(file: &File) -> Option<Vec<u8>> {
+    let mut value = vec![0; CAPABILITY_BYTES];
+    let bytes = fgetxattr(file, CAPABILITY, &mut value[..]).ok()?;
+    value.truncate(bytes);
+    Some(value)
+}
+
+/// The bytes of a path.
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_the_format() {
+        assert_eq!(by_name(b"a/x.tar.gz"), Some((Format::Tar, true)));
+        assert_eq!(by_name(b"x.cpio"), Some((Format::Cpio, false)));
+        assert_eq!(by_name(b"box"), None);
+    }
+}
