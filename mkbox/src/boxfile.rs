@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
+use crate::text::short;
+
 /// A regular file that is copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BoxFile {
@@ -90,12 +92,12 @@ impl Why {
     pub(crate) fn say(&self) -> (String, Option<&PathBuf>) {
         let line = match self {
             Self::Asked(name) => format!("asked for: --copy {name}"),
-            Self::Interprets(by) => format!("runs {}", by.display()),
-            Self::Needed(by) => format!("needed by {}", by.display()),
+            Self::Interprets(by) => format!("runs {}", short(by)),
+            Self::Needed(by) => format!("needed by {}", short(by)),
             Self::Dlopen(by, feature) if feature.is_empty() => {
-                format!("opened by {}", by.display())
+                format!("opened by {}", short(by))
             }
-            Self::Dlopen(by, feature) => format!("opened by {} for {feature}", by.display()),
+            Self::Dlopen(by, feature) => format!("opened by {} for {feature}", short(by)),
             Self::With(name) => format!("asked for: --with {name}"),
             Self::From => "from the base: --from".into(),
             Self::Layout => "asked for: --merged-usr".into(),

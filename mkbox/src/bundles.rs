@@ -152,7 +152,9 @@ impl Bundle {
     }
 
     fn fail(&self, reason: &str) -> Error {
-        Error::Failed(format!("--with {self}: {reason}"))
+        // A path may be long; the other words are as they are.
+        let shown = crate::text::short(Path::new(&self.to_string()));
+        Error::Failed(format!("--with {shown}: {reason}"))
     }
 }
 

@@ -221,10 +221,11 @@ pub(crate) struct PackArgs {
 
 /// The record's name of a box at `path`: its last component.
 pub(crate) fn id_of(path: &str) -> Result<Id, String> {
+    let shown = || crate::text::short(std::path::Path::new(path));
     let name = std::path::Path::new(path)
         .file_name()
         .and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| format!("BOX {path:?} does not end in a name"))?;
+    let name = name.ok_or_else(|| format!("BOX {:?} does not end in a name", shown()))?;
     name.parse()
-        .map_err(|problem| format!("BOX {path:?}: {problem}; name the record with --id ID"))
+        .map_err(|problem| format!("BOX {:?}: {problem}; name the record with --id ID", shown()))
 }

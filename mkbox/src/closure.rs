@@ -18,6 +18,7 @@ use crate::loader::{Family, Loader, normalize};
 use crate::origin::Origin;
 use crate::program::{self, Interpreter};
 use crate::search::{Found, Object, Process, soname};
+use crate::text::short;
 use crate::wishes::Wishes;
 
 /// Files of one box. A desktop program has a few hundred.
@@ -100,7 +101,7 @@ impl Search<'_> {
         scripts: usize,
         why: Why,
     ) -> Result<(), Error> {
-        let shown = source.display();
+        let shown = short(source);
         let fail = |reason: &str| Err(Error::Failed(format!("closure({shown}): {reason}")));
         let Some(name) = source.file_name() else {
             return fail("the path does not end in a name");
@@ -149,12 +150,12 @@ impl Search<'_> {
         let fail = |reason: String| {
             Err(Error::Failed(format!(
                 "closure({}): {reason}",
-                source.display()
+                short(source)
             )))
         };
         let path = &interpreter.path;
         if self.host.file(path).is_none() {
-            return fail(format!("its interpreter {} does not exist", path.display()));
+            return fail(format!("its interpreter {} does not exist", short(path)));
         }
         let chain = std::iter::successors(Some(path.clone()), |path| {
             Some(program::interpreter(&self.host.origin, path)?.path)
@@ -189,15 +190,15 @@ impl Search<'_> {
             }
             return Err(Error::Failed(format!(
                 "closure({}): {} is taken by {}",
-                source.display(),
-                destination.display(),
-                there.source.display()
+                short(source),
+                short(destination),
+                short(&there.source)
             )));
         }
         if self.closure.files.len() == FILES {
             return Err(Error::Failed(format!(
                 "closure({}): more than {FILES} files",
-                source.display()
+                short(source)
             )));
         }
         self.taken
@@ -219,7 +220,7 @@ impl Search<'_> {
         let fail = |reason: String| {
             Err(Error::Failed(format!(
                 "closure({}): {reason}",
-                source.display()
+                short(source)
             )))
         };
         let mut process = Process::default();
@@ -227,13 +228,13 @@ impl Search<'_> {
             if !interpreter.is_absolute() {
                 return fail(format!(
                     "its interpreter {} is no absolute path",
-                    interpreter.display()
+                    short(interpreter)
                 ));
             }
             let Some(known) = self.host.file(interpreter) else {
                 return fail(format!(
                     "its interpreter {} does not exist",
-                    interpreter.display()
+                    short(interpreter)
                 ));
             };
             let at = self.place(normalize(interpreter));
@@ -259,8 +260,9 @@ impl Search<'_> {
                     continue;
                 }
                 let Some(found) = process.find(&mut self.host, &loader, at, &name)? else {
-                    let by = process.objects[at].source.display();
-                    return fail(format!("{} not found (needed by {by})", name.display()));
+                    let by = short(&process.objects[at].source);
+                    let name = short(Path::new(&name));
+                    return fail(format!("{name} not found (needed by {by})"));
                 };
                 let why = Why::Needed(process.objects[at].destination.clone());
                 self.take(&mut process, at, found, why)?;
@@ -278,7 +280,7 @@ impl Search<'_> {
         let fail = |source: &Path, reason: String| {
             Err(Error::Failed(format!(
                 "closure({}): {reason}",
-                source.display()
+                short(source)
             )))
         };
         if at == 0 && loader.family == Family::Glibc && object.elf.interpreter.is_some() {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::manifest::Entry;
 use crate::root::Root;
 use crate::show::human;
-use crate::verify::visible;
+use crate::text::{short, visible};
 use crate::walk::walk;
 
 /// Directories below each other that the short tree shows.
@@ -54,7 +54,7 @@ pub(crate) fn tree(root: &Root, whole: bool) -> Result<String, Error> {
         let branch = branches.entry(item.path.to_owned()).or_default();
         branch.is_directory = is_directory;
         branch.note = match item.kind() {
-            FileType::Symlink => format!("-> {}", item.target()?.display()),
+            FileType::Symlink => format!("-> {}", short(&item.target()?)),
             FileType::Directory if item.is_mount => "(something is mounted here)".into(),
             _ => String::new(),
         };
@@ -110,7 +110,7 @@ pub(crate) fn why(entries: &[Entry], wanted: &str, as_json: bool) -> Result<Stri
             text += &format!("{}\n", Value::from(values));
             continue;
         }
-        text += &format!("{}\n", entry.path.display());
+        text += &format!("{}\n", short(&entry.path));
         for link in chain {
             text += &format!("  {}\n", link.why.say().0);
         }

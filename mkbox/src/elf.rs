@@ -115,8 +115,9 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
     let headers = header
         .program_headers(endian, data)
         .map_err(|_| "has its program headers outside the file")?;
+    let mut is_empty = true;
     for segment in headers {
-        let (_, bytes) = segment.file_range(endian);
+        let (begin, bytes) = segment.file_range(endian);
         match segment.p_type(endian) {
             elf::PT_INTERP if bytes > NAME_BYTES => {
                 return Err("names an interpreter of more than 4096 bytes");
@@ -126,6 +127,13 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
                     .interpreter(endian, data)
                     .map_err(|_| "has a broken PT_INTERP")?;
                 elf.interpreter = path.map(|path| OsString::from_vec(path.to_vec()).into());
+            }
+            elf::PT_LOAD => {
+                is_empty = false;
+                let end = begin.checked_add(bytes);
+                if end.is_none_or(|end| end > data.bytes) {
+                    return Err("is cut short");
+                }
             }
             elf::PT_DYNAMIC if bytes > DYNAMIC_BYTES => {
                 return Err("has a dynamic section of more than 1 MiB");
@@ -150,6 +158,9 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
             }
             _ => {}
         }
+    }
+    if elf.is_loadable && is_empty {
+        return Err("has nothing to load");
     }
     Ok(elf)
 }
@@ -383,6 +394,52 @@ pub(crate) mod tests {
                 broken[at] = value;
                 let _ = read(&file(&broken));
             }
+        }
+    }
+
+    proptest::proptest! {
+        /// Bytes changed, a piece cut out, something behind: whatever it is, it is read to an end without a panic,
+        /// and what is found is bounded.
+        #[test]
+        fn whatever_the_bytes_are_there_is_an_answer(
+            changes in proptest::collection::vec((0usize..600, proptest::num::u8::ANY), 0..24),
+            cut in 0usize..900,
+            tail in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+        ) {
+            let mut bytes = sample();
+            for (at, value) in changes {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            bytes.truncate(cut.max(4));
+            bytes.extend(tail);
+            let file = file(&bytes);
+            if let Ok(Some(elf)) = read(&file) {
+                proptest::prop_assert!(elf.needed.len() <= NEEDED);
+                proptest::prop_assert!(elf.needed.iter().all(|name| name.len() < NAME_BYTES as usize));
+            }
+            crate::imports::read(&file, bytes.len() as u64, &mut Vec::new());
+        }
+
+        /// The same of headers that are made up: any type, offset and size of three segments.
+        #[test]
+        fn segments_may_claim_anything(
+            segments in proptest::collection::vec((0u32..8, 0u64..2000, 0u64..2000, 0u64..2000), 3),
+            huge in proptest::bool::ANY,
+        ) {
+            let mut bytes = sample();
+            for (number, (kind, offset, address, size)) in segments.into_iter().enumerate() {
+                let at = 64 + 56 * number;
+                let size = if huge && number == 1 { u64::MAX - size } else { size };
+                bytes[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+                bytes[at + 8..at + 16].copy_from_slice(&offset.to_le_bytes());
+                bytes[at + 16..at + 24].copy_from_slice(&address.to_le_bytes());
+                bytes[at + 32..at + 40].copy_from_slice(&size.to_le_bytes());
+            }
+            let file = file(&bytes);
+            let _ = read(&file);
+            crate::imports::read(&file, bytes.len() as u64, &mut Vec::new());
         }
     }
 

@@ -43,6 +43,7 @@ mod search;
 mod show;
 mod state;
 mod sys;
+mod text;
 mod tree;
 mod up;
 mod verify;

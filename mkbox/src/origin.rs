@@ -39,7 +39,7 @@ impl Origin {
         let Some(path) = sysroot else {
             return Ok(Self::default());
         };
-        let call = || format!("open({})", path.display());
+        let call = || format!("open({})", crate::text::short(path));
         let real = fs::canonicalize(path).call(call)?;
         let fd = rustix::fs::open(&real, DIRECTORY, Mode::empty()).call(call)?;
         Ok(Self {
@@ -82,7 +82,7 @@ impl Origin {
     /// # Errors
     /// As [`Origin::open_regular`].
     pub(crate) fn open_known(&self, path: &Path) -> Result<(File, Metadata), SysError> {
-        let call = || format!("open({})", self.shown(path).display());
+        let call = || format!("open({})", crate::text::short(&self.shown(path)));
         let file = self.open(path, OFlags::NONBLOCK | OFlags::NOCTTY);
         let file = file.call(call)?;
         let metadata = file.metadata().call(call)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::origin::Origin;
+use crate::text::short;
 
 /// Bytes of a script that the kernel reads for its `#!` line; `BINPRM_BUF_SIZE`, Linux 5.1.
 const FIRST_LINE: usize = 256;
@@ -27,7 +28,9 @@ pub(crate) fn find_in(origin: &Origin, name: &str) -> Result<PathBuf, Error> {
     if name.contains('/') {
         return is_executable(origin, Path::new(name))
             .map(|()| name.into())
-            .map_err(|reason| Error::Failed(format!("--copy {name}: {reason}")));
+            .map_err(|reason| {
+                Error::Failed(format!("--copy {}: {reason}", short(Path::new(name))))
+            });
     }
     let path = origin.path();
     let mut reason = "no such program in PATH";
@@ -39,7 +42,10 @@ pub(crate) fn find_in(origin: &Origin, name: &str) -> Result<PathBuf, Error> {
             Err(_) => {}
         }
     }
-    Err(Error::Failed(format!("--copy {name}: {reason}")))
+    Err(Error::Failed(format!(
+        "--copy {}: {reason}",
+        short(Path::new(name))
+    )))
 }
 
 fn is_executable(origin: &Origin, path: &Path) -> Result<(), &'static str> {

@@ -137,10 +137,8 @@ impl Root {
 
     /// The path of `inside` as a message shows it.
     pub(crate) fn show(&self, inside: &Path) -> String {
-        self.shown
-            .join(inside.strip_prefix("/").unwrap_or(inside))
-            .display()
-            .to_string()
+        let inside = inside.strip_prefix("/").unwrap_or(inside);
+        crate::text::short(&self.shown.join(inside))
     }
 
     /// Makes the directory `inside` and those above it, 0755, in a box that is being filled; opens it.

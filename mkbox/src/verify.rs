@@ -17,6 +17,7 @@ use crate::manifest::{self, Entry, Kind};
 use crate::place::Place;
 use crate::root::Root;
 use crate::state::State;
+use crate::text::{short, visible};
 use crate::walk::walk;
 use crate::{TOOL, down, print};
 
@@ -131,15 +132,6 @@ impl Difference {
     }
 }
 
-/// `c`, or its escape when it would break a line.
-pub(crate) fn visible(c: char) -> Vec<char> {
-    if c.is_control() {
-        c.escape_default().collect()
-    } else {
-        vec![c]
-    }
-}
-
 fn compare(root: &Root, entries: &[Entry]) -> Result<Vec<Difference>, Error> {
     let mut found = Vec::new();
     let (mut known, mut on_the_way) = (HashSet::new(), HashSet::new());
@@ -187,7 +179,7 @@ fn change(root: &Root, entry: &Entry, stat: &rustix::fs::Stat) -> Result<Option<
     }
     if let Kind::Link(target) = &entry.kind {
         let now = root.target(&entry.path)?;
-        return Ok((now != *target).then(|| format!("leads to {} now", now.display())));
+        return Ok((now != *target).then(|| format!("leads to {} now", short(&now))));
     }
     let mode = stat.st_mode & 0o7777;
     if mode != entry.mode {

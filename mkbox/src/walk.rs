@@ -37,7 +37,7 @@ impl Item<'_> {
     /// As a message shows it.
     pub(crate) fn shown(&self) -> String {
         let inside = self.path.strip_prefix("/").unwrap_or(self.path);
-        self.top.join(inside).display().to_string()
+        crate::text::short(&self.top.join(inside))
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -59,8 +59,10 @@ impl Base {
     /// # Errors
     /// It is none of the three, it is compressed otherwise than by gzip, or its index is broken.
     pub(crate) fn open(path: &Path, reference: Option<&str>) -> Result<Self, Error> {
-        let fail = |reason: &str| Error::Failed(format!("--from {}: {reason}", path.display()));
-        let metadata = std::fs::metadata(path).call(|| format!("stat({})", path.display()))?;
+        let fail =
+            |reason: &str| Error::Failed(format!("--from {}: {reason}", crate::text::short(path)));
+        let metadata =
+            std::fs::metadata(path).call(|| format!("stat({})", crate::text::short(path)))?;
         let kind = if metadata.is_dir() {
             match path.join("oci-layout").is_file() {
                 true => Kind::Layout(Layout::in_directory(path, reference)?),
