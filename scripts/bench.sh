@@ -39,6 +39,12 @@ compare() {
         esac
         shift 2
     done
+    measure "$title" "${arguments[@]}"
+}
+
+# measure TITLE ARGUMENT...: those of hyperfine.
+measure() {
+    local title=$1 arguments=("${@:2}")
     hyperfine --shell none --style none --warmup 3 --runs "$runs" --export-json "$work/figures.json" "${arguments[@]}" >/dev/null 2>"$work/errors" ||
         { cat "$work/errors" >&2; return 1; }
     printf '\n%s\n' "$title"
@@ -57,8 +63,61 @@ for program in $programs; do ldd "/bin/\$program"; done | grep -o '/[^ ]*' | sor
 rm -rf \$box
 EOF
 compare 'A box with eleven programs and their libraries, made and removed' \
-    'mkbox up, down' "mkbox up --copy ${programs// /,} --proc $work/box | mkbox down" \
+    'mkbox up, down' "mkbox up -q --copy ${programs// /,} --proc $work/box | mkbox down" \
     'ldd, cp, rm -rf' "sh $work/by-ldd.sh"
+
+# The least that copying can cost: a program that has the list ready and makes one call for each file.
+cat >"$work/copy.c" <<'EOF'
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int main(int count, char **words)
+{
+    char from[4096], to[4096], last[4096] = "";
+    FILE *list = count == 2 ? fopen(words[1], "r") : 0;
+    if (!list)
+        return 2;
+    while (fscanf(list, "%4095s %4095s", from, to) == 2) {
+        size_t above = strrchr(to, '/') - to;
+        if (strncmp(to, last, above + 1))
+            for (char *slash = to + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+                *slash = 0;
+                if (mkdir(to, 0755) && errno != EEXIST)
+                    return 1;
+            }
+        strcpy(last, to);
+        struct stat stat;
+        int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0755);
+        if (in < 0 || out < 0 || fstat(in, &stat))
+            return 1;
+        for (ssize_t copied; stat.st_size > 0; stat.st_size -= copied)
+            if ((copied = copy_file_range(in, 0, out, 0, stat.st_size, 0)) <= 0)
+                return 1;
+        close(in);
+        close(out);
+    }
+    return 0;
+}
+EOF
+if command -v cc >/dev/null; then
+    cc -O2 -static -o "$work/copy" "$work/copy.c"
+    mkbox up -q --dry-run --copy "${programs// /,}" "$work/box" |
+        sed -n "s#^'\(.*\)' -> '$work/box/\(.*\)'#\1 $work/list/\2#p" >"$work/list.txt"
+    mkbox up -q --copy "${programs// /,}" --proc "$work/box" >/dev/null
+    mkdir "$work/list"
+    measure 'The same box, only made' \
+        --prepare "mkbox down $work/box" --command-name 'mkbox up' "mkbox up -q --copy ${programs// /,} --proc $work/box" \
+        --prepare "rm -rf $work/list" --command-name 'C: copy_file_range, a list ready' "$work/copy $work/list.txt"
+    mkbox down "$work/box" >/dev/null
+    rm -rf "$work/list"
+else
+    printf '\nThe same box against a C program: skipped, there is no cc\n'
+fi
 
 compare 'A command in new mount, pid, ipc, uts and net namespaces' \
     'nsrun exec true' 'nsrun exec -m -p -i -u -n -- /bin/true' \

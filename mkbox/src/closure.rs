@@ -216,7 +216,7 @@ impl Search<'_> {
     }
 
     /// Adds what the ELF program `elf` needs.
-    fn libraries(&mut self, source: &Path, destination: &Path, elf: &Elf) -> Result<(), Error> {
+    fn libraries(&mut self, source: &Path, destination: &Path, elf: &Rc<Elf>) -> Result<(), Error> {
         let fail = |reason: String| {
             Err(Error::Failed(format!(
                 "closure({}): {reason}",
@@ -255,13 +255,15 @@ impl Search<'_> {
             .push(Object::new(&real, destination, elf, None));
         let mut at = 0;
         while at < process.objects.len() {
-            for name in process.objects[at].elf.needed.clone() {
-                if loader.is_itself(&name) || !process.names.insert(name.clone()) {
+            let elf = process.objects[at].elf.clone();
+            for name in &elf.needed {
+                if process.names.contains(name) || loader.is_itself(name) {
                     continue;
                 }
-                let Some(found) = process.find(&mut self.host, &loader, at, &name)? else {
+                process.names.insert(name.clone());
+                let Some(found) = process.find(&mut self.host, &loader, at, name)? else {
                     let by = short(&process.objects[at].source);
-                    let name = short(Path::new(&name));
+                    let name = short(Path::new(name));
                     return fail(format!("{name} not found (needed by {by})"));
                 };
                 let why = Why::Needed(process.objects[at].destination.clone());

@@ -21,7 +21,7 @@ pub(crate) struct Known {
     pub(crate) mode: u32,
     pub(crate) bytes: u64,
     /// None: no ELF file.
-    pub(crate) elf: Result<Option<Elf>, Corrupt>,
+    pub(crate) elf: Result<Option<Rc<Elf>>, Corrupt>,
 }
 
 /// What was looked up so far.
@@ -113,6 +113,6 @@ fn know(file: &File, metadata: &Metadata) -> Known {
         identity: (metadata.dev(), metadata.ino()),
         mode: metadata.mode(),
         bytes: metadata.len(),
-        elf: elf::read(file, metadata.len()),
+        elf: elf::read(file, metadata.len()).map(|elf| elf.map(Rc::new)),
     }
 }

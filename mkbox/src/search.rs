@@ -238,13 +238,13 @@ impl Process {
 pub(crate) struct Object {
     pub(crate) source: PathBuf,
     pub(crate) destination: PathBuf,
-    pub(crate) elf: Elf,
+    pub(crate) elf: Rc<Elf>,
     /// Which object asked for it first.
     by: Option<usize>,
 }
 
 impl Object {
-    pub(crate) fn new(source: &Path, destination: &Path, elf: &Elf, by: Option<usize>) -> Self {
+    pub(crate) fn new(source: &Path, destination: &Path, elf: &Rc<Elf>, by: Option<usize>) -> Self {
         Self {
             source: source.to_owned(),
             destination: destination.to_owned(),

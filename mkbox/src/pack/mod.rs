@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rustix::fs::{FileType, Stat, fgetxattr};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fgetxattr, linkat};
 use sys::{Call, SysError};
 
 use crate::cli::PackArgs;
@@ -151,23 +152,43 @@ impl Wish {
         }
     }
 
-    /// Writes a file beside, and gives it its name when it is whole.
+    /// Writes a file without a name, and gives it one when it is whole.
     fn file(&self, root: &Root, path: &Path) -> Result<(), Error> {
         let shown = path.display();
+        let usage = |problem: &str| Error::Usage(format!("--output {shown}: {problem}"));
         let name = path
             .file_name()
-            .ok_or_else(|| Error::Usage(format!("--output {shown}: does not end in a name")))?;
+            .ok_or_else(|| usage("does not end in a name"))?;
         if path.is_dir() {
-            return Err(Error::Usage(format!("--output {shown}: is a directory")));
+            return Err(usage("is a directory"));
         }
+        let above = match path.parent() {
+            Some(above) if above != Path::new("") => above,
+            _ => Path::new("."),
+        };
         let mut hidden = OsString::from(".");
         hidden.push(name);
         hidden.push(format!(".{}", std::process::id()));
-        let hidden = path.with_file_name(hidden);
-        let file = File::create_new(&hidden).call(|| format!("open({})", hidden.display()))?;
-        let written = self.archive(root, BufWriter::with_capacity(128 << 10, file), path);
-        let done = written
-            .and_then(|()| Ok(std::fs::rename(&hidden, path).call(|| format!("rename({shown})"))?));
+        let hidden = above.join(hidden);
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let (file, is_named) = match rustix::fs::open(above, flags, Mode::from(0o666)) {
+            Ok(fd) => (File::from(fd), false),
+            // A file system without them (overlay, NFS): its name tells that it is none yet.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
+                let file = File::create_new(&hidden);
+                (file.call(|| format!("open({})", hidden.display()))?, true)
+            }
+            Err(errno) => return Err(SysError::new(format!("open({shown})"), errno).into()),
+        };
+        let output = BufWriter::with_capacity(128 << 10, &file);
+        let done = self.archive(root, output, path).and_then(|()| {
+            if !is_named {
+                let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+                linkat(CWD, open, CWD, &hidden, AtFlags::SYMLINK_FOLLOW)
+                    .call(|| format!("link({})", hidden.display()))?;
+            }
+            Ok(std::fs::rename(&hidden, path).call(|| format!("rename({shown})"))?)
+        });
         if done.is_err() {
             // Its failure would say nothing that the first one does not.
             let _ = std::fs::remove_file(&hidden);
