@@ -470,6 +470,32 @@ fn a_broken_archive_is_one_line_and_leaves_nothing() {
     }
     let missing = scratch.refused(&["up", "--from", "no-such", "box"]);
     assert!(missing.contains("No such file or directory"), "{missing}");
+    // A bomb: a name of 4 MB in a few kB; and one whose contents are as long, which is only a file.
+    let bomb = |kind| {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(4 << 20);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_path("x").unwrap();
+        gzip(&archive(&[
+            sealed(header, &vec![b'x'; 4 << 20]),
+            file("behind", "x"),
+        ]))
+    };
+    for kind in [EntryType::GNULongName, EntryType::XHeader] {
+        fs::write(scratch.path("evil"), bomb(kind)).unwrap();
+        let line = scratch.refused(&arguments);
+        assert!(line.contains("a header of more than 1 MiB"), "{line}");
+    }
+    for kind in [EntryType::Regular, EntryType::Directory] {
+        fs::write(scratch.path("evil"), bomb(kind)).unwrap();
+        scratch.good(&arguments);
+        assert_eq!(scratch.read("behind"), "x");
+        scratch.good(&["down", "box"]);
+    }
     // Any byte of the headers may be anything: what lands, lands inside.
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..150 {

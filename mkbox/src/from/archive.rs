@@ -1,5 +1,6 @@
 //! A tar archive, plain or compressed by gzip: ustar, pax and GNU's, read by the crate `tar`, of which nothing writes.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -7,6 +8,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
@@ -33,6 +35,8 @@ const OTHERS: [(&[u8], &str); 4] = [
     (b"\x7fELF", "is a program (--copy takes programs)"),
 ];
 const NEITHER: &str = "is no directory, tar archive (plain or gzip) or OCI image layout";
+/// Everything before the contents of a member: its long name, its pax header.
+const HEADER_BYTES: u64 = 1 << 20;
 /// Members of an archive that is looked through for an image layout.
 const MEMBERS: usize = 1 << 20;
 
@@ -104,9 +108,11 @@ pub(super) fn index(file: &File) -> Option<Contents> {
     if file.read_at(&mut head, 0).ok()? == 2 && head == GZIP {
         return None;
     }
-    let mut archive = tar::Archive::new(Seekable { file, at: 0 });
+    let budget = Budget::default();
+    let mut archive = tar::Archive::new(budget.of(Seekable { file, at: 0 }));
     let mut members = HashMap::new();
-    for entry in archive.entries_with_seek().ok()?.take(MEMBERS) {
+    let mut entries = archive.entries_with_seek().ok()?;
+    while let Some(entry) = budget.within(HEADER_BYTES, || entries.next()) {
         let Ok(entry) = entry else {
             // It is told when the archive is extracted.
             break;
@@ -116,9 +122,67 @@ pub(super) fn index(file: &File) -> Option<Contents> {
         {
             members.insert(path, (entry.raw_file_position(), entry.size()));
         }
-        // A layout has a few dozen of members, and the two names that tell it anywhere.
+        if members.len() == MEMBERS {
+            return None;
+        }
     }
     Some(Contents { members })
+}
+
+/// How much may be read just now. A long name or a pax header is read into memory as a whole, and a few bytes of gzip can
+/// be a header of many GB.
+#[derive(Debug, Clone)]
+struct Budget(Rc<Cell<u64>>);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(Rc::new(Cell::new(u64::MAX)))
+    }
+}
+
+impl Budget {
+    fn of<R>(&self, reader: R) -> Budgeted<R> {
+        Budgeted {
+            reader,
+            budget: self.clone(),
+        }
+    }
+
+    /// Does `work` with up to `bytes`.
+    fn within<T>(&self, bytes: u64, work: impl FnOnce() -> T) -> T {
+        self.0.set(bytes);
+        let answer = work();
+        self.0.set(u64::MAX);
+        answer
+    }
+}
+
+struct Budgeted<R> {
+    reader: R,
+    budget: Budget,
+}
+
+impl<R: Read> Read for Budgeted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.budget.0.get();
+        if left == 0 {
+            return Err(std::io::Error::other("a header of more than 1 MiB"));
+        }
+        let most = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let read = self.reader.read(&mut buffer[..most])?;
+        if left != u64::MAX {
+            self.budget.0.set(left - read as u64);
+        }
+        Ok(read)
+    }
+}
+
+impl<R: std::io::Seek> std::io::Seek for Budgeted<R> {
+    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+        self.reader.seek(to)
+    }
 }
 
 /// A file that is read by position: the descriptor's own is left alone.
@@ -168,7 +232,8 @@ pub(super) fn extract(
 }
 
 fn members(reader: impl Read, extractor: &mut Extractor<'_>, is_layer: bool) -> Result<(), Error> {
-    let mut archive = tar::Archive::new(reader);
+    let budget = Budget::default();
+    let mut archive = tar::Archive::new(budget.of(reader));
     let mut last = PathBuf::from("its beginning");
     let broken = |extractor: &Extractor<'_>, last: &Path, error: &std::io::Error| {
         extractor.fail(
@@ -176,16 +241,19 @@ fn members(reader: impl Read, extractor: &mut Extractor<'_>, is_layer: bool) -> 
             &format!("behind it the archive is broken: {}", reason(error)),
         )
     };
-    let entries = archive
+    let mut entries = archive
         .entries()
         .map_err(|error| broken(extractor, &last, &error))?;
-    for entry in entries {
+    while let Some(entry) = budget.within(HEADER_BYTES, || entries.next()) {
         let mut entry = entry.map_err(|error| broken(extractor, &last, &error))?;
         let name = PathBuf::from(OsStr::from_bytes(&entry.path_bytes()));
         let path = clean(&entry.path_bytes()).map_err(|problem| extractor.fail(&name, problem))?;
         if !is_layer || !whiteout(&path, extractor)? {
             member(&mut entry, &path, extractor)?;
         }
+        // What was not wanted is skipped here, where it may be long.
+        std::io::copy(&mut entry, &mut std::io::sink())
+            .map_err(|error| broken(extractor, &name, &error))?;
         last = name;
     }
     Ok(())

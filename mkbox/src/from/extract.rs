@@ -157,7 +157,6 @@ impl<'a> Extractor<'a> {
             }
             What::Copy(source, metadata) => {
                 let file = create(&parent, &name).call(call("open"))?;
-                self.has_room(&file, metadata.len(), &node.path)?;
                 let copied = self.copier.copy(source, metadata, &file, self.progress);
                 copied.call(call("copy_file_range"))?;
                 self.finish_file(&file, &node.path, &node.xattrs, attributes, &mut entry)?;
