@@ -819,3 +819,31 @@ fn names_in_a_base_may_be_any_bytes() {
             .or_else(|_| fs::remove_file(scratch.path("out")));
     }
 }
+
+#[test]
+fn privileges_are_kept_only_when_asked_for() {
+    let scratch = Scratch::new();
+    scratch.program("tool", b"#!/bin/sh\n");
+    fs::set_permissions(scratch.path("tool"), fs::Permissions::from_mode(0o6755)).unwrap();
+    let mode = || scratch.path("box/bin/tool").metadata().unwrap().mode() & 0o7777;
+    for (flags, wanted) in [(&[][..], 0o755), (&["--keep-privileges"], 0o6755)] {
+        let up = [&["up", "--copy", "./tool"], flags, &["box"]].concat();
+        scratch.run(&up).good();
+        assert_eq!(mode(), wanted, "{flags:?}");
+        assert_eq!(scratch.run(&["verify", "box"]).good().stdout, "");
+        scratch.run(&["down", "box"]).good();
+    }
+    // Without -q and -v it is said, and nothing is when they are kept.
+    let said = |flags: &[&str]| {
+        let output = scratch
+            .command(&[])
+            .arg("up")
+            .args(flags)
+            .args(["--copy", "./tool", "box"])
+            .output();
+        let stderr = Answer::of(output.unwrap()).stderr;
+        scratch.run(&["down", "box"]).good();
+        stderr.contains("set-user-ID bit, set-group-ID bit dropped\n")
+    };
+    assert!(said(&[]) && !said(&["--quiet"]) && !said(&["--keep-privileges"]));
+}

@@ -1,6 +1,5 @@
 //! A tar archive, plain or compressed by gzip: ustar, pax and GNU's, read by the crate `tar`, of which nothing writes.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -8,13 +7,14 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use flate2::bufread::MultiGzDecoder;
 use tar::EntryType;
 
 use super::extract::{Extractor, Node, What, clean};
+use super::reader::{Budget, Seekable};
 use super::reason;
+use super::whiteout::whiteout;
 use crate::error::Error;
 
 const GZIP: &[u8] = b"\x1f\x8b";
@@ -129,88 +129,6 @@ pub(super) fn index(file: &File) -> Option<Contents> {
     Some(Contents { members })
 }
 
-/// How much may be read just now. A long name or a pax header is read into memory as a whole, and a few bytes of gzip can
-/// be a header of many GB.
-#[derive(Debug, Clone)]
-struct Budget(Rc<Cell<u64>>);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(Rc::new(Cell::new(u64::MAX)))
-    }
-}
-
-impl Budget {
-    fn of<R>(&self, reader: R) -> Budgeted<R> {
-        Budgeted {
-            reader,
-            budget: self.clone(),
-        }
-    }
-
-    /// Does `work` with up to `bytes`.
-    fn within<T>(&self, bytes: u64, work: impl FnOnce() -> T) -> T {
-        self.0.set(bytes);
-        let answer = work();
-        self.0.set(u64::MAX);
-        answer
-    }
-}
-
-struct Budgeted<R> {
-    reader: R,
-    budget: Budget,
-}
-
-impl<R: Read> Read for Budgeted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let left = self.budget.0.get();
-        if left == 0 {
-            return Err(std::io::Error::other("a header of more than 1 MiB"));
-        }
-        let most = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = self.reader.read(&mut buffer[..most])?;
-        if left != u64::MAX {
-            self.budget.0.set(left - read as u64);
-        }
-        Ok(read)
-    }
-}
-
-impl<R: std::io::Seek> std::io::Seek for Budgeted<R> {
-    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
-        self.reader.seek(to)
-    }
-}
-
-/// A file that is read by position: the descriptor's own is left alone.
-struct Seekable<'a> {
-    file: &'a File,
-    at: u64,
-}
-
-impl Read for Seekable<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
-        self.at += read as u64;
-        Ok(read)
-    }
-}
-
-impl std::io::Seek for Seekable<'_> {
-    fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
-        let to = match to {
-            std::io::SeekFrom::Start(at) => Some(at),
-            std::io::SeekFrom::Current(by) => self.at.checked_add_signed(by),
-            std::io::SeekFrom::End(by) => self.file.metadata()?.len().checked_add_signed(by),
-        };
-        self.at = to.ok_or(std::io::ErrorKind::InvalidInput)?;
-        Ok(self.at)
-    }
-}
-
 /// Extracts an archive, whichever way it is compressed; with the whiteouts of a layer if it `is_layer`.
 pub(super) fn extract(
     reader: impl Read,
@@ -257,23 +175,6 @@ fn members(reader: impl Read, extractor: &mut Extractor<'_>, is_layer: bool) -> 
         last = name;
     }
     Ok(())
-}
-
-/// Whether `path` tells of something that was removed; OCI image-spec, "Whiteouts".
-fn whiteout(path: &Path, extractor: &mut Extractor<'_>) -> Result<bool, Error> {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    let Some(hidden) = name.strip_prefix(b".wh.") else {
-        return Ok(false);
-    };
-    let above = path.parent().unwrap_or(Path::new("/"));
-    match hidden {
-        b".wh..opq" => extractor.opaque(above)?,
-        // Notes of aufs to itself.
-        hidden if hidden.starts_with(b".wh.") => {}
-        b"" | b"." | b".." => return Err(extractor.fail(path, "a whiteout without a name")),
-        hidden => extractor.whiteout(&above.join(OsStr::from_bytes(hidden)))?,
-    }
-    Ok(true)
 }
 
 fn member<R: Read>(

@@ -59,7 +59,7 @@ pub(super) enum What<'a> {
 
 /// What is found out or made once for all files.
 pub(super) struct Extractor<'a> {
-    root: &'a Root,
+    pub(super) root: &'a Root,
     source: &'a Path,
     manner: Manner,
     progress: &'a Progress,
@@ -72,7 +72,7 @@ pub(super) struct Extractor<'a> {
     /// The directory of the last file, open: archives are in order.
     last: Option<(PathBuf, OwnedFd)>,
     /// Paths that the layer at hand has made: its whiteouts are about those before.
-    layer: HashSet<PathBuf>,
+    pub(super) layer: HashSet<PathBuf>,
     notices: BTreeMap<&'static str, Vec<PathBuf>>,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Extractor<'a> {
         Ok(fd)
     }
 
-    fn existing_parent(&self, path: &Path) -> Result<OwnedFd, SysError> {
+    pub(super) fn existing_parent(&self, path: &Path) -> Result<OwnedFd, SysError> {
         self.root.directory(path.parent().unwrap_or(Path::new("/")))
     }
 
@@ -239,7 +239,12 @@ impl<'a> Extractor<'a> {
     }
 
     /// Removes `name` and what is below it.
-    fn remove(&mut self, parent: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), Error> {
+    pub(super) fn remove(
+        &mut self,
+        parent: &OwnedFd,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<(), Error> {
         self.last = None;
         tree::remove_entry(parent, name, Path::new(&short(path)))?;
         self.forget(path);
@@ -370,50 +375,6 @@ impl<'a> Extractor<'a> {
             AtFlags::SYMLINK_NOFOLLOW,
         )
         .call(|| format!("utimensat({})", short(path)))
-    }
-
-    /// From here on whiteouts are about what is there by now.
-    pub(super) fn begin_layer(&mut self) {
-        self.layer.clear();
-    }
-
-    /// Removes what a layer before has put at `path`; nothing there is fine.
-    pub(super) fn whiteout(&mut self, path: &Path) -> Result<(), Error> {
-        let Some(name) = path.file_name() else {
-            return Err(self.fail(path, "a whiteout of the whole image"));
-        };
-        let parent = match self.existing_parent(path) {
-            Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
-            answer => answer?,
-        };
-        match self.layer.contains(path) {
-            true => Ok(()),
-            false => self.remove(&parent, name, path),
-        }
-    }
-
-    /// Removes everything below `path` that layers before have put there.
-    pub(super) fn opaque(&mut self, path: &Path) -> Result<(), Error> {
-        let directory = match self.root.directory(path) {
-            Err(error) if matches!(error.errno, Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
-            answer => answer?,
-        };
-        let kept: HashSet<PathBuf> = self
-            .layer
-            .iter()
-            .flat_map(|path| path.ancestors().map(Path::to_owned))
-            .collect();
-        for entry in tree::names(&directory, Path::new(&short(path)))? {
-            let name: &OsStr = std::os::unix::ffi::OsStrExt::from_bytes(entry.name.as_bytes());
-            let below = path.join(name);
-            if !kept.contains(&below) {
-                self.remove(&directory, name, &below)?;
-            } else if entry.is_directory {
-                // It is older than this layer, or it is not: what the layer made is kept in either case.
-                self.opaque(&below)?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn notice(&mut self, what: &'static str, path: &Path) {

@@ -13,7 +13,8 @@ use sys::Call;
 
 use super::archive::{self, Contents};
 use super::extract::Extractor;
-use super::{At, reason};
+use super::reader::At;
+use super::reason;
 use crate::error::Error;
 use crate::manifest::hex;
 use crate::root::IN_ROOT;

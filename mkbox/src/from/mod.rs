@@ -1,7 +1,6 @@
 //! `--from`: what a box begins with: a directory that holds a root file system, a tar archive of one, or an OCI image layout.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use sys::{Call, SysError};
@@ -16,10 +15,13 @@ mod archive;
 mod directory;
 mod extract;
 mod layout;
+mod reader;
+mod whiteout;
 
 use archive::Contents;
 use extract::Extractor;
 use layout::Layout;
+use reader::At;
 
 /// A base that was looked at: it is what it is said to be, and can be read.
 #[derive(Debug)]
@@ -137,32 +139,6 @@ pub(crate) fn copy_directory(
     let mut extractor = Extractor::new(to, from.shown(), manner, &progress);
     directory::copy(from, &mut extractor)?;
     extractor.finish().map(|laid| laid.notices)
-}
-
-/// A part of a file, read by position: several can be open at once.
-#[derive(Debug)]
-struct At<'a> {
-    file: &'a File,
-    at: u64,
-    left: u64,
-}
-
-impl<'a> At<'a> {
-    fn new(file: &'a File, at: u64, left: u64) -> Self {
-        Self { file, at, left }
-    }
-}
-
-impl std::io::Read for At<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = self.file.read_at(&mut buffer[..most], self.at)?;
-        self.at += read as u64;
-        self.left -= read as u64;
-        Ok(read)
-    }
 }
 
 /// The reason of an error that a reader of a format made up: its first line.

@@ -1,6 +1,5 @@
 //! `mkbox pack`: a box as a directory, a tar archive or a cpio archive; the same bytes each time.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
@@ -9,23 +8,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, fgetxattr, linkat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, linkat};
 use sys::{Call, SysError};
 
 use crate::cli::PackArgs;
 use crate::error::Error;
 use crate::root::Root;
-use crate::walk::{Item, walk};
+use crate::walk::walk;
 use crate::{TOOL, down, from, print, verify};
 
 mod cpio;
+mod source;
 mod tar;
+
+use source::{Exactly, Numbers, capability};
 
 /// Limits what is newer: <https://reproducible-builds.org/specs/source-date-epoch/>
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
-const CAPABILITY: &std::ffi::CStr = c"security.capability";
-/// File capabilities are some 24 bytes.
-const CAPABILITY_BYTES: usize = 256;
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -338,91 +337,6 @@ fn written(error: &io::Error, archive: &Path, path: &Path) -> Error {
         .into(),
         None => Error::Failed(format!("pack({archive}): {path}: {error}")),
     }
-}
-
-/// Numbers in the order of the walk: inodes differ from one disk to the next.
-#[derive(Default)]
-struct Numbers {
-    last: u32,
-    /// Files of several names, by device and inode.
-    linked: HashMap<(u64, u64), Linked>,
-}
-
-#[derive(Default)]
-struct Linked {
-    /// How many names it has in the box, and how many of them were met.
-    names: u32,
-    met: u32,
-    number: u32,
-    first: PathBuf,
-}
-
-impl Numbers {
-    /// Looks for files of several names.
-    fn count(&mut self, item: &Item<'_>) {
-        if item.stat.st_nlink > 1 && item.kind() != FileType::Directory {
-            let key = (item.stat.st_dev, item.stat.st_ino);
-            self.linked.entry(key).or_default().names += 1;
-        }
-    }
-
-    /// The number of a file, its first name if this is another, how many names it has, and whether this is the last.
-    fn meet(&mut self, path: &Path, stat: &Stat) -> (u32, Option<PathBuf>, u32, bool) {
-        let linked = self.linked.get_mut(&(stat.st_dev, stat.st_ino));
-        let Some(linked) = linked else {
-            self.last += 1;
-            return (self.last, None, 1, true);
-        };
-        linked.met += 1;
-        let first = (linked.met > 1).then(|| linked.first.clone());
-        if first.is_none() {
-            self.last += 1;
-            linked.number = self.last;
-            linked.first = path.to_owned();
-        }
-        (
-            linked.number,
-            first,
-            linked.names,
-            linked.met >= linked.names,
-        )
-    }
-}
-
-/// A file that is as long as its header will say, or an error.
-struct Exactly {
-    file: File,
-    left: u64,
-}
-
-impl Exactly {
-    fn open(item: &Item<'_>) -> Result<Self, SysError> {
-        Ok(Self {
-            file: item.open()?.into(),
-            left: item.bytes(),
-        })
-    }
-}
-
-impl Read for Exactly {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.left)
-            .unwrap_or(usize::MAX)
-            .min(buffer.len());
-        let read = self.file.read(&mut buffer[..most])?;
-        if read == 0 && most > 0 {
-            return Err(io::Error::other("became shorter while it was read"));
-        }
-        self.left -= read as u64;
-        Ok(read)
-    }
-}
-
-fn capability(file: &File) -> Option<Vec<u8>> {
-    let mut value = vec![0; CAPABILITY_BYTES];
-    let bytes = fgetxattr(file, CAPABILITY, &mut value[..]).ok()?;
-    value.truncate(bytes);
-    Some(value)
 }
 
 /// The bytes of a path.
