@@ -109,3 +109,12 @@ fn mkbox_up_undoes_itself_whichever_call_fails() {
         "ENOSPC",
     );
 }
+
+#[test]
+fn mkbox_up_from_a_base_undoes_itself_whichever_call_fails() {
+    an_up_of_which_a_call_fails_undoes_itself(
+        "mkbox up -q --id foo --from /lib/terminfo --copy rm box",
+        "true",
+        "EIO",
+    );
+}
