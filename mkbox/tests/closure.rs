@@ -521,3 +521,60 @@ fn a_box_that_may_lack_something_says_so_once_and_names_who_wants_it() {
     assert_eq!(warnings(&["--copy", &all, "--with", "/etc/hostname"]), nss);
     assert_eq!(warnings(&["--quiet", "--copy", &all]), "");
 }
+
+#[test]
+fn a_sysroot_without_a_cache_is_searched_by_its_own_configuration() {
+    let shop = Workshop::new("conf");
+    let loader = "-Wl,--dynamic-linker=/lib/ld-linux-aarch64.so.1";
+    shop.cc("root/opt/a/libfirst.so", true, &["-Wl,-soname,libfirst.so"]);
+    shop.cc(
+        "root/opt/b/libsecond.so",
+        true,
+        &["-Wl,-soname,libsecond.so"],
+    );
+    let libraries = [
+        "-Lroot/opt/a",
+        "-lfirst",
+        "-Lroot/opt/b",
+        "-lsecond",
+        loader,
+    ];
+    shop.cc("root/bin/tool", false, &libraries);
+    shop.cc("root/lib/ld-linux-aarch64.so.1", true, &[]);
+    // Libraries for some processors only are no help: nobody knows which one the other machine has.
+    shop.cc("root/opt/a/glibc-hwcaps/x86-64-v2/libfirst.so", true, &[]);
+    shop.cc("root/lib/libc.so.6", true, &["-Wl,-soname,libc.so.6"]);
+    fs::create_dir_all(shop.path("root/etc/ld.so.conf.d")).unwrap();
+    fs::write(
+        shop.path("root/etc/ld.so.conf"),
+        "include /etc/ld.so.conf.d/*.conf\n",
+    )
+    .unwrap();
+    fs::write(shop.path("root/etc/ld.so.conf.d/1.conf"), "/opt/a\n").unwrap();
+    fs::write(shop.path("root/etc/ld.so.conf.d/2.conf"), "# two\n/opt/b\n").unwrap();
+    let root = shop.path("root");
+    let root = root.to_str().unwrap();
+    for file in [
+        "opt/a/libfirst.so",
+        "opt/b/libsecond.so",
+        "bin/tool",
+        "lib/ld-linux-aarch64.so.1",
+        "lib/libc.so.6",
+    ] {
+        for_arm(&shop.path("root").join(file));
+    }
+    let found = plan(&["--sysroot", root, "--copy", "tool"], &[]).unwrap();
+    let mut sources: Vec<&str> = found
+        .iter()
+        .map(|(from, _)| from.to_str().unwrap().strip_prefix(root).unwrap())
+        .collect();
+    sources.sort_unstable();
+    let wanted = [
+        "/bin/tool",
+        "/lib/ld-linux-aarch64.so.1",
+        "/lib/libc.so.6",
+        "/opt/a/libfirst.so",
+        "/opt/b/libsecond.so",
+    ];
+    assert_eq!(sources, wanted);
+}
