@@ -19,7 +19,7 @@ use crate::manifest::{Entry, Kind};
 use crate::origin::Origin;
 use crate::plan::{Arrow, Plan, Step};
 use crate::progress::Progress;
-use crate::root::Root;
+use crate::root::{PointKind, Root};
 use crate::tree;
 
 /// Threads that copy: more of them wait for each other.
@@ -64,6 +64,7 @@ impl Filler<'_> {
         let progress = Progress::new(Some(bytes), !is_talking);
         let mut directories = HashMap::new();
         let mut files = Vec::new();
+        let mut later = Vec::new();
         let mut entries = Vec::with_capacity(plan.steps.len());
         // Directories and links first: they are quick, and the threads have nothing to make but files.
         for step in &plan.steps {
@@ -82,10 +83,12 @@ impl Filler<'_> {
                         .call(|| format!("symlink({})", self.root.show(path)))?;
                     entries.push(Entry::link(path, target, why.clone()));
                 }
-                Step::Point(path, kind) => {
-                    self.root.mount_point(path, *kind)?;
-                    entries.push(Entry::point(path, *kind, Why::Mount));
+                Step::Point(path, PointKind::Directory) => {
+                    self.root.mount_point(path, PointKind::Directory)?;
+                    entries.push(Entry::point(path, PointKind::Directory, Why::Mount));
                 }
+                // On a copy that is there by then, or else on an empty file.
+                Step::Point(path, PointKind::File) => later.push(path),
             }
         }
         let copies = Copies {
@@ -105,6 +108,12 @@ impl Filler<'_> {
         for (entry, notice) in copies.run(bytes)? {
             entries.push(entry);
             notices.extend(notice);
+        }
+        for path in later {
+            self.root.mount_point(path, PointKind::File)?;
+            if !files.iter().any(|file| file.destination == *path) {
+                entries.push(Entry::point(path, PointKind::File, Why::Mount));
+            }
         }
         for file in files {
             if let Some(first) = &file.same_as {

@@ -221,6 +221,17 @@ fn a_box_is_made_shown_found_again_and_removed() {
 }
 
 #[test]
+fn a_file_may_be_mounted_on_a_copy() {
+    let scratch = Scratch::new();
+    let up = ["up", "--copy", "sh,ls", "--bind", "/bin/sh:/bin/ls", "box"];
+    scratch.run(&up).good();
+    let copy = fs::read(scratch.path("box/bin/ls")).unwrap();
+    assert!(copy == fs::read("/bin/ls").unwrap());
+    assert_eq!(scratch.run(&["verify", "box"]).good().stdout, "");
+    scratch.run(&["down", "box"]).good();
+}
+
+#[test]
 fn a_box_goes_by_its_path_alone_when_the_index_is_lost() {
     let scratch = Scratch::new();
     scratch.run(&["up", "--copy", "sh", "x/box"]).good();
