@@ -103,6 +103,17 @@ line"; ln /a/b/c/d /bin/hard'"#).succeeds();
     // deeper than any stack or path may be
     node.sh("cd box; for i in $(seq 300); do mkdir 0123456789012345 && cd 0123456789012345; done")
         .succeeds();
+    node.sh("mkbox show -P box.json")
+        .succeeds()
+        .says("a tree deeper than 256 directories");
+    for verb in ["verify", "pack -o out.tar"] {
+        node.sh(&format!(
+            "mkbox {verb} -P box.json; s=$?; ls out* .out* 2>/dev/null; exit $s"
+        ))
+        .ends(1)
+        .says_one_line("mkbox")
+        .prints("");
+    }
     node.sh("mkbox down <box.json >/dev/null; rm box.json")
         .succeeds();
     node.assert_as_it_was();
