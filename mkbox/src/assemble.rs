@@ -319,7 +319,10 @@ fn root_propagation(record: &Record) -> Result<Option<MountPropagationFlags>, Er
 }
 
 /// Whether something is mounted on the directory, or it is the root of a mount.
-fn is_mount_root(directory: &Root) -> Result<bool, SysError> {
+///
+/// # Errors
+/// What statx(2) answers.
+pub(crate) fn is_mount_root(directory: &Root) -> Result<bool, SysError> {
     let stat = statx(
         directory.as_fd(),
         "",

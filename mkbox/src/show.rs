@@ -125,10 +125,17 @@ fn look(state: &State) -> Result<Option<Now>, Error> {
         Err(error) => return Err(error.into()),
     };
     let identity = root.identity()?;
-    if state.identity.is_some_and(|made| made != identity) {
+    // Layers that are mounted hide the directory they lie on.
+    let may_be_hidden = state.extra.mounted.is_some() && state.extra.overlay.is_some();
+    if state.identity.is_some_and(|made| made != identity) && !may_be_hidden {
         return Ok(None);
     }
-    let size = tree::measure(root.readable()?, Path::new(&state.root))?;
+    // The files of an overlay lie beside it.
+    let files = match state.extra.overlay {
+        Some(_) => verify::filled(state, &place)?,
+        None => root,
+    };
+    let size = tree::measure(files.readable()?, Path::new(&state.root))?;
     Ok(Some(Now {
         size,
         processes: busy::processes(identity)?,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +11,8 @@ use rustix::fs::FileType;
 use serde_json::json;
 use sys::Call;
 
+use crate::assemble::is_mount_root;
+use crate::attach::clone_fd;
 use crate::cli::VerifyArgs;
 use crate::digest::sha256;
 use crate::error::Error;
@@ -19,7 +22,7 @@ use crate::root::Root;
 use crate::state::State;
 use crate::text::{short, visible};
 use crate::walk::walk;
-use crate::{TOOL, down, print};
+use crate::{TOOL, down, overlay, print};
 
 /// Bytes of a manifest that somebody names: a distribution's has some 10 MB.
 pub(crate) const MANIFEST_BYTES: u64 = 256 << 20;
@@ -54,7 +57,8 @@ pub(crate) fn verify(args: &VerifyArgs) -> ExitCode {
     code
 }
 
-/// The box of a record, if it is there, is the one that was made, and the one that the user `named` by its path.
+/// The box of a record, if it is there, is the one that was made, and the one that the user `named` by its path; and the
+/// directory that was filled.
 ///
 /// # Errors
 /// It is not.
@@ -71,14 +75,39 @@ pub(crate) fn open(record: &Record, named: Option<&str>) -> Result<(State, Root)
             "BOX {named}: the box of {id} is at {at}"
         )));
     }
+    let root = filled(&state, &place)?;
+    Ok((state, root))
+}
+
+/// What `up` has filled: the box itself, without what is mounted in it, or the writable layer of an overlay, beside it.
+///
+/// # Errors
+/// It is not there, or another directory by now.
+pub(crate) fn filled(state: &State, place: &Place) -> Result<Root, Error> {
+    let another = |path: &Path| {
+        Error::Failed(format!(
+            "BOX {}: is another directory than the one that was made",
+            path.display()
+        ))
+    };
+    if state.extra.overlay.is_some() {
+        let path = place.store_path();
+        let store = Root::open(&path)?;
+        if state.extra.store != Some(store.identity()?) {
+            return Err(another(&path));
+        }
+        let upper = path.join(overlay::UPPER);
+        return Ok(Root::open_in(store.as_fd(), overlay::UPPER, &upper)?);
+    }
     let root = Root::open(&place.path)?;
     if state.identity != Some(root.identity()?) {
-        return Err(Error::Failed(format!(
-            "BOX {}: is another directory than the one that was made",
-            state.root
-        )));
+        return Err(another(&place.path));
     }
-    Ok((state, root))
+    if state.extra.mounted.is_some() && is_mount_root(&root)? {
+        let tree = clone_fd(root.as_fd(), false, || state.root.clone())?;
+        return Ok(Root::from_fd(tree.fd, &place.path));
+    }
+    Ok(root)
 }
 
 /// The manifest beside a box.
@@ -142,7 +171,8 @@ fn compare(root: &Root, entries: &[Entry]) -> Result<Vec<Difference>, Error> {
             how,
         };
         on_the_way.extend(entry.path.ancestors());
-        let Some(stat) = root.stat_itself(&entry.path)? else {
+        let stat = root.stat_itself(&entry.path)?;
+        let Some(stat) = stat.filter(|stat| !is_whiteout(stat)) else {
             found.push(differs("missing", String::new()));
             continue;
         };
@@ -154,15 +184,21 @@ fn compare(root: &Root, entries: &[Entry]) -> Result<Vec<Difference>, Error> {
     walk(root.readable()?, root.shown(), |item| {
         let is_known = known.contains(&(item.stat.st_dev, item.stat.st_ino));
         if !is_known && !on_the_way.contains(item.path) {
+            let is_gone = is_whiteout(&item.stat);
             found.push(Difference {
                 path: item.path.to_owned(),
-                is: "extra",
+                is: if is_gone { "missing" } else { "extra" },
                 how: String::new(),
             });
         }
         Ok::<_, Error>(())
     })?;
     Ok(found)
+}
+
+/// What stands in the writable layer of an overlay for something that was removed. No box has a device of its own.
+fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// How the file behind `stat` differs from its entry; the contents are read only where the entry has a sum.

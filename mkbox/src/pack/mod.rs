@@ -13,9 +13,10 @@ use sys::{Call, SysError};
 
 use crate::cli::PackArgs;
 use crate::error::Error;
+use crate::place::Place;
 use crate::root::Root;
 use crate::walk::walk;
-use crate::{TOOL, down, from, print, verify};
+use crate::{TOOL, down, from, overlay, print, verify};
 
 mod cpio;
 mod source;
@@ -83,7 +84,11 @@ pub(crate) fn pack(args: &PackArgs) -> ExitCode {
         Err(error) => return print(Err(error)),
     };
     record::show(TOOL, &source, |record| {
-        let (_, root) = verify::open(record, args.root.as_deref())?;
+        let (state, mut root) = verify::open(record, args.root.as_deref())?;
+        if let Some(layers) = &state.extra.overlay {
+            let place = Place::recorded(&state.root)?;
+            root = Root::from_fd(overlay::view(layers, &place)?.fd, &place.path);
+        }
         wish.fulfil(&root).map(|()| String::new())
     })
 }
