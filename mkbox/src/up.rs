@@ -20,7 +20,7 @@ use crate::remove::remove;
 use crate::request::Request;
 use crate::root::{Identity, Root};
 use crate::state::State;
-use crate::{TOOL, etc, fill, overlay, volumes};
+use crate::{TOOL, etc, fill, overlay, volumes, within};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -55,6 +55,7 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
         Found::Equal(found) => {
             as_written(|| refresh(&request, &found, up.record()))?;
+            let found = mount_again(up.id(), &request, *found)?;
             request.write_spec(up.record_mut(), &found)?;
             return Ok(found.to_json());
         }
@@ -160,6 +161,27 @@ fn layer(state: &State, store: Option<&Root>) -> Result<Option<Root>, Error> {
         overlay::UPPER,
         Path::new(&shown),
     )?))
+}
+
+/// Makes the mounts of a box that is there in a pod that was made anew, or on a machine that was started again.
+fn mount_again(id: &Id, request: &Request, mut state: State) -> Result<State, Error> {
+    let place = &request.place;
+    let (Some(within), Some(parent)) = (&request.within, place.open_parent()?) else {
+        return Ok(state);
+    };
+    let old = state.extra.mounted.replace(within.mounted.clone());
+    let marker = request.marker(id, &state)?;
+    let assembly = Assembly::new(place.path.clone(), Some(&marker))?;
+    if let Some(old) = old.filter(|old| *old != within.mounted) {
+        within::unmount_all(&old, &assembly, &mut |_| ())?;
+    }
+    place.replace_marker(parent.as_fd(), &marker)?;
+    let assembly = assembly.lasting();
+    within.mount(&assembly).inspect_err(|_| {
+        // What is left of it the next up or down finds by the marker.
+        let _ = within::unmount_all(&within.mounted, &assembly, &mut |_| ());
+    })?;
+    Ok(state)
 }
 
 /// Writes again what tells of the pod, in a box that is there: its addresses and aliases may be others by now.
