@@ -117,6 +117,14 @@ impl Assembly {
                 .any(|path| inside.starts_with(path))
     }
 
+    /// Whether it is mounted where this process is.
+    ///
+    /// # Errors
+    /// The box cannot be opened.
+    pub(crate) fn is_there(&self) -> Result<bool, SysError> {
+        is_mount_root(&Root::open(&self.path)?)
+    }
+
     /// Opens what has to be opened before the mounts of this namespace become slaves.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ use crate::remove::remove;
 use crate::request::Request;
 use crate::root::{Identity, Root};
 use crate::state::State;
-use crate::{TOOL, etc, manifest, overlay, verify, volumes};
+use crate::{TOOL, etc, manifest, overlay, verify, volumes, within};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -59,6 +59,7 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
         Found::Equal(found) => {
             as_written(|| refresh(&request, &found, up.record()))?;
+            let found = mount_again(up.id(), &request, *found)?;
             request.write_spec(up.record_mut(), &found)?;
             return Ok(found.to_json());
         }
@@ -190,31 +191,37 @@ fn layer(state: &State, store: Option<&Root>) -> Result<Option<Root>, Error> {
     )?))
 }
 
+/// Makes the mounts of a box that is there in a pod that was made anew, or on a machine that was started again.
+fn mount_again(id: &Id, request: &Request, mut state: State) -> Result<State, Error> {
+    let place = &request.place;
+    let (Some(within), Some(parent)) = (&request.within, place.open_parent()?) else {
+        return Ok(state);
+    };
+    let old = state.extra.mounted.replace(within.mounted.clone());
+    let marker = request.marker(id, &state)?;
+    let assembly = Assembly::new(place.path.clone(), Some(&marker))?;
+    if let Some(old) = old.filter(|old| *old != within.mounted) {
+        within::unmount_all(&old, &assembly, &mut |_| ())?;
+    }
+    place.replace_marker(parent.as_fd(), &marker)?;
+    let assembly = assembly.lasting();
+    within.mount(&assembly).inspect_err(|_| {
+        // What is left of it the next up or down finds by the marker.
+        let _ = within::unmount_all(&within.mounted, &assembly, &mut |_| ());
+    })?;
+    Ok(state)
+}
+
 /// Writes again what tells of the pod, in a box that is there: its addresses and aliases may be others by now.
 fn refresh(request: &Request, state: &State, record: &Record) -> Result<(), Error> {
     if request.etc.is_empty() {
         return Ok(());
     }
-    let Some(parent) = request.place.open_parent()? else {
+    let place = &request.place;
+    let Some(parent) = place.open_parent()? else {
         return Ok(());
     };
-    let place = &request.place;
-    let store = match state.extra.overlay {
-        Some(_) => Some(Root::open_in(
-            parent.as_fd(),
-            &place.store_name(),
-            &place.store_path(),
-        )?),
-        None => None,
-    };
-    let upper = layer(state, store.as_ref())?;
-    let written = match upper {
-        Some(upper) => etc::write(&upper, &request.etc, record)?,
-        None => {
-            let root = Root::open_in(parent.as_fd(), &place.name, &place.path)?;
-            etc::write(&root, &request.etc, record)?
-        }
-    };
+    let written = etc::write(&verify::filled(state, place)?, &request.etc, record)?;
     // Without a manifest there is nothing to keep true.
     if let Ok(mut entries) = verify::of(state) {
         manifest::replace(&mut entries, written);

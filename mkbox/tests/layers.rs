@@ -352,3 +352,18 @@ fn a_dry_run_says_what_is_made_where_and_does_nothing() {
     let answer = scratch.good(&format!("mkdir -p run; {script}"));
     assert_eq!(answer.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn layers_on_the_host_are_one_mount_for_all() {
+    let scratch = Scratch::new();
+    let script = "cat /proc/self/mountinfo >before; mkbox up --overlay layer --proc --host-mounts box >box.json
+        mkfifo up down; mkbox exec box -- sh -c 'echo up; read x' <>down >up & read x <up
+        mkbox exec box -- sh -c 'echo three >which; cat which'; chroot box /bin/cat /which; echo >down; wait
+        mkbox up -P box.json | cmp - box.json
+        mkbox down box >box.json; cmp before /proc/self/mountinfo; mkbox down layer >layer.json";
+    assert_eq!(scratch.good(&format!("{LAYERS}{script}")), "three\nthree\n");
+    // In memory it is two mounts on one place.
+    let script = "cat /proc/self/mountinfo >before; mkbox up --overlay over --ephemeral --proc --host-mounts box >box.json
+        grep -c \" $PWD/box \" /proc/self/mountinfo; cat box/which; mkbox down box >box.json; cmp before /proc/self/mountinfo";
+    assert_eq!(scratch.good(script), "2\ntwo\n");
+}

@@ -40,6 +40,9 @@ impl Scratch {
             "--mount",
             "--propagation",
             "private",
+            // What a test writes when the code is wrong must not reach the machine.
+            "--uts",
+            "--ipc",
             "--pid",
             "--fork",
             "--kill-child",
