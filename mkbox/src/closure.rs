@@ -58,17 +58,12 @@ pub(crate) fn closure(
         taken: HashMap::new(),
         loaders: HashMap::new(),
     };
-    for name in programs {
-        let source = program::find_in(origin, name)?;
-        search.program(&source, None, SCRIPTS, Why::Asked(name.clone()))?;
+    let found = search.all(programs);
+    // Whatever was or was not found after that, this is the reason.
+    match origin.failure() {
+        Some(error) => Err(error.into()),
+        None => found.map(|()| search.closure),
     }
-    for bundle in &wishes.with {
-        search.bundle(bundle)?;
-    }
-    if wishes.merged_usr {
-        search.merge();
-    }
-    Ok(search.closure)
 }
 
 /// Libraries that glibc opens by itself, where they are.
@@ -93,6 +88,20 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    fn all(&mut self, programs: &[String]) -> Result<(), Error> {
+        for name in programs {
+            let source = program::find_in(&self.host.origin, name)?;
+            self.program(&source, None, SCRIPTS, Why::Asked(name.clone()))?;
+        }
+        for bundle in &self.wishes.with {
+            self.bundle(bundle)?;
+        }
+        if self.wishes.merged_usr {
+            self.merge();
+        }
+        Ok(())
+    }
+
     /// Adds the program at `source`, in the box at `destination` or in /bin.
     fn program(
         &mut self,
