@@ -53,14 +53,8 @@ pub(crate) fn closure(
     bound: &[BoxFile],
 ) -> Result<Closure, Error> {
     let mut search = Search::new(origin, wishes);
-    search.programs(programs)?;
-    for bundle in &wishes.with {
-        search.bundle(bundle)?;
-    }
-    if wishes.merged_usr {
-        search.merge(bound);
-    }
-    Ok(search.closure)
+    let found = search.all(programs, bound);
+    search.end(found)
 }
 
 /// The files for `programs` alone: what else is wished is no program's.
@@ -76,8 +70,8 @@ pub(crate) fn of_programs(
         return Ok(Closure::default());
     }
     let mut search = Search::new(origin, wishes);
-    search.programs(programs)?;
-    Ok(search.closure)
+    let found = search.programs(programs);
+    search.end(found)
 }
 
 /// Libraries that glibc opens by itself, where they are.
@@ -119,6 +113,26 @@ impl<'a> Search<'a> {
             self.program(&source, None, SCRIPTS, Why::Asked(name.clone()))?;
         }
         Ok(())
+    }
+
+    fn all(&mut self, programs: &[String], bound: &[BoxFile]) -> Result<(), Error> {
+        self.programs(programs)?;
+        for bundle in &self.wishes.with {
+            self.bundle(bundle)?;
+        }
+        if self.wishes.merged_usr {
+            self.merge(bound);
+        }
+        Ok(())
+    }
+
+    /// The closure, if all of it was `found`.
+    fn end(self, found: Result<(), Error>) -> Result<Closure, Error> {
+        // Whatever was or was not found after that, this is the reason.
+        match self.host.origin.failure() {
+            Some(error) => Err(error.into()),
+            None => found.map(|()| self.closure),
+        }
     }
 
     /// Adds the program at `source`, in the box at `destination` or in /bin.

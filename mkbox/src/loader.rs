@@ -6,6 +6,8 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use sys::Call;
+
 use crate::elf::Target;
 use crate::host::Host;
 use crate::origin::Origin;
@@ -54,9 +56,13 @@ impl Loader {
 
     fn glibc(origin: &Origin, interpreter: Option<&Path>, target: Target) -> Self {
         let mut bytes = Vec::with_capacity(256 << 10);
-        if let Some(file) = interpreter.and_then(|path| origin.open_regular(path).ok()) {
-            // An error leaves what was read; no directories in it is as good as no file.
-            let _ = file.take(LOADER_BYTES).read_to_end(&mut bytes);
+        if let Some(path) = interpreter
+            && let Ok(file) = origin.open_regular(path)
+        {
+            let read = file.take(LOADER_BYTES).read_to_end(&mut bytes);
+            let read = read.call(|| format!("read({})", path.display()));
+            // Half a loader would be another one.
+            let _ = read.inspect_err(|error| origin.note(error));
         }
         let mut directories = compiled_directories(&bytes);
         if directories.is_empty() {

@@ -5,6 +5,7 @@ use std::fs::{self, File, Metadata};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use rustix::fs::{Mode, OFlags, openat2};
@@ -21,6 +22,8 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
     sysroot: Option<Sysroot>,
+    /// The first time that a look did not tell whether there is something.
+    failure: OnceLock<SysError>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ impl Origin {
         let fd = rustix::fs::open(&real, DIRECTORY, Mode::empty()).call(call)?;
         Ok(Self {
             sysroot: Some(Sysroot { fd, path: real }),
+            failure: OnceLock::new(),
         })
     }
 
@@ -84,7 +88,7 @@ impl Origin {
     pub(crate) fn open_known(&self, path: &Path) -> Result<(File, Metadata), SysError> {
         let call = || format!("open({})", crate::text::short(&self.shown(path)));
         let file = self.open(path, OFlags::NONBLOCK | OFlags::NOCTTY);
-        let file = file.call(call)?;
+        let file = file.call(call).inspect_err(|error| self.note(error))?;
         let metadata = file.metadata().call(call)?;
         let kind = metadata.file_type();
         if kind.is_file() {
@@ -96,6 +100,34 @@ impl Origin {
             () => "it is a device, not a regular file",
         };
         Err(SysError::new(call(), Errno::EINVAL).hint(hint))
+    }
+
+    /// Remembers an error that says nothing about what is there: no descriptors, no memory, a broken disk. A library that is
+    /// not seen because of it would be looked for elsewhere, and the box be another one.
+    pub(crate) fn note(&self, error: &SysError) {
+        let is_answer = matches!(
+            error.errno,
+            Errno::ENOENT
+                | Errno::ENOTDIR
+                | Errno::EACCES
+                | Errno::EPERM
+                | Errno::ELOOP
+                | Errno::ENAMETOOLONG
+                | Errno::EISDIR
+                | Errno::EINVAL
+                | Errno::ENXIO
+                | Errno::ENODEV
+                | Errno::EXDEV
+        );
+        if !is_answer {
+            // The first one is told.
+            let _ = self.failure.set(error.clone());
+        }
+    }
+
+    /// What was remembered.
+    pub(crate) fn failure(&self) -> Option<SysError> {
+        self.failure.get().cloned()
     }
 
     /// stat(2)

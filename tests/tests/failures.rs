@@ -271,6 +271,33 @@ fn a_full_disk_under_the_box_leaves_no_half_box() {
 }
 
 #[test]
+fn a_library_that_could_not_be_looked_at_is_not_looked_for_elsewhere() {
+    let node = Node::new();
+    let up = "mkbox up -q --copy cat,ls box >/dev/null";
+    node.sh(&format!(
+        "{up}; find box | sort >good; mkbox down box >/dev/null"
+    ))
+    .succeeds();
+    let mut failed = 0;
+    // Which of the two it is differs between processors.
+    for (call, nth) in (1..=24).flat_map(|nth| [("open", nth), ("openat", nth)]) {
+        let inject = format!("-e trace={call} -e inject={call}:error=EMFILE:when={nth}");
+        let run = node.sh(&format!("strace -f -o /dev/null {inject} {up}"));
+        if run.status == 0 {
+            // It was a question that has another answer as well.
+            node.sh("find box | sort | cmp - good").succeeds();
+        } else {
+            run.says("Too many open files");
+            failed += 1;
+        }
+        node.sh("mkbox down --id box >/dev/null").succeeds();
+    }
+    assert!(failed > 6, "only {failed} calls failed");
+    node.sh("rm good").succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn a_full_disk_leaves_nothing_of_a_base_or_an_archive() {
     let node = Node::new();
     node.sh(
