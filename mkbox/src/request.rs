@@ -128,6 +128,13 @@ impl Request {
             }
             _ => args.mounts.etc.clone(),
         };
+        // What is written from the record is not copied from the host.
+        let is_written = |path: &Path| {
+            let name = path.strip_prefix("/etc").ok().and_then(Path::to_str);
+            etc.iter().any(|file| Some(file.name()) == name)
+        };
+        plan.steps
+            .retain(|step| !matches!(step, Step::File(file) if is_written(&file.destination)));
         let within = Within::find(record, args.mounts.host_mounts)?;
         let mut spec = record.clone();
         spec::apply(&args.mounts, &mut spec)?;
