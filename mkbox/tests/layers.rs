@@ -173,11 +173,12 @@ fn names_with_colons_and_more_than_255_bytes_of_layers_work() {
     let script = format!(
         r"mkbox up --copy sh,ls base >base.json; mkdir 'a:b' {long}1 {long}2 {long}3; echo >a:b/first; for n in 1 2 3; do echo >{long}$n/in$n; done
         mkbox up --overlay 'a\:b:base' box >box.json; mkbox exec box -- ls; mkbox down box >box.json
-        mkbox up --overlay {long}1:{long}2:{long}3:base box >box.json; mkbox exec box -- ls; mkbox down box >box.json; mkbox down base >base.json"
+        mkbox up --overlay {long}1:{long}2:{long}3:base box >box.json; mkbox exec box -- ls; mkbox down box >box.json
+        mkbox up --overlay 'a\:b':{long}1:{long}2:base box >box.json; mkbox exec box -- ls; mkbox down box >box.json; mkbox down base >base.json"
     );
     assert_eq!(
         scratch.good(&script),
-        "bin\nfirst\nlib\nlib64\nbin\nin1\nin2\nin3\nlib\nlib64\n"
+        "bin\nfirst\nlib\nlib64\nbin\nin1\nin2\nin3\nlib\nlib64\nbin\nfirst\nin1\nin2\nlib\nlib64\n"
     );
 }
 
