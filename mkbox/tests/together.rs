@@ -62,7 +62,7 @@ fn programs_of_a_sysroot_are_bound_from_there() {
     let script = "mkbox up --copy sh,cat --merged-usr other >other.json
         cp -a other root; mv root/lib64 root/l; ln -s /usr/lib64 root/lib64; rm -f root/l
         mkbox up --sysroot root --bind-programs sh --proc box >box.json
-        jq -r '.mounts[].source' box.json | grep -v ^proc | sed \"s#$PWD/root/.*#root#\" | sort -u
+        jq -r '.mounts[].source' box.json | grep -v ^proc | xargs readlink -f | sed \"s#$PWD/root/.*#root#\" | sort -u
         mkbox exec box -- sh -c 'echo runs'; mkbox verify box
         mkbox up --sysroot root -P box.json | cmp - box.json
         mkbox down box >box.json; mkbox down other >other.json";
