@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use record::Record;
 use rustix::fs::FileType;
+use rustix::mount::MountAttrFlags;
 use serde_json::json;
 use sys::Call;
 
@@ -17,6 +18,7 @@ use crate::cli::VerifyArgs;
 use crate::digest::sha256;
 use crate::error::Error;
 use crate::manifest::{self, Entry, Kind};
+use crate::options::Attributes;
 use crate::place::Place;
 use crate::root::Root;
 use crate::state::State;
@@ -104,7 +106,13 @@ pub(crate) fn filled(state: &State, place: &Place) -> Result<Root, Error> {
         return Err(another(&place.path));
     }
     if state.extra.mounted.is_some() && is_mount_root(&root)? {
-        let tree = clone_fd(root.as_fd(), false, || state.root.clone())?;
+        let mut tree = clone_fd(root.as_fd(), false, || state.root.clone())?;
+        let writable = Attributes {
+            clear: MountAttrFlags::MOUNT_ATTR_RDONLY,
+            ..Attributes::NONE
+        };
+        // Read-only it is for those inside. Where this is denied, whoever writes is told.
+        let _ = tree.change(writable, &place.path);
         return Ok(Root::from_fd(tree.fd, &place.path));
     }
     Ok(root)

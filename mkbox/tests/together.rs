@@ -104,6 +104,20 @@ fn the_layer_of_an_overlay_is_verified_and_all_layers_are_packed() {
 }
 
 #[test]
+fn etc_is_written_again_in_a_box_that_is_mounted_even_read_only() {
+    let scratch = Scratch::new();
+    let script = r#"mkdir low; for how in '' --read-only '--overlay low'; do
+            echo '{"ociVersion":"1.2.1","id":"box","hostname":"first"}' | mkbox up --copy sh --etc=hosts $how --host-mounts -P - box >box.json
+            jq -c '.hostname = "another-name"' box.json | mkbox up --host-mounts >again.json
+            grep -o another-name box/etc/hosts; mkbox verify box; mkbox down box >box.json
+        done; ls -A . low"#;
+    assert_eq!(
+        scratch.good(script),
+        "another-name\nanother-name\nanother-name\n.:\nagain.json\nbox.json\nlow\nmkbox\nrun\nvictim\n\nlow:\n"
+    );
+}
+
+#[test]
 fn what_is_mounted_in_a_box_is_no_part_of_it() {
     let scratch = Scratch::new();
     let script = "mkbox up --copy sh --proc --etc=hosts --tmpfs /tmp:mode=1777 --host-mounts box >box.json
