@@ -117,6 +117,14 @@ impl Assembly {
                 .any(|path| inside.starts_with(path))
     }
 
+    /// Whether it is mounted where this process is.
+    ///
+    /// # Errors
+    /// The box cannot be opened.
+    pub(crate) fn is_there(&self) -> Result<bool, SysError> {
+        is_mount_root(&Root::open(&self.path)?)
+    }
+
     /// Opens what has to be opened before the mounts of this namespace become slaves.
     ///
     /// # Errors
@@ -319,7 +327,10 @@ fn root_propagation(record: &Record) -> Result<Option<MountPropagationFlags>, Er
 }
 
 /// Whether something is mounted on the directory, or it is the root of a mount.
-fn is_mount_root(directory: &Root) -> Result<bool, SysError> {
+///
+/// # Errors
+/// What statx(2) answers.
+pub(crate) fn is_mount_root(directory: &Root) -> Result<bool, SysError> {
     let stat = statx(
         directory.as_fd(),
         "",

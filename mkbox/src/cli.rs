@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use record::{Id, SourceArgs};
 
+use crate::bundles::Bundle;
+use crate::dlopen::Priority;
 use crate::mount_args::MountArgs;
+use crate::pack::Format;
 
 /// Makes, enters and removes a root filesystem: programs with exactly the libraries they need.
 #[derive(Debug, Parser)]
@@ -16,7 +19,7 @@ pub(crate) struct Cli {
     pub(crate) verb: Verb,
 }
 
-/// One of the four.
+/// The four of every tool, and its own.
 #[derive(Debug, Subcommand)]
 #[command(disable_help_subcommand = true)]
 pub(crate) enum Verb {
@@ -30,6 +33,10 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Tell what this kernel, user and file system allow, what is missing and how to get it
     Check(CheckArgs),
+    /// Compare a box with its manifest: what is missing, changed or extra
+    Verify(VerifyArgs),
+    /// Write a box out: a directory, a tar or a cpio archive, the same bytes each time
+    Pack(PackArgs),
 }
 
 /// `mkbox up`
@@ -44,11 +51,35 @@ pub(crate) struct UpArgs {
     /// Copy these programs, with their libraries, into the box
     #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) copy: Vec<String>,
+    /// Begin with a root file system: a directory, a tar archive (plain or gzip), or an OCI image layout, as a directory or archive
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// The image's name in the OCI layout
+    #[arg(long = "ref", value_name = "NAME", requires = "from")]
+    pub(crate) reference: Option<String>,
+    /// Take along what programs look for while they run: nss, locale, terminfo, certs, tz, or a file or directory by its path
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub(crate) with: Vec<Bundle>,
+    /// Take along the libraries that programs say they open, down to this need
+    #[arg(long, value_name = "NEED", value_enum, default_value_t = Priority::Required)]
+    pub(crate) dlopen: Priority,
+    /// Take the files of another machine, which are below DIR
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sysroot: Option<PathBuf>,
+    /// Make /bin, /sbin and /lib links to those in /usr
+    #[arg(long)]
+    pub(crate) merged_usr: bool,
+    /// Keep owners, set-user-ID and set-group-ID bits and file capabilities of what is copied
+    #[arg(long)]
+    pub(crate) keep_privileges: bool,
     #[command(flatten)]
     pub(crate) mounts: MountArgs,
     /// Print the plan to stdout and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not say what the box may lack, and which rights were dropped
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
     /// Print each file as it is copied
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -102,7 +133,8 @@ impl ExecArgs {
 /// `mkbox show`
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "mkbox show [--json] BOX\n       mkbox show [--json] [--id ID | -P FILE]"
+    override_usage = "mkbox show [--json] [--tree | --why FILE | --manifest [--sha256]] BOX\n       \
+                      mkbox show [OPTIONS] [--id ID | -P FILE]"
 )]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
@@ -110,6 +142,18 @@ pub(crate) struct ShowArgs {
     /// Print one JSON object a line instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print every file with its size
+    #[arg(long)]
+    pub(crate) tree: bool,
+    /// Print what brought FILE, a path in the box or a name, into it
+    #[arg(long, value_name = "FILE", conflicts_with = "tree")]
+    pub(crate) why: Option<String>,
+    /// Print the manifest: what was put into the box, as JSON
+    #[arg(long, conflicts_with_all = ["tree", "why"])]
+    pub(crate) manifest: bool,
+    /// With --manifest: add the SHA-256 sums of the files as they are now
+    #[arg(long, requires = "manifest")]
+    pub(crate) sha256: bool,
     /// The box to show
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
     pub(crate) root: Option<String>,
@@ -157,12 +201,54 @@ fn inside(path: &str) -> Result<String, String> {
     Err(format!("{path:?} is no path in the box without \"..\""))
 }
 
+/// `mkbox verify`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox verify [--json] [--manifest FILE] BOX\n       mkbox verify [OPTIONS] [--id ID | -P FILE]"
+)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// Compare with the manifest in FILE, as `mkbox show --manifest` prints it [default: the one beside the box]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The box to verify
+    #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
+/// `mkbox pack`
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "mkbox pack [--format FORMAT] [--gzip] --output OUT BOX\n       mkbox pack [OPTIONS] --output OUT [--id ID | -P FILE]"
+)]
+pub(crate) struct PackArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+    /// What to write: a directory that is new or empty, or an archive; `-` is stdout
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// What it is to be [default: what its name ends in (.tar, .tar.gz, .tgz, .cpio, .cpio.gz), else a directory]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub(crate) format: Option<Format>,
+    /// Compress the archive
+    #[arg(short = 'z', long)]
+    pub(crate) gzip: bool,
+    /// The box to pack
+    #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
+    pub(crate) root: Option<String>,
+}
+
 /// The record's name of a box at `path`: its last component.
 pub(crate) fn id_of(path: &str) -> Result<Id, String> {
+    let shown = || crate::text::short(std::path::Path::new(path));
     let name = std::path::Path::new(path)
         .file_name()
         .and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| format!("BOX {path:?} does not end in a name"))?;
+    let name = name.ok_or_else(|| format!("BOX {:?} does not end in a name", shown()))?;
     name.parse()
-        .map_err(|problem| format!("BOX {path:?}: {problem}; name the record with --id ID"))
+        .map_err(|problem| format!("BOX {:?}: {problem}; name the record with --id ID", shown()))
 }

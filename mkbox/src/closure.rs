@@ -7,64 +7,143 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use crate::arch::{describe, runs_here};
+use crate::boxfile::{BoxFile, Why};
+use crate::bundles::{self, Bundle, NSS_LIBRARIES};
+use crate::dlopen::Priority;
 use crate::elf::{Elf, Target};
 use crate::error::Error;
 use crate::host::{Host, Known};
-use crate::loader::{Loader, normalize};
+use crate::loader::{Family, Loader, normalize};
+use crate::origin::Origin;
 use crate::program::{self, Interpreter};
 use crate::search::{Found, Object, Process, soname};
+use crate::text::short;
+use crate::wishes::Wishes;
 
 /// Files of one box. A desktop program has a few hundred.
 const FILES: usize = 16_384;
+/// Directories of `/` that are links to those of /usr, where `--merged-usr` asks for it; `file-hierarchy(7)`.
+const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 /// `#!` that leads to `#!`: the kernel follows five.
 const SCRIPTS: usize = 5;
 
-/// One file of the box.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct BoxFile {
-    /// On this machine.
-    pub(crate) source: PathBuf,
-    /// In the box: absolute there, no `..` in it.
-    pub(crate) destination: PathBuf,
-    /// `st_mode` of the source.
-    pub(crate) mode: u32,
-    pub(crate) bytes: u64,
-    /// Another name in the box of the same file: two copies would be loaded as two libraries.
-    pub(crate) same_as: Option<PathBuf>,
-    identity: (u64, u64),
+/// The contents of a box.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Closure {
+    /// In the order in which they were found.
+    pub(crate) files: Vec<BoxFile>,
+    /// Directories that stand beside the files.
+    pub(crate) directories: Vec<PathBuf>,
+    /// Symbolic links: path, target, and why.
+    pub(crate) links: Vec<(PathBuf, PathBuf, Why)>,
+    /// Whether a program of glibc is among them.
+    pub(crate) has_glibc: bool,
 }
 
-/// The files for `programs`, each program in /bin, in the order in which they were found.
+/// The files for `programs`, each program in /bin, and for what is wished beside them. `bound` lie in the same box and are not
+/// copied.
 ///
 /// # Errors
 /// A program that is not there, is no program or is for another machine; a library that is not found.
-pub(crate) fn closure(programs: &[String]) -> Result<Vec<BoxFile>, Error> {
-    let mut closure = Closure::default();
-    for name in programs {
-        let source = program::find(name)?;
-        closure.program(&source, None, SCRIPTS)?;
-    }
-    Ok(closure.files)
+pub(crate) fn closure(
+    origin: &Rc<Origin>,
+    programs: &[String],
+    wishes: &Wishes,
+    bound: &[BoxFile],
+) -> Result<Closure, Error> {
+    let mut search = Search::new(origin, wishes);
+    let found = search.all(programs, bound);
+    search.end(found)
 }
 
-#[derive(Debug, Default)]
-struct Closure {
+/// The files for `programs` alone: what else is wished is no program's.
+///
+/// # Errors
+/// As of [`closure`].
+pub(crate) fn of_programs(
+    origin: &Rc<Origin>,
+    programs: &[String],
+    wishes: &Wishes,
+) -> Result<Closure, Error> {
+    if programs.is_empty() {
+        return Ok(Closure::default());
+    }
+    let mut search = Search::new(origin, wishes);
+    let found = search.programs(programs);
+    search.end(found)
+}
+
+/// Libraries that glibc opens by itself, where they are.
+fn extras(origin: &Origin, wishes: &Wishes) -> Vec<&'static str> {
+    if !wishes.with.contains(&Bundle::Nss) {
+        return Vec::new();
+    }
+    let is_used =
+        |name: &&str| *name != "libnss_compat.so.2" || bundles::names_service(origin, "compat");
+    NSS_LIBRARIES.into_iter().filter(is_used).collect()
+}
+
+#[derive(Debug)]
+struct Search<'a> {
     host: Host,
-    files: Vec<BoxFile>,
-    /// Place in `files` by destination.
+    wishes: &'a Wishes,
+    extras: Vec<&'static str>,
+    closure: Closure,
+    /// Place in `closure.files` by destination.
     taken: HashMap<PathBuf, usize>,
     loaders: HashMap<(Option<PathBuf>, Target), Rc<Loader>>,
 }
 
-impl Closure {
+impl<'a> Search<'a> {
+    fn new(origin: &Rc<Origin>, wishes: &'a Wishes) -> Self {
+        Self {
+            host: Host::new(origin),
+            wishes,
+            extras: extras(origin, wishes),
+            closure: Closure::default(),
+            taken: HashMap::new(),
+            loaders: HashMap::new(),
+        }
+    }
+
+    fn programs(&mut self, names: &[String]) -> Result<(), Error> {
+        for name in names {
+            let source = program::find_in(&self.host.origin, name)?;
+            self.program(&source, None, SCRIPTS, Why::Asked(name.clone()))?;
+        }
+        Ok(())
+    }
+
+    fn all(&mut self, programs: &[String], bound: &[BoxFile]) -> Result<(), Error> {
+        self.programs(programs)?;
+        for bundle in &self.wishes.with {
+            self.bundle(bundle)?;
+        }
+        if self.wishes.merged_usr {
+            self.merge(bound);
+        }
+        Ok(())
+    }
+
+    /// The closure, if all of it was `found`.
+    fn end(self, found: Result<(), Error>) -> Result<Closure, Error> {
+        // Whatever was or was not found after that, this is the reason.
+        match self.host.origin.failure() {
+            Some(error) => Err(error.into()),
+            None => found.map(|()| self.closure),
+        }
+    }
+
     /// Adds the program at `source`, in the box at `destination` or in /bin.
     fn program(
         &mut self,
         source: &Path,
         destination: Option<&Path>,
         scripts: usize,
+        why: Why,
     ) -> Result<(), Error> {
-        let shown = source.display();
+        let shown = short(source);
         let fail = |reason: &str| Err(Error::Failed(format!("closure({shown}): {reason}")));
         let Some(name) = source.file_name() else {
             return fail("the path does not end in a name");
@@ -73,26 +152,31 @@ impl Closure {
             return fail("the name is not UTF-8");
         }
         let destination = destination.map_or_else(|| Path::new("/bin").join(name), normalize);
+        let destination = self.place(destination);
         // The message of the failed open, where that is what failed.
         let Some(known) = self.host.file(source) else {
-            crate::host::open_regular(source)?;
+            self.host.origin.open_regular(source)?;
             return fail("cannot be read");
         };
-        if !self.add(source, &destination, &known)? {
+        if !self.add(source, &destination, &known, why)? {
             return Ok(());
         }
         match &known.elf {
             Ok(Some(elf)) if !elf.is_loadable => fail("an ELF file, but no program"),
-            Ok(Some(elf)) if !runs_here(elf.target) => fail(&format!(
-                "is for another machine ({})",
-                describe(elf.target)
-            )),
+            Ok(Some(elf)) if self.host.origin.is_here() && !runs_here(elf.target) => {
+                fail(&format!(
+                    "is for another machine: {} (--sysroot DIR makes a box for it)",
+                    describe(elf.target)
+                ))
+            }
             Ok(Some(elf)) => self.libraries(source, &destination, elf),
             Err(problem) => fail(&format!("the ELF file {problem}")),
-            Ok(None) => match program::interpreter(source) {
+            Ok(None) => match program::interpreter(&self.host.origin, source) {
                 None => fail("neither an ELF file nor a script with #!"),
                 Some(_) if scripts == 0 => fail("too many scripts that interpret each other"),
-                Some(interpreter) => self.interpreter(source, &interpreter, scripts - 1),
+                Some(interpreter) => {
+                    self.interpreter(source, &destination, &interpreter, scripts - 1)
+                }
             },
         }
     }
@@ -101,71 +185,84 @@ impl Closure {
     fn interpreter(
         &mut self,
         source: &Path,
+        destination: &Path,
         interpreter: &Interpreter,
         scripts: usize,
     ) -> Result<(), Error> {
         let fail = |reason: String| {
             Err(Error::Failed(format!(
                 "closure({}): {reason}",
-                source.display()
+                short(source)
             )))
         };
         let path = &interpreter.path;
         if self.host.file(path).is_none() {
-            return fail(format!("its interpreter {} does not exist", path.display()));
+            return fail(format!("its interpreter {} does not exist", short(path)));
         }
         let chain = std::iter::successors(Some(path.clone()), |path| {
-            Some(program::interpreter(path)?.path)
+            Some(program::interpreter(&self.host.origin, path)?.path)
         });
         if chain.take(SCRIPTS + 1).count() > SCRIPTS {
             return fail("too many scripts that interpret each other".into());
         }
-        self.program(path, Some(path), scripts)?;
+        let why = Why::Interprets(destination.to_owned());
+        self.program(path, Some(path), scripts, why.clone())?;
         match interpreter.program.as_deref().map(OsStr::to_str) {
             None => Ok(()),
-            Some(Some(name)) => self.program(&program::find(name)?, None, scripts),
+            Some(Some(name)) => {
+                let found = program::find_in(&self.host.origin, name)?;
+                self.program(&found, None, scripts, why)
+            }
             Some(None) => fail("#! names a program that is not UTF-8".into()),
         }
     }
 
     /// Adds a file; false when it is there already.
-    fn add(&mut self, source: &Path, destination: &Path, known: &Known) -> Result<bool, Error> {
+    fn add(
+        &mut self,
+        source: &Path,
+        destination: &Path,
+        known: &Known,
+        why: Why,
+    ) -> Result<bool, Error> {
         if let Some(&at) = self.taken.get(destination) {
-            let there = &self.files[at];
+            let there = &self.closure.files[at];
             if there.identity == known.identity {
                 return Ok(false);
             }
             return Err(Error::Failed(format!(
                 "closure({}): {} is taken by {}",
-                source.display(),
-                destination.display(),
-                there.source.display()
+                short(source),
+                short(destination),
+                short(&there.source)
             )));
         }
-        if self.files.len() == FILES {
+        if self.closure.files.len() == FILES {
             return Err(Error::Failed(format!(
                 "closure({}): more than {FILES} files",
-                source.display()
+                short(source)
             )));
         }
-        self.taken.insert(destination.to_owned(), self.files.len());
-        self.files.push(BoxFile {
+        self.taken
+            .insert(destination.to_owned(), self.closure.files.len());
+        self.closure.files.push(BoxFile {
             source: source.to_owned(),
             destination: destination.to_owned(),
             mode: known.mode,
             bytes: known.bytes,
             same_as: None,
+            why,
             identity: known.identity,
         });
         Ok(true)
     }
 
     /// Adds what the ELF program `elf` needs.
-    fn libraries(&mut self, source: &Path, destination: &Path, elf: &Elf) -> Result<(), Error> {
+    fn libraries(&mut self, source: &Path, destination: &Path, elf: &Rc<Elf>) -> Result<(), Error> {
         let fail = |reason: String| {
             Err(Error::Failed(format!(
                 "closure({}): {reason}",
-                source.display()
+                short(source)
             )))
         };
         let mut process = Process::default();
@@ -173,17 +270,18 @@ impl Closure {
             if !interpreter.is_absolute() {
                 return fail(format!(
                     "its interpreter {} is no absolute path",
-                    interpreter.display()
+                    short(interpreter)
                 ));
             }
             let Some(known) = self.host.file(interpreter) else {
                 return fail(format!(
                     "its interpreter {} does not exist",
-                    interpreter.display()
+                    short(interpreter)
                 ));
             };
-            let at = normalize(interpreter);
-            self.add(interpreter, &at, &known)?;
+            let at = self.place(normalize(interpreter));
+            let why = Why::Interprets(destination.to_owned());
+            self.add(interpreter, &at, &known, why)?;
             process
                 .names
                 .extend(interpreter.file_name().map(OsStr::to_owned));
@@ -192,42 +290,177 @@ impl Closure {
         }
         let loader = self.loader(elf.interpreter.as_deref(), elf.target);
         // The kernel resolves the program's own links for $ORIGIN; a library's stay as they are.
-        let real = std::fs::canonicalize(source).unwrap_or_else(|_| source.to_owned());
+        let real = self.host.origin.canonicalize(source);
+        let real = real.unwrap_or_else(|| source.to_owned());
         process
             .objects
             .push(Object::new(&real, destination, elf, None));
         let mut at = 0;
         while at < process.objects.len() {
-            for name in process.objects[at].elf.needed.clone() {
-                if loader.is_itself(&name) || !process.names.insert(name.clone()) {
+            let elf = process.objects[at].elf.clone();
+            for name in &elf.needed {
+                if process.names.contains(name) || loader.is_itself(name) {
                     continue;
                 }
-                let Some(found) = process.find(&mut self.host, &loader, at, &name)? else {
-                    let by = process.objects[at].source.display();
-                    return fail(format!("{} not found (needed by {by})", name.display()));
+                process.names.insert(name.clone());
+                let Some(found) = process.find(&mut self.host, &loader, at, name)? else {
+                    let by = short(&process.objects[at].source);
+                    let name = short(Path::new(name));
+                    return fail(format!("{name} not found (needed by {by})"));
                 };
-                self.take(&mut process, at, found)?;
+                let why = Why::Needed(process.objects[at].destination.clone());
+                self.take(&mut process, at, found, why)?;
             }
+            self.opened(&mut process, &loader, at)?;
             at += 1;
         }
         Ok(())
     }
 
+    /// Adds what object number `at` opens while it runs.
+    fn opened(&mut self, process: &mut Process, loader: &Loader, at: usize) -> Result<(), Error> {
+        let object = &process.objects[at];
+        let (by, wished) = (object.destination.clone(), self.wishes.dlopen);
+        let fail = |source: &Path, reason: String| {
+            Err(Error::Failed(format!(
+                "closure({}): {reason}",
+                short(source)
+            )))
+        };
+        if at == 0 && loader.family == Family::Glibc && object.elf.interpreter.is_some() {
+            self.closure.has_glibc = true;
+            for &name in &self.extras.clone() {
+                if let Some(found) = process.find(&mut self.host, loader, at, name.as_ref())? {
+                    self.take(process, at, found, Why::With("nss".into()))?;
+                }
+            }
+        }
+        let noted = match &process.objects[at].elf.dlopen {
+            None => return Ok(()),
+            Some(_) if wished == Priority::None => return Ok(()),
+            Some(Err(problem)) => {
+                return fail(
+                    &process.objects[at].source,
+                    format!("the ELF file {problem}"),
+                );
+            }
+            Some(Ok(noted)) => noted.clone(),
+        };
+        for note in noted.iter().filter(|note| note.priority <= wished) {
+            let mut names = note.sonames.iter();
+            if names.clone().any(|name| process.names.contains(name)) {
+                continue;
+            }
+            let found =
+                names.find_map(|name| process.find(&mut self.host, loader, at, name).transpose());
+            match found.transpose()? {
+                Some(found) => {
+                    let name = found.source.file_name();
+                    process.names.extend(name.map(OsStr::to_owned));
+                    let why = Why::Dlopen(by.clone(), note.feature.clone());
+                    self.take(process, at, found, why)?;
+                }
+                None if note.priority == Priority::Required => {
+                    let (name, source) = (note.sonames[0].display(), &process.objects[at].source);
+                    let reason = format!(
+                        "{name} not found, which it opens while it runs (--dlopen none leaves it out)"
+                    );
+                    return fail(source, reason);
+                }
+                // The program copes.
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a word of `--with` brings.
+    fn bundle(&mut self, bundle: &Bundle) -> Result<(), Error> {
+        let contents = bundle.contents(&self.host.origin)?;
+        let why = Why::With(bundle.to_string());
+        for source in contents.files {
+            let destination = self.place(normalize(&source));
+            let Some(known) = self.host.file(&source) else {
+                self.host.origin.open_regular(&source)?;
+                continue;
+            };
+            let is_new = self.add(&source, &destination, &known, why.clone())?;
+            // A library or program among them takes its own libraries along.
+            if let (Ok(Some(elf)), Bundle::Path(_), true) = (&known.elf, bundle, is_new)
+                && elf.is_loadable
+            {
+                self.libraries(&source, &destination, elf)?;
+            }
+        }
+        for (path, target) in contents.links {
+            self.closure
+                .links
+                .push((self.place(path), target, why.clone()));
+        }
+        Ok(())
+    }
+
+    /// Where in the box a file lies that the box's programs look for at `path`.
+    fn place(&self, path: PathBuf) -> PathBuf {
+        let top = path.components().nth(1).map(|top| top.as_os_str());
+        let is_merged = MERGED.iter().any(|name| top == Some(OsStr::new(name)));
+        if !self.wishes.merged_usr || !is_merged {
+            return path;
+        }
+        Path::new("/usr").join(path.strip_prefix("/").unwrap_or(&path))
+    }
+
+    /// Makes the links that lead from the old places to those in /usr: as distributions have them, first of all.
+    fn merge(&mut self, bound: &[BoxFile]) {
+        let below = |name: &str| Path::new("/usr").join(name);
+        let is_used = |name: &str| {
+            let mut files = self.closure.files.iter().chain(bound);
+            files.any(|file| file.destination.starts_with(below(name)))
+        };
+        let names = MERGED
+            .into_iter()
+            .filter(|name| ["bin", "sbin", "lib"].contains(name) || is_used(name));
+        for (at, name) in names.enumerate().collect::<Vec<_>>() {
+            self.closure.directories.push(below(name));
+            let link = (
+                Path::new("/").join(name),
+                Path::new("usr").join(name),
+                Why::Layout,
+            );
+            self.closure.links.insert(at, link);
+        }
+    }
+
     fn loader(&mut self, interpreter: Option<&Path>, target: Target) -> Rc<Loader> {
+        let mut known = self.loaders.iter();
+        // A library by itself will be loaded by a program of the box.
+        if interpreter.is_none()
+            && let Some((_, loader)) = known.find(|((_, its_target), _)| *its_target == target)
+        {
+            return loader.clone();
+        }
         let key = (interpreter.map(Path::to_owned), target);
         self.loaders
             .entry(key)
-            .or_insert_with(|| Rc::new(Loader::new(interpreter, target)))
+            .or_insert_with(|| Rc::new(Loader::new(&self.host.origin, interpreter, target)))
             .clone()
     }
 
     /// Adds a library to the box and to the process that loads it.
-    fn take(&mut self, process: &mut Process, by: usize, found: Found) -> Result<(), Error> {
-        let is_new = self.add(&found.source, &found.destination, &found.known)?;
+    fn take(
+        &mut self,
+        process: &mut Process,
+        by: usize,
+        mut found: Found,
+        why: Why,
+    ) -> Result<(), Error> {
+        found.destination = self.place(found.destination);
+        let is_new = self.add(&found.source, &found.destination, &found.known, why)?;
         if let Some(first) = process.inodes.get(&found.known.identity) {
             // Another name of a library that is loaded: the loader opens it, sees that, and goes on.
             if is_new && *first != found.destination {
-                self.files
+                self.closure
+                    .files
                     .last_mut()
                     .expect("a file was added just now")
                     .same_as = Some(first.clone());
@@ -247,38 +480,5 @@ impl Closure {
             ));
         }
         Ok(())
-    }
-}
-
-/// Whether this processor runs programs for `target` by itself.
-fn runs_here(target: Target) -> bool {
-    use object::elf;
-    let machines: &[elf::Machine] = match std::env::consts::ARCH {
-        "x86_64" => &[elf::EM_X86_64, elf::EM_386],
-        "x86" => &[elf::EM_386],
-        "aarch64" => &[elf::EM_AARCH64, elf::EM_ARM],
-        "arm" => &[elf::EM_ARM],
-        "riscv64" | "riscv32" => &[elf::EM_RISCV],
-        "powerpc64" => &[elf::EM_PPC64, elf::EM_PPC],
-        "s390x" => &[elf::EM_S390],
-        "loongarch64" => &[elf::EM_LOONGARCH],
-        // One that is not in the list is left to the kernel to refuse.
-        _ => return true,
-    };
-    machines.iter().any(|machine| machine.0 == target.machine)
-        && target.is_big_endian == cfg!(target_endian = "big")
-}
-
-fn describe(target: Target) -> String {
-    use object::elf;
-    match elf::Machine(target.machine) {
-        elf::EM_X86_64 => "x86_64".into(),
-        elf::EM_386 => "i386".into(),
-        elf::EM_AARCH64 => "aarch64".into(),
-        elf::EM_ARM => "arm".into(),
-        elf::EM_RISCV => "riscv".into(),
-        elf::EM_PPC64 => "ppc64".into(),
-        elf::EM_S390 => "s390".into(),
-        elf::Machine(number) => format!("e_machine {number}"),
     }
 }

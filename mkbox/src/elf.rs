@@ -13,6 +13,7 @@ use object::read::ReadRef;
 use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endian, Endianness};
 
+use crate::dlopen::{self, Dlopen};
 use crate::window::Window;
 
 /// The kernel refuses more than 64 KiB of program headers; execve(2) of Linux, `load_elf_phdrs`.
@@ -23,6 +24,8 @@ const NAME_BYTES: u64 = 4_096;
 const DYNAMIC_BYTES: u64 = 1 << 20;
 /// From the first name to the last: the largest string tables known, of C++ libraries, have a few MB.
 const STRINGS_BYTES: u64 = 16 << 20;
+/// Notes of one segment; systemd's, with all that it opens, have 4 KiB.
+const NOTES_BYTES: u64 = 64 << 10;
 /// Libraries that one file may ask for by name.
 const NEEDED: usize = 4_096;
 /// `DT_FLAGS_1`'s bit for "do not look into the default directories".
@@ -58,17 +61,19 @@ pub(crate) struct Elf {
     pub(crate) runpath: Option<OsString>,
     /// `DF_1_NODEFLIB`
     pub(crate) no_default_directories: bool,
+    /// What `.note.dlopen` says; None without such a note.
+    pub(crate) dlopen: Option<Result<Vec<Dlopen>, Corrupt>>,
 }
 
 /// What is wrong with a file that begins as an ELF file does.
 pub(crate) type Corrupt = &'static str;
 
-/// Reads `file`; None when it is no ELF file at all.
+/// Reads `file`, of so many bytes; None when it is no ELF file at all.
 ///
 /// # Errors
 /// It begins like one and cannot be loaded: what is wrong with it.
-pub(crate) fn read(file: &File) -> Result<Option<Elf>, Corrupt> {
-    let window = Window::new(file).ok_or("cannot be read")?;
+pub(crate) fn read(file: &File, bytes: u64) -> Result<Option<Elf>, Corrupt> {
+    let window = Window::new(file, bytes).ok_or("cannot be read")?;
     if !window.head().starts_with(&elf::ELFMAG) {
         return Ok(None);
     }
@@ -101,6 +106,7 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
         rpath: None,
         runpath: None,
         no_default_directories: false,
+        dlopen: None,
     };
     let entries = u64::from(header.e_phnum(endian));
     if entries * u64::from(header.e_phentsize(endian)) > PROGRAM_HEADERS_BYTES {
@@ -109,8 +115,9 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
     let headers = header
         .program_headers(endian, data)
         .map_err(|_| "has its program headers outside the file")?;
+    let mut is_empty = true;
     for segment in headers {
-        let (_, bytes) = segment.file_range(endian);
+        let (begin, bytes) = segment.file_range(endian);
         match segment.p_type(endian) {
             elf::PT_INTERP if bytes > NAME_BYTES => {
                 return Err("names an interpreter of more than 4096 bytes");
@@ -121,6 +128,13 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
                     .map_err(|_| "has a broken PT_INTERP")?;
                 elf.interpreter = path.map(|path| OsString::from_vec(path.to_vec()).into());
             }
+            elf::PT_LOAD => {
+                is_empty = false;
+                let end = begin.checked_add(bytes);
+                if end.is_none_or(|end| end > data.bytes) {
+                    return Err("is cut short");
+                }
+            }
             elf::PT_DYNAMIC if bytes > DYNAMIC_BYTES => {
                 return Err("has a dynamic section of more than 1 MiB");
             }
@@ -130,8 +144,23 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
                     .map_err(|_| "has its dynamic section outside the file")?;
                 read_dynamic::<H>(endian, dynamic.unwrap_or_default(), headers, data, &mut elf)?;
             }
+            elf::PT_NOTE if bytes <= NOTES_BYTES => {
+                // Notes serve those who look for them: a broken one does not make a program unfit.
+                let notes = segment.notes(endian, data).ok().flatten();
+                for note in notes.into_iter().flat_map(|notes| notes.flatten()) {
+                    if note.n_type(endian).0 == dlopen::NT_FDO_DLOPEN
+                        && note.name() == dlopen::OWNER
+                    {
+                        let read = dlopen::parse(note.desc());
+                        elf.dlopen = Some(read.ok_or("has a .note.dlopen that cannot be read"));
+                    }
+                }
+            }
             _ => {}
         }
+    }
+    if elf.is_loadable && is_empty {
+        return Err("has nothing to load");
     }
     Ok(elf)
 }
@@ -226,7 +255,7 @@ fn read_dynamic<H: FileHeader<Endian = Endianness>>(
 }
 
 /// Where in the file the byte at the virtual `address` is.
-fn file_offset<H: FileHeader<Endian = Endianness>>(
+pub(crate) fn file_offset<H: FileHeader<Endian = Endianness>>(
     endian: Endianness,
     headers: &[H::ProgramHeader],
     address: u64,
@@ -297,6 +326,11 @@ pub(crate) mod tests {
         file
     }
 
+    /// As a file of that many bytes.
+    fn read(file: &File) -> Result<Option<Elf>, Corrupt> {
+        super::read(file, file.metadata().unwrap().len())
+    }
+
     fn file(bytes: &[u8]) -> File {
         let fd = rustix::fs::memfd_create("elf", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         let mut file = File::from(fd);
@@ -360,6 +394,52 @@ pub(crate) mod tests {
                 broken[at] = value;
                 let _ = read(&file(&broken));
             }
+        }
+    }
+
+    proptest::proptest! {
+        /// Bytes changed, a piece cut out, something behind: whatever it is, it is read to an end without a panic,
+        /// and what is found is bounded.
+        #[test]
+        fn whatever_the_bytes_are_there_is_an_answer(
+            changes in proptest::collection::vec((0usize..600, proptest::num::u8::ANY), 0..24),
+            cut in 0usize..900,
+            tail in proptest::collection::vec(proptest::num::u8::ANY, 0..64),
+        ) {
+            let mut bytes = sample();
+            for (at, value) in changes {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            bytes.truncate(cut.max(4));
+            bytes.extend(tail);
+            let file = file(&bytes);
+            if let Ok(Some(elf)) = read(&file) {
+                proptest::prop_assert!(elf.needed.len() <= NEEDED);
+                proptest::prop_assert!(elf.needed.iter().all(|name| name.len() < NAME_BYTES as usize));
+            }
+            crate::imports::read(&file, bytes.len() as u64, &mut Vec::new());
+        }
+
+        /// The same of headers that are made up: any type, offset and size of three segments.
+        #[test]
+        fn segments_may_claim_anything(
+            segments in proptest::collection::vec((0u32..8, 0u64..2000, 0u64..2000, 0u64..2000), 3),
+            huge in proptest::bool::ANY,
+        ) {
+            let mut bytes = sample();
+            for (number, (kind, offset, address, size)) in segments.into_iter().enumerate() {
+                let at = 64 + 56 * number;
+                let size = if huge && number == 1 { u64::MAX - size } else { size };
+                bytes[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+                bytes[at + 8..at + 16].copy_from_slice(&offset.to_le_bytes());
+                bytes[at + 16..at + 24].copy_from_slice(&address.to_le_bytes());
+                bytes[at + 32..at + 40].copy_from_slice(&size.to_le_bytes());
+            }
+            let file = file(&bytes);
+            let _ = read(&file);
+            crate::imports::read(&file, bytes.len() as u64, &mut Vec::new());
         }
     }
 

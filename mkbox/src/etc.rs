@@ -11,8 +11,10 @@ use rustix::fs::renameat;
 use serde_json::Value;
 use sys::Call;
 
+use crate::boxfile::Why;
 use crate::error::Error;
-use crate::root::Root;
+use crate::manifest::Entry;
+use crate::root::{PointKind, Root};
 
 /// glibc reads no more of a line of resolv.conf's search list, and no host name is longer.
 const NAME: usize = 253;
@@ -79,28 +81,35 @@ impl File {
 }
 
 /// Writes the files into the box behind `root`, each in one step: whoever reads meanwhile reads the old or the new one.
+/// Their entries in the manifest.
 ///
 /// # Errors
 /// A name in the record that could add a line, or the first call that fails.
-pub(crate) fn write(root: &Root, files: &[File], record: &Record) -> Result<(), Error> {
+pub(crate) fn write(root: &Root, files: &[File], record: &Record) -> Result<Vec<Entry>, Error> {
     if files.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let texts = files
         .iter()
         .map(|file| Ok((file.name(), file.text(record)?)));
     let texts: Vec<(&str, String)> = texts.collect::<Result<_, Error>>()?;
     let etc = root.make_directory(Path::new("/etc"))?;
+    let mut entries = Vec::with_capacity(texts.len());
     for (name, text) in texts {
-        let shown = |call: &str| format!("{call}({})", root.show(&Path::new("/etc").join(name)));
+        let path = Path::new("/etc").join(name);
+        let shown = |call: &str| format!("{call}({})", root.show(&path));
         let new = format!(".{name}.mkbox");
         // One that an up left that was killed here.
         let _ = rustix::fs::unlinkat(&etc, &new, rustix::fs::AtFlags::empty());
         let mut file = Root::create(&etc, new.as_ref(), 0o644).call(|| shown("open"))?;
         file.write_all(text.as_bytes()).call(|| shown("write"))?;
         renameat(&etc, &new, &etc, name).call(|| shown("rename"))?;
+        let mut entry = Entry::point(&path, PointKind::File, Why::Etc);
+        entry.bytes = text.len() as u64;
+        entry.set_times(&rustix::fs::fstat(&file).call(|| shown("fstat"))?);
+        entries.push(entry);
     }
-    Ok(())
+    Ok(entries)
 }
 
 /// The ids of `process.user`, where they are not root's.

@@ -14,6 +14,7 @@ use crate::remove::remove;
 use crate::request::Request;
 use crate::root::Root;
 use crate::state::State;
+use crate::wishes::Wishes;
 use crate::{TOOL, mounts, plan, spec};
 
 /// What is at the place of the box.
@@ -171,6 +172,7 @@ fn equal(id: &Id, request: &Request, root: &Root, marker: &Record) -> Result<Sta
         &request.mounts,
     );
     let difference = difference
+        .or_else(|| Wishes::difference(&state.wishes, &request.wishes))
         .or_else(|| spec::difference(marker, &request.spec))
         .or_else(|| other_layers(&state, &request.state()));
     if let Some(difference) = difference {
@@ -187,9 +189,10 @@ fn equal(id: &Id, request: &Request, root: &Root, marker: &Record) -> Result<Sta
             None => return Err(differs(format!("it has no {}", file.destination.display()))),
             Some(bytes) if bytes != file.bytes => {
                 let (path, wanted) = (file.destination.display(), file.bytes);
+                let source = request.origin.shown(&file.source);
                 return Err(differs(format!(
                     "its {path} has {bytes} bytes, {} has {wanted}",
-                    file.source.display()
+                    source.display()
                 )));
             }
             Some(_) => {}

@@ -51,8 +51,8 @@ pub(crate) fn new_filesystem(
             Some(value)
                 if value.len() > VALUE && (kind, key.as_str()) == ("overlay", "lowerdir") =>
             {
-                for layer in value.split(':') {
-                    set("lowerdir+", Some(layer)).map_err(|error| {
+                for layer in crate::overlay::split(value) {
+                    set("lowerdir+", Some(&layer)).map_err(|error| {
                         error.hint("more than 255 bytes of lower directories need Linux 6.5")
                     })?;
                 }

@@ -1,226 +1,344 @@
 //! Makes what a plan says in an empty box.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read, Write};
+use std::fs::{File, Metadata};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
-use rustix::fs::{AtFlags, SeekFrom, fgetxattr_query, ftruncate, linkat, seek};
+use rustix::fs::{AtFlags, Mode, XattrFlags, fchmod, fchown, fgetxattr, fsetxattr, linkat};
 use sys::{Call, SysError};
 
-use crate::closure::BoxFile;
-use crate::host::open_regular;
+use crate::boxfile::{BoxFile, Why};
+use crate::copy::Copier;
+use crate::manifest::{Entry, Kind};
+use crate::origin::Origin;
 use crate::plan::{Arrow, Plan, Step};
+use crate::progress::Progress;
 use crate::root::{PointKind, Root};
+use crate::tree;
 
-/// Fills the box behind `root`; how many files and bytes that were. With `arrows`, the name of the box as the user
-/// wrote it, each copy is told on stderr.
-///
-/// # Errors
-/// The first call that fails, a full file system among them. What is made stays: the caller undoes it.
-pub(crate) fn fill(root: &Root, plan: &Plan, arrows: Option<&str>) -> Result<(u64, u64), SysError> {
-    let mut filler = Filler {
-        root,
-        directories: HashMap::new(),
-        placeholder: None,
-    };
-    let (mut files, mut bytes) = (0, 0);
-    for step in &plan.steps {
-        match step {
-            Step::File(file) => {
-                bytes += filler.file(file, arrows.is_some())?;
-                files += 1;
-                if let Some(shown) = arrows {
-                    say(&Arrow { file, root: shown }.to_string());
-                }
-            }
-            Step::Point(path, kind) => filler.point(path, *kind)?,
-            Step::Program(path) => filler.program(path)?,
-        }
-    }
-    Ok((files, bytes))
+/// Threads that copy: more of them wait for each other.
+const THREADS: usize = 4;
+/// Below that one thread is done before another has begun.
+const WORTH_A_THREAD: u64 = 4 << 20;
+/// File capabilities are some 24 bytes.
+const CAPABILITY_BYTES: usize = 256;
+const CAPABILITY: &std::ffi::CStr = c"security.capability";
+
+/// What was made.
+pub(crate) struct Filled {
+    pub(crate) entries: Vec<Entry>,
+    /// What is to be said of it, a line each.
+    pub(crate) notices: Vec<String>,
 }
 
-/// One line of talk. A stderr that takes none is the user's wish.
-fn say(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
-}
+/// One copy, and what is to be said of it.
+type Copied = (Entry, Option<String>);
 
-struct Filler<'a> {
-    root: &'a Root,
-    /// The few directories of a box, open.
-    directories: HashMap<PathBuf, OwnedFd>,
-    /// An empty file for programs to be mounted on.
-    placeholder: Option<PathBuf>,
+/// How a box is filled.
+pub(crate) struct Filler<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) origin: &'a Origin,
+    /// The name of the box as the user wrote it: each copy is told on stderr.
+    pub(crate) arrows: Option<&'a str>,
+    /// Nothing is told, not even which rights were dropped.
+    pub(crate) is_quiet: bool,
+    pub(crate) keep_privileges: bool,
+    /// The box is not empty: what is there of the names that are made is replaced.
+    pub(crate) has_base: bool,
 }
 
 impl Filler<'_> {
-    fn file(&mut self, file: &BoxFile, tell: bool) -> Result<u64, SysError> {
-        let call = |name: &str| format!("{name}({})", self.root.show(&file.destination));
-        let name = file
-            .destination
-            .file_name()
-            .ok_or(Errno::EINVAL)
-            .call(|| call("open"))?;
-        if let Some(first) = &file.same_as {
-            self.directory(file)?;
-            return self
-                .link(first, &file.destination)
-                .call(|| call("link"))
-                .map(|()| 0);
+    /// Fills the box.
+    ///
+    /// # Errors
+    /// The first call that fails, a full file system among them. What is made stays: the caller undoes it.
+    pub(crate) fn fill(&self, plan: &Plan) -> Result<Filled, SysError> {
+        let is_talking = self.is_quiet || self.arrows.is_some();
+        let bytes = plan.files().map(|file| file.bytes).sum();
+        let progress = Progress::new(Some(bytes), !is_talking);
+        let mut directories = HashMap::new();
+        let mut files = Vec::new();
+        let (mut later, mut programs) = (Vec::new(), Vec::new());
+        let mut entries = Vec::with_capacity(plan.steps.len());
+        // Directories and links first: they are quick, and the threads have nothing to make but files.
+        for step in &plan.steps {
+            match step {
+                Step::File(file) => {
+                    self.directory(&mut directories, &file.destination)?;
+                    files.push(file);
+                }
+                Step::Link(path, target, why) => {
+                    let directory = self.directory(&mut directories, path)?;
+                    let name = path.file_name().unwrap_or_default();
+                    if self.has_base {
+                        tree::remove_entry(directory, name, path)?;
+                    }
+                    rustix::fs::symlinkat(target, directory, name)
+                        .call(|| format!("symlink({})", self.root.show(path)))?;
+                    entries.push(Entry::link(path, target, why.clone()));
+                }
+                Step::Point(path, kind @ PointKind::Directory) => {
+                    entries.extend(self.point(path, *kind)?);
+                }
+                // On a copy that is there by then, or else on an empty file.
+                Step::Point(path, PointKind::File) => later.push(path),
+                Step::Program(path) => programs.push(path),
+            }
         }
-        let source = open_regular(&file.source)?;
-        let directory = self.directory(file)?;
-        let target = Root::create(directory, name, file.mode).call(|| call("open"))?;
-        if tell {
-            tell_dropped(file, &source);
-        }
-        copy(&source, &target).map_err(|errno| SysError::new(call("copy_file_range"), errno))
-    }
-
-    /// The directory in which `file` lies, made when it is not there.
-    fn directory(&mut self, file: &BoxFile) -> Result<&OwnedFd, SysError> {
-        self.open_directory(file.destination.parent().unwrap_or(Path::new("/")))
-    }
-
-    fn open_directory(&mut self, path: &Path) -> Result<&OwnedFd, SysError> {
-        if !self.directories.contains_key(path) {
-            let directory = self.root.make_directory(path)?;
-            self.directories.insert(path.to_owned(), directory);
-        }
-        Ok(&self.directories[path])
-    }
-
-    /// What something will be mounted on, unless it is there.
-    fn point(&mut self, path: &Path, kind: PointKind) -> Result<(), SysError> {
-        self.root.mount_point(path, kind).map(drop)
-    }
-
-    /// What a program will be mounted on. A name costs a file system less than a file, and there are some sixty of them.
-    fn program(&mut self, path: &Path) -> Result<(), SysError> {
-        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
-            return Ok(());
+        let copies = Copies {
+            filler: self,
+            directories: &directories,
+            files: files
+                .iter()
+                .copied()
+                .filter(|file| file.same_as.is_none())
+                .collect(),
+            next: AtomicUsize::new(0),
+            copier: Copier::default(),
+            progress,
+            answers: Mutex::default(),
         };
-        if self.open_directory(above).is_err() {
-            // A link of the box is on the way.
+        let mut notices = Vec::new();
+        for (entry, notice) in copies.run(bytes)? {
+            entries.push(entry);
+            notices.extend(notice);
+        }
+        for path in later {
+            entries.extend(self.point(path, PointKind::File)?);
+        }
+        for file in files {
+            if let Some(first) = &file.same_as {
+                if self.has_base {
+                    let directory = self.directory(&mut directories, &file.destination)?;
+                    let name = file.destination.file_name().unwrap_or_default();
+                    tree::remove_entry(directory, name, &file.destination)?;
+                }
+                link(&directories, first, &file.destination)
+                    .call(|| format!("link({})", self.root.show(&file.destination)))?;
+                let mut entry = Entry::file(file, self.origin);
+                entry.kind = Kind::Hard(first.clone());
+                entries.push(entry);
+                self.tell(file);
+            }
+        }
+        let mut placeholder = None;
+        for path in programs {
+            if self.has_base && !plan.files().any(|file| file.destination == *path) {
+                // As a copy would: a link of the base is not followed, and what it leads to not covered.
+                let directory = self.directory(&mut directories, path)?;
+                tree::remove_entry(directory, path.file_name().unwrap_or_default(), path)?;
+            }
+            entries.extend(self.program(path, &mut directories, &mut placeholder)?);
+        }
+        Ok(Filled { entries, notices })
+    }
+
+    /// What something will be mounted on; its entry, unless something is there: that has an entry or is on the way to one.
+    fn point(&self, path: &Path, kind: PointKind) -> Result<Option<Entry>, SysError> {
+        // Without a base all directories are of one kind.
+        let may_be_there = self.has_base || kind == PointKind::File;
+        let is_there = may_be_there && self.root.stat(path)?.is_some();
+        self.root.mount_point(path, kind)?;
+        Ok((!is_there).then(|| Entry::point(path, kind, Why::Mount)))
+    }
+
+    /// What a program will be mounted on. A name costs a file system less than a file, and there are some sixty of them;
+    /// `placeholder` is the first.
+    fn program(
+        &self,
+        path: &Path,
+        directories: &mut HashMap<PathBuf, OwnedFd>,
+        placeholder: &mut Option<PathBuf>,
+    ) -> Result<Option<Entry>, SysError> {
+        let directory = self.directory(directories, path)?;
+        let made = match &*placeholder {
+            Some(first) => link(directories, first, path),
+            None => {
+                let name = path.file_name().unwrap_or_default();
+                Root::create(directory, name, 0o644).map(drop)
+            }
+        };
+        if made.is_err() {
+            // It is there, a copy or of the base; or the file system has no such names.
             return self.point(path, PointKind::File);
         }
-        let made = match &self.placeholder {
-            Some(first) => self.link(first, path),
-            None => Root::create(&self.directories[above], name, 0o644).map(drop),
+        let mut entry = Entry::point(path, PointKind::File, Why::Mount);
+        match placeholder {
+            Some(first) => entry.kind = Kind::Hard(first.clone()),
+            None => *placeholder = Some(path.to_owned()),
+        }
+        Ok(Some(entry))
+    }
+
+    /// The directory in which `path` lies, made when it is not there.
+    fn directory<'d>(
+        &self,
+        directories: &'d mut HashMap<PathBuf, OwnedFd>,
+        path: &Path,
+    ) -> Result<&'d OwnedFd, SysError> {
+        let above = path.parent().unwrap_or(Path::new("/"));
+        if !directories.contains_key(above) {
+            let directory = self.root.make_directory(above)?;
+            directories.insert(above.to_owned(), directory);
+        }
+        Ok(&directories[above])
+    }
+
+    fn tell(&self, file: &BoxFile) {
+        if let Some(root) = self.arrows {
+            let origin = self.origin;
+            say(&Arrow { file, root, origin }.to_string());
+        }
+    }
+}
+
+/// The files that are copied, by several threads at once: each takes the next one that nobody has taken.
+struct Copies<'a> {
+    filler: &'a Filler<'a>,
+    directories: &'a HashMap<PathBuf, OwnedFd>,
+    files: Vec<&'a BoxFile>,
+    next: AtomicUsize,
+    copier: Copier,
+    progress: Progress,
+    answers: Mutex<Vec<(usize, Result<Copied, SysError>)>>,
+}
+
+impl Copies<'_> {
+    fn run(self, bytes: u64) -> Result<Vec<Copied>, SysError> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        // What is told line by line is told in order.
+        let threads = match self.filler.arrows {
+            None if bytes > WORTH_A_THREAD => processors.min(THREADS),
+            _ => 1,
         };
-        match made {
-            Ok(()) if self.placeholder.is_none() => {
-                self.placeholder = Some(path.to_owned());
-                Ok(())
+        std::thread::scope(|scope| {
+            for _ in 1..threads {
+                // Without another thread this one does it all.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, || self.work());
             }
-            Ok(()) => Ok(()),
-            // It is there, or the file system has no such names.
-            Err(_) => self.point(path, PointKind::File),
+            self.work();
+        });
+        let mut answers = self
+            .answers
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        answers.sort_by_key(|&(at, _)| at);
+        answers.into_iter().map(|(_, answer)| answer).collect()
+    }
+
+    fn work(&self) {
+        loop {
+            let at = self.next.fetch_add(1, Ordering::Relaxed);
+            let Some(file) = self.files.get(at) else {
+                return;
+            };
+            let answer = self.one(file);
+            if answer.is_err() {
+                // The others stop at their next file.
+                self.next.store(self.files.len(), Ordering::Relaxed);
+            }
+            let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers.push((at, answer));
         }
     }
 
-    /// Gives the copy at `first` a second name. The directories of both are open by now.
-    fn link(&self, first: &Path, second: &Path) -> rustix::io::Result<()> {
-        let split = |path: &'_ Path| {
-            Some((
-                self.directories.get(path.parent()?)?,
-                path.file_name()?.to_owned(),
-            ))
-        };
-        let (first, second) = split(first)
-            .zip(split(second))
-            .ok_or(rustix::io::Errno::NOENT)?;
-        linkat(first.0, &first.1, second.0, &second.1, AtFlags::empty())
+    fn one(&self, file: &BoxFile) -> Result<Copied, SysError> {
+        let filler = self.filler;
+        let call = |name: &str| format!("{name}({})", filler.root.show(&file.destination));
+        let above = file.destination.parent().unwrap_or(Path::new("/"));
+        let directory = self.directories.get(above).ok_or(Errno::ENOENT);
+        let directory = directory.call(|| call("open"))?;
+        let name = file.destination.file_name().ok_or(Errno::EINVAL);
+        let name = name.call(|| call("open"))?;
+        if filler.has_base {
+            tree::remove_entry(directory, name, &file.destination)?;
+        }
+        let (source, metadata) = filler.origin.open_known(&file.source)?;
+        let target = Root::create(directory, name, file.mode).call(|| call("open"))?;
+        let copied = self
+            .copier
+            .copy(&source, &metadata, &target, &self.progress);
+        let bytes = copied.map_err(|errno| SysError::new(call("copy_file_range"), errno))?;
+        let mut notice = None;
+        let mut entry = Entry::file(file, filler.origin);
+        entry.bytes = bytes;
+        if filler.keep_privileges {
+            entry.mode = keep_privileges(&source, &metadata, &target)
+                .map_err(|errno| SysError::new(call("fchown"), errno))?;
+        } else if !filler.is_quiet {
+            notice = dropped(file, &source);
+        }
+        let stat = rustix::fs::fstat(&target).call(|| call("fstat"))?;
+        entry.set_times(&stat);
+        if filler.arrows.is_some()
+            && let Some(line) = notice.take()
+        {
+            say(&line);
+        }
+        filler.tell(file);
+        Ok((entry, notice))
     }
+}
+
+/// Gives the copy at `first` a second name. The directories of both are open by now.
+fn link(
+    directories: &HashMap<PathBuf, OwnedFd>,
+    first: &Path,
+    second: &Path,
+) -> rustix::io::Result<()> {
+    let split = |path: &'_ Path| {
+        let directory = directories.get(path.parent()?)?;
+        Some((directory, path.file_name()?.to_owned()))
+    };
+    let both = split(first).zip(split(second));
+    let (first, second) = both.ok_or(rustix::io::Errno::NOENT)?;
+    linkat(first.0, &first.1, second.0, &second.1, AtFlags::empty())
+}
+
+/// One line of talk. A stderr that takes none is the user's wish.
+pub(crate) fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}
+
+fn capability(file: &File) -> Option<Vec<u8>> {
+    let mut value = vec![0; CAPABILITY_BYTES];
+    let bytes = fgetxattr(file, CAPABILITY, &mut value[..]).ok()?;
+    value.truncate(bytes);
+    Some(value)
+}
+
+/// Gives `target` the owner, all bits of the mode and the capabilities of `source`, in the order in which the kernel does
+/// not take them back: a change of owner drops the others.
+fn keep_privileges(source: &File, metadata: &Metadata, target: &File) -> io::Result<u32> {
+    let (user, group) = (metadata.uid(), metadata.gid());
+    fchown(
+        target,
+        Some(rustix::fs::Uid::from_raw(user)),
+        Some(rustix::fs::Gid::from_raw(group)),
+    )?;
+    let mode = metadata.mode() & 0o7777;
+    fchmod(target, Mode::from(mode))?;
+    if let Some(value) = capability(source) {
+        fsetxattr(target, CAPABILITY, &value, XattrFlags::empty())?;
+    }
+    Ok(mode)
 }
 
 /// Rights that a program has here and its copy has not.
-fn tell_dropped(file: &BoxFile, source: &File) {
+fn dropped(file: &BoxFile, source: &File) -> Option<String> {
     let bits = [(0o4000, "set-user-ID bit"), (0o2000, "set-group-ID bit")];
-    let mut dropped: Vec<&str> = bits
-        .iter()
-        .filter(|(bit, _)| file.mode & bit != 0)
-        .map(|&(_, name)| name)
-        .collect();
-    if fgetxattr_query(source, c"security.capability").is_ok() {
+    let dropped = bits.iter().filter(|(bit, _)| file.mode & bit != 0);
+    let mut dropped: Vec<&str> = dropped.map(|&(_, name)| name).collect();
+    if capability(source).is_some() {
         dropped.push("file capabilities");
     }
-    if !dropped.is_empty() {
-        say(&format!(
-            "mkbox: {}: {} dropped",
-            file.source.display(),
-            dropped.join(", ")
-        ));
-    }
-}
-
-/// Copies the contents, in the kernel where it can: copy_file_range(2) shares the blocks where the file system does,
-/// sendfile(2) and read(2) stand in where it does not. Holes stay holes.
-fn copy(source: &File, target: &File) -> io::Result<u64> {
-    let metadata = source.metadata()?;
-    if metadata.blocks() * 512 >= metadata.size() {
-        return io::copy(&mut &*source, &mut &*target);
-    }
-    let bytes = metadata.size();
-    let mut at = 0;
-    while at < bytes {
-        let begin = match seek(source, SeekFrom::Data(at)) {
-            Ok(begin) => begin,
-            // No data up to the end.
-            Err(rustix::io::Errno::NXIO) => break,
-            Err(errno) => return Err(errno.into()),
-        };
-        let end = seek(source, SeekFrom::Hole(begin))?;
-        seek(source, SeekFrom::Start(begin))?;
-        seek(target, SeekFrom::Start(begin))?;
-        let copied = io::copy(&mut source.take(end - begin), &mut &*target)?;
-        if copied < end - begin {
-            // The file has become shorter.
-            break;
-        }
-        at = end;
-    }
-    ftruncate(target, bytes)?;
-    Ok(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::FileExt;
-
-    fn memory(name: &str) -> File {
-        rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC)
-            .unwrap()
-            .into()
-    }
-
-    #[test]
-    fn holes_stay_holes_and_data_stays_where_it_was() {
-        let (source, target) = (memory("source"), memory("target"));
-        source.set_len(8 << 20).unwrap();
-        source.write_all_at(b"head", 0).unwrap();
-        source.write_all_at(b"middle", (4 << 20) + 17).unwrap();
-        assert_eq!(copy(&source, &target).unwrap(), 8 << 20);
-        let (from, to) = (source.metadata().unwrap(), target.metadata().unwrap());
-        assert_eq!((from.size(), from.blocks()), (to.size(), to.blocks()));
-        let mut bytes = [0; 6];
-        target.read_exact_at(&mut bytes, (4 << 20) + 17).unwrap();
-        assert_eq!(&bytes, b"middle");
-    }
-
-    #[test]
-    fn a_dense_file_is_copied_whole() {
-        let (source, target) = (memory("source"), memory("target"));
-        let text: Vec<u8> = (0..100_000u32).flat_map(u32::to_le_bytes).collect();
-        source.write_all_at(&text, 0).unwrap();
-        assert_eq!(copy(&source, &target).unwrap(), text.len() as u64);
-        let mut copied = vec![0; text.len()];
-        target.read_exact_at(&mut copied, 0).unwrap();
-        assert_eq!(copied, text);
-    }
+    let shown = file.source.display();
+    let dropped = dropped.join(", ");
+    (!dropped.is_empty()).then(|| format!("mkbox: {shown}: {dropped} dropped"))
 }

@@ -1,18 +1,16 @@
-//! The machine's own files, as far as a closure asks for them: each is opened and read once.
+//! The files of the machine that a box is made from, as far as a closure asks for them: each is opened and read once.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use nix::errno::Errno;
-use sys::{SysError, ToErrno};
-
 use crate::elf::{self, Corrupt, Elf};
 use crate::ldcache::{self, Cache, Entry};
+use crate::origin::Origin;
 
 /// A regular file that exists.
 #[derive(Debug)]
@@ -23,12 +21,13 @@ pub(crate) struct Known {
     pub(crate) mode: u32,
     pub(crate) bytes: u64,
     /// None: no ELF file.
-    pub(crate) elf: Result<Option<Elf>, Corrupt>,
+    pub(crate) elf: Result<Option<Rc<Elf>>, Corrupt>,
 }
 
 /// What was looked up so far.
 #[derive(Debug, Default)]
 pub(crate) struct Host {
+    pub(crate) origin: Rc<Origin>,
     files: HashMap<PathBuf, Option<Rc<Known>>>,
     directories: HashMap<PathBuf, Option<PathBuf>>,
     libraries: OnceCell<Libraries>,
@@ -37,15 +36,24 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// Nothing is looked up yet.
+    pub(crate) fn new(origin: &Rc<Origin>) -> Self {
+        Self {
+            origin: origin.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The file at `path`; None when there is none that could be a program or library.
     pub(crate) fn file(&mut self, path: &Path) -> Option<Rc<Known>> {
         if let Some(known) = self.files.get(path) {
             return known.clone();
         }
-        let known = open_regular(path)
+        let known = self
+            .origin
+            .open_known(path)
             .ok()
-            .and_then(|file| know(&file))
-            .map(Rc::new);
+            .map(|(file, metadata)| Rc::new(know(&file, &metadata)));
         self.files.insert(path.to_owned(), known.clone());
         known
     }
@@ -55,7 +63,7 @@ impl Host {
         if let Some(real) = self.directories.get(path) {
             return real.clone();
         }
-        let real = fs::canonicalize(path).ok();
+        let real = self.origin.canonicalize(path);
         self.directories.insert(path.to_owned(), real.clone());
         real
     }
@@ -67,14 +75,17 @@ impl Host {
         if let Some(entries) = self.asked.get(name) {
             return entries.clone();
         }
-        let libraries =
-            self.libraries
-                .get_or_init(|| match Cache::read(Path::new("/etc/ld.so.cache")) {
-                    Some(cache) => Libraries::Cache(cache),
-                    None => {
-                        Libraries::Directories(ldcache::read_conf(Path::new("/etc/ld.so.conf")))
-                    }
-                });
+        let origin = &self.origin;
+        let libraries = self.libraries.get_or_init(|| {
+            let file = origin.open_regular(Path::new("/etc/ld.so.cache"));
+            match file.ok().and_then(Cache::read) {
+                Some(cache) => Libraries::Cache(cache),
+                None => {
+                    let conf = Path::new("/etc/ld.so.conf");
+                    Libraries::Directories(ldcache::read_conf(origin, conf))
+                }
+            }
+        });
         let entries: Rc<[Entry]> = match libraries {
             Libraries::Cache(cache) => cache.find(name).into(),
             Libraries::Directories(directories) => directories
@@ -97,39 +108,11 @@ enum Libraries {
     Directories(Vec<PathBuf>),
 }
 
-/// Opens a regular file for reading: never waits at a FIFO, never takes a terminal.
-///
-/// # Errors
-/// What open(2) answers; `EINVAL` when it is no regular file.
-pub(crate) fn open_regular(path: &Path) -> Result<File, SysError> {
-    let call = || format!("open({})", path.display());
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags)
-        .open(path)
-        .map_err(|error| SysError::new(call(), error.to_errno()))?;
-    let kind = file
-        .metadata()
-        .map_err(|error| SysError::new(call(), error.to_errno()))?
-        .file_type();
-    if kind.is_file() {
-        return Ok(file);
-    }
-    let hint = match () {
-        () if kind.is_dir() => return Err(SysError::new(call(), Errno::EISDIR)),
-        () if kind.is_fifo() => "it is a FIFO, not a regular file",
-        () => "it is a device, not a regular file",
-    };
-    Err(SysError::new(call(), Errno::EINVAL).hint(hint))
-}
-
-fn know(file: &File) -> Option<Known> {
-    let metadata = file.metadata().ok()?;
-    Some(Known {
+fn know(file: &File, metadata: &Metadata) -> Known {
+    Known {
         identity: (metadata.dev(), metadata.ino()),
         mode: metadata.mode(),
         bytes: metadata.len(),
-        elf: elf::read(file),
-    })
+        elf: elf::read(file, metadata.len()).map(|elf| elf.map(Rc::new)),
+    }
 }

@@ -2,10 +2,12 @@
 //! where there is no cache. ldconfig(8).
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+use crate::origin::Origin;
 
 /// ldconfig writes some 100 KB for a full desktop.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -18,6 +20,9 @@ const OLD_ENTRY: usize = 12;
 const NEW_MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 const NEW_HEADER: usize = 48;
 const NEW_ENTRY: usize = 24;
+/// Byte order of the cache (glibc 2.33): 2 little, 3 big, 0 not told.
+const FLAGS_AT: usize = 28;
+const OTHER_ENDIAN: u8 = if cfg!(target_endian = "little") { 3 } else { 2 };
 const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
 const EXTENSION_HWCAPS: u32 = 1;
 /// In an entry's hwcap: its low half is an index into the names of the extension (glibc 2.33).
@@ -40,9 +45,8 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// /etc/ld.so.cache; None when it is missing or in no format of glibc 2.2 or later.
-    pub(crate) fn read(path: &Path) -> Option<Self> {
-        let file = fs::File::open(path).ok()?;
+    /// /etc/ld.so.cache; None when it is in no format of glibc 2.2 or later, or a machine's of the other byte order.
+    pub(crate) fn read(file: File) -> Option<Self> {
         let length = file.metadata().ok()?.len().min(CACHE_BYTES);
         let mut bytes = Vec::with_capacity(usize::try_from(length).ok()?);
         file.take(CACHE_BYTES).read_to_end(&mut bytes).ok()?;
@@ -59,6 +63,9 @@ impl Cache {
                 .checked_next_multiple_of(8)?;
             bytes.get(end)?;
             bytes.drain(..end);
+        }
+        if *bytes.get(FLAGS_AT)? == OTHER_ENDIAN {
+            return None;
         }
         let hwcaps = hwcaps_names(&bytes);
         bytes
@@ -142,19 +149,19 @@ fn string_at(bytes: &[u8], at: u32) -> Option<OsString> {
 }
 
 /// The directories of /etc/ld.so.conf, `include` followed, in order.
-pub(crate) fn read_conf(path: &Path) -> Vec<PathBuf> {
+pub(crate) fn read_conf(origin: &Origin, path: &Path) -> Vec<PathBuf> {
     let (mut directories, mut left) = (Vec::new(), INCLUDES);
-    read_conf_into(path, &mut directories, &mut left);
+    read_conf_into(origin, path, &mut directories, &mut left);
     directories
 }
 
-fn read_conf_into(path: &Path, directories: &mut Vec<PathBuf>, left: &mut usize) {
+fn read_conf_into(origin: &Origin, path: &Path, directories: &mut Vec<PathBuf>, left: &mut usize) {
     let Some(rest) = left.checked_sub(1) else {
         return;
     };
     *left = rest;
     let mut text = Vec::new();
-    let Ok(file) = fs::File::open(path) else {
+    let Ok(file) = origin.open_regular(path) else {
         return;
     };
     if file.take(1 << 20).read_to_end(&mut text).is_err() {
@@ -174,8 +181,8 @@ fn read_conf_into(path: &Path, directories: &mut Vec<PathBuf>, left: &mut usize)
                         .parent()
                         .unwrap_or(path)
                         .join(OsStr::from_bytes(pattern));
-                    for included in glob(&pattern) {
-                        read_conf_into(&included, directories, left);
+                    for included in glob(origin, &pattern) {
+                        read_conf_into(origin, &included, directories, left);
                     }
                 }
             }
@@ -191,22 +198,17 @@ fn read_conf_into(path: &Path, directories: &mut Vec<PathBuf>, left: &mut usize)
 }
 
 /// The files that `pattern` names, sorted; wildcards are understood in its last component, as distributions use them.
-fn glob(pattern: &Path) -> Vec<PathBuf> {
+fn glob(origin: &Origin, pattern: &Path) -> Vec<PathBuf> {
     let (Some(directory), Some(name)) = (pattern.parent(), pattern.file_name()) else {
         return Vec::new();
     };
-    let Ok(entries) = fs::read_dir(directory) else {
-        return Vec::new();
-    };
-    let names = entries.flatten().map(|entry| entry.file_name());
     let wants_hidden = name.as_bytes().starts_with(b".");
-    let mut found: Vec<PathBuf> = names
+    let names = origin.names(directory).into_iter();
+    names
         .filter(|found| wants_hidden || !found.as_bytes().starts_with(b"."))
         .filter(|found| matches(name.as_bytes(), found.as_bytes()))
         .map(|found| directory.join(found))
-        .collect();
-    found.sort();
-    found
+        .collect()
 }
 
 /// Whether `name` fits a pattern of `*`, `?` and plain bytes; glob(7).
@@ -237,6 +239,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn cache() -> Vec<u8> {
         let strings = b"libz.so.1\0/lib/libz.so.1\0/v3/libz.so.1\0x86-64-v3\0/old/libz.so.1\0";
@@ -339,7 +342,7 @@ mod tests {
         .unwrap();
         fs::write(directory.join("d/1.conf"), "/one\nrelative\n").unwrap();
         fs::write(directory.join("d/2.conf"), "include ../conf\n").unwrap();
-        let found = read_conf(&directory.join("conf"));
+        let found = read_conf(&Origin::default(), &directory.join("conf"));
         fs::remove_dir_all(&directory).unwrap();
         assert_eq!(found[..3], ["/a", "/one", "/a"].map(PathBuf::from));
         assert_eq!(

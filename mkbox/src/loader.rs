@@ -2,16 +2,21 @@
 
 use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
+use sys::Call;
+
 use crate::elf::Target;
 use crate::host::Host;
+use crate::origin::Origin;
 
 /// Debian's ld.so has 200 KB.
 const LOADER_BYTES: u64 = 16 << 20;
+
+/// A list of directories.
+const PATH_FILE_BYTES: u64 = 1 << 20;
 
 /// The two families of loaders. They differ in the order of the paths and in what they know without any.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,22 +43,26 @@ pub(crate) struct Loader {
 
 impl Loader {
     /// The rules of the loader at `interpreter`; a file without one (a library by itself) follows glibc's.
-    pub(crate) fn new(interpreter: Option<&Path>, target: Target) -> Self {
+    pub(crate) fn new(origin: &Origin, interpreter: Option<&Path>, target: Target) -> Self {
         let name = interpreter
             .and_then(Path::file_name)
             .unwrap_or_default()
             .as_bytes();
         match name.strip_prefix(b"ld-musl-").zip(interpreter) {
-            Some((name, interpreter)) => Self::musl(interpreter, name, target),
-            None => Self::glibc(interpreter, target),
+            Some((name, interpreter)) => Self::musl(origin, interpreter, name, target),
+            None => Self::glibc(origin, interpreter, target),
         }
     }
 
-    fn glibc(interpreter: Option<&Path>, target: Target) -> Self {
+    fn glibc(origin: &Origin, interpreter: Option<&Path>, target: Target) -> Self {
         let mut bytes = Vec::with_capacity(256 << 10);
-        if let Some(file) = interpreter.and_then(|path| File::open(path).ok()) {
-            // An error leaves what was read; no directories in it is as good as no file.
-            let _ = file.take(LOADER_BYTES).read_to_end(&mut bytes);
+        if let Some(path) = interpreter
+            && let Ok(file) = origin.open_regular(path)
+        {
+            let read = file.take(LOADER_BYTES).read_to_end(&mut bytes);
+            let read = read.call(|| format!("read({})", path.display()));
+            // Half a loader would be another one.
+            let _ = read.inspect_err(|error| origin.note(error));
         }
         let mut directories = compiled_directories(&bytes);
         if directories.is_empty() {
@@ -75,12 +84,12 @@ impl Loader {
             default,
             directories,
             machine: target.machine,
-            level: OnceCell::new(),
+            level: first_level(origin),
         }
     }
 
     /// `name` is what follows `ld-musl-`: the architecture and `.so.1`.
-    fn musl(interpreter: &Path, name: &[u8], target: Target) -> Self {
+    fn musl(origin: &Origin, interpreter: &Path, name: &[u8], target: Target) -> Self {
         let architecture = OsStr::from_bytes(name.strip_suffix(b".so.1").unwrap_or(name));
         let prefix = interpreter
             .parent()
@@ -89,7 +98,11 @@ impl Loader {
         let mut file = OsString::from("ld-musl-");
         file.push(architecture);
         file.push(".path");
-        let text = std::fs::read(prefix.join("etc").join(file)).unwrap_or_default();
+        let mut text = Vec::new();
+        if let Ok(file) = origin.open_regular(&prefix.join("etc").join(file)) {
+            // As musl: a file that cannot be read is none.
+            let _ = file.take(PATH_FILE_BYTES).read_to_end(&mut text);
+        }
         let listed = text.split(|&byte| byte == b':' || byte == b'\n');
         let mut directories: Vec<PathBuf> = listed
             .map(|path| PathBuf::from(OsStr::from_bytes(path)))
@@ -106,7 +119,7 @@ impl Loader {
             default: "/lib".into(),
             lib: OsString::new(),
             machine: target.machine,
-            level: OnceCell::new(),
+            level: first_level(origin),
         }
     }
 
@@ -127,7 +140,9 @@ impl Loader {
     fn platforms(&self) -> &'static [&'static str] {
         match object::elf::Machine(self.machine) {
             object::elf::EM_X86_64 if self.level() >= 3 => &["haswell", "x86_64"],
+            object::elf::EM_X86_64 => &["x86_64"],
             object::elf::EM_386 => &["i686", "i386"],
+            object::elf::EM_AARCH64 => &["aarch64"],
             _ => &[std::env::consts::ARCH],
         }
     }
@@ -232,6 +247,15 @@ impl Loader {
         }
         result.extend_from_slice(rest);
         OsString::from_vec(result)
+    }
+}
+
+/// Known from the start where the box is for another machine: what every processor of its kind can do.
+fn first_level(origin: &Origin) -> OnceCell<u8> {
+    if origin.is_here() {
+        OnceCell::new()
+    } else {
+        OnceCell::from(1)
     }
 }
 
@@ -401,6 +425,7 @@ mod tests {
             machine: 62,
         };
         let musl = Loader::musl(
+            &Origin::default(),
             Path::new("/no/such/lib/ld-musl-x86_64.so.1"),
             b"x86_64.so.1",
             target,

@@ -6,14 +6,21 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::Failure;
 
+mod arch;
 mod assemble;
 mod attach;
+mod boxfile;
+mod bundles;
 mod busy;
 mod cgroup;
 mod check;
 mod cli;
 mod closure;
+mod contents;
+mod copy;
 mod dev;
+mod digest;
+mod dlopen;
 mod down;
 mod elf;
 mod enter;
@@ -24,22 +31,28 @@ mod extra;
 mod filesystem;
 mod fill;
 mod flags;
+mod from;
 mod host;
 mod idmap;
+mod imports;
 mod keep;
 mod ldcache;
 mod loader;
+mod manifest;
 mod mask;
 mod mount_args;
 mod mount_flag;
 mod mounted;
 mod mounts;
 mod options;
+mod origin;
 mod overlay;
+mod pack;
 mod pivot;
 mod place;
 mod plan;
 mod program;
+mod progress;
 mod remove;
 mod request;
 mod root;
@@ -48,10 +61,15 @@ mod show;
 mod spec;
 mod state;
 mod sys;
+mod text;
 mod tree;
 mod up;
+mod verify;
 mod volumes;
+mod walk;
+mod warnings;
 mod window;
+mod wishes;
 mod within;
 
 use cli::{Cli, Verb};
@@ -74,6 +92,8 @@ fn main() -> ExitCode {
         Verb::Show(args) => show::show(args),
         Verb::Down(args) => down::down(args),
         Verb::Check(args) => check::check(args),
+        Verb::Verify(args) => verify::verify(args),
+        Verb::Pack(args) => pack::pack(args),
     }
 }
 

@@ -59,6 +59,30 @@ pub(crate) fn open(layers: &Layers, place: &Place, directory: &Root) -> Result<T
     )?)
 }
 
+/// The same layers to be read, as a mount without a place. The writable layer is not in use by it.
+///
+/// # Errors
+/// What fsconfig(2) answers.
+pub(crate) fn view(layers: &Layers, place: &Place) -> Result<Tree, Error> {
+    let filled = place.store_path().join(UPPER);
+    let filled = filled.to_string_lossy();
+    let lower = std::iter::once(&*filled).chain(layers.lower.iter().map(String::as_str));
+    let lower: Vec<String> = lower.map(escape).collect();
+    let mut options = vec![("lowerdir".to_owned(), Some(lower.join(":")))];
+    if in_user_namespace() {
+        options.push(("userxattr".into(), None));
+    }
+    let source = place.path.to_string_lossy();
+    let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+    Ok(new_filesystem(
+        "overlay",
+        &source,
+        &options,
+        read_only,
+        place.path.display(),
+    )?)
+}
+
 /// Covers the box with a tmpfs that holds the writable layer for as long as the mount namespace lives.
 fn in_memory(place: &Place, directory: &Root) -> Result<std::path::PathBuf, Error> {
     let shown = || place.path.display().to_string();

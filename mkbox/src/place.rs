@@ -14,6 +14,7 @@ use sys::{Call, SysError};
 
 use crate::error::Error;
 use crate::root::{BENEATH, DIRECTORY};
+use crate::text::short;
 
 /// A marker is a record.
 const MARKER_BYTES: u64 = 1 << 20;
@@ -35,7 +36,7 @@ impl Place {
     /// # Errors
     /// It is no name of a directory that could be made: `/`, `.`, `..`, or below something that is none.
     pub(crate) fn find(text: &Path) -> Result<Self, Error> {
-        let shown = text.display();
+        let shown = short(text);
         let usage = |problem: &str| Error::Usage(format!("BOX {shown}: {problem}"));
         let Some(Component::Normal(name)) = text.components().next_back() else {
             return Err(usage("does not end in the name of a directory"));
@@ -60,9 +61,7 @@ impl Place {
                     above.pop();
                 }
                 Err(error) => {
-                    return Err(
-                        SysError::new(format!("realpath({})", above.display()), error).into(),
-                    );
+                    return Err(SysError::new(format!("realpath({})", short(&above)), error).into());
                 }
             }
         };
@@ -123,7 +122,7 @@ impl Place {
             Ok(fd) => Ok(Some(fd)),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(errno) => Err(SysError::new(
-                format!("open({})", self.parent.display()),
+                format!("open({})", short(&self.parent)),
                 errno,
             )),
         }
@@ -174,17 +173,39 @@ impl Place {
         unlink(parent, &new, &self.parent)?;
         self.write(parent, &new, record)?;
         rustix::fs::renameat(parent, &new, parent, &name)
-            .call(|| format!("rename({})", self.marker_path().display()))
+            .call(|| format!("rename({})", short(&self.marker_path())))
+    }
+
+    /// What the manifest is called, beside the box.
+    pub(crate) fn manifest_name(&self) -> String {
+        format!(".{}.mkbox.manifest", self.name)
+    }
+
+    /// Writes the manifest; one that a killed `up` left is replaced.
+    ///
+    /// # Errors
+    /// What open(2) and write(2) answer.
+    pub(crate) fn write_manifest(
+        &self,
+        parent: BorrowedFd<'_>,
+        text: &str,
+    ) -> Result<(), SysError> {
+        unlink(parent, &self.manifest_name(), &self.parent)?;
+        self.write_text(parent, &self.manifest_name(), text)
     }
 
     fn write(&self, parent: BorrowedFd<'_>, name: &str, record: &Record) -> Result<(), SysError> {
+        self.write_text(parent, name, &record.to_line())
+    }
+
+    fn write_text(&self, parent: BorrowedFd<'_>, name: &str, text: &str) -> Result<(), SysError> {
         let shown = self.parent.join(name);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let fd = openat2(parent, name, flags, Mode::from(0o600), BENEATH)
-            .call(|| format!("open({})", shown.display()))?;
+            .call(|| format!("open({})", short(&shown)))?;
         File::from(fd)
-            .write_all(record.to_line().as_bytes())
-            .call(|| format!("write({})", shown.display()))
+            .write_all(text.as_bytes())
+            .call(|| format!("write({})", short(&shown)))
     }
 
     /// Reads the marker. One that somebody else owns is none.
@@ -193,7 +214,7 @@ impl Place {
     /// What open(2) and read(2) answer; it holds no record.
     pub(crate) fn read_marker(&self, parent: BorrowedFd<'_>) -> Result<Marker, Error> {
         let name = self.marker_name();
-        let call = |call: &str| format!("{call}({})", self.marker_path().display());
+        let call = |call: &str| format!("{call}({})", short(&self.marker_path()));
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match openat2(parent, name, flags, Mode::empty(), BENEATH) {
             Ok(fd) => File::from(fd),
@@ -206,7 +227,7 @@ impl Place {
         if !is_file || stat.st_uid != rustix::process::geteuid().as_raw() {
             return Err(Error::Failed(format!(
                 "{} is no marker of ours",
-                self.marker_path().display()
+                short(&self.marker_path())
             )));
         }
         let mut bytes = Vec::new();
@@ -218,15 +239,16 @@ impl Place {
         }
         let record = Record::parse(&bytes);
         let record = record
-            .map_err(|error| Error::Failed(format!("{}: {error}", self.marker_path().display())))?;
+            .map_err(|error| Error::Failed(format!("{}: {error}", short(&self.marker_path()))))?;
         Ok(Marker::Of(Box::new(record)))
     }
 
-    /// Removes the marker, and one that was about to replace it.
+    /// Removes the manifest and the marker, and one that was about to replace it.
     ///
     /// # Errors
     /// What unlink(2) answers, "not there" excepted.
     pub(crate) fn remove_marker(&self, parent: BorrowedFd<'_>) -> Result<(), SysError> {
+        unlink(parent, &self.manifest_name(), &self.parent)?;
         unlink(parent, &self.new_marker_name(), &self.parent)?;
         unlink(parent, &self.marker_name(), &self.parent)
     }
@@ -236,7 +258,7 @@ fn unlink(parent: BorrowedFd<'_>, name: &str, shown: &Path) -> Result<(), SysErr
     match unlinkat(parent.as_fd(), name, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(errno) => Err(SysError::new(
-            format!("unlink({})", shown.join(name).display()),
+            format!("unlink({})", short(&shown.join(name))),
             errno,
         )),
     }

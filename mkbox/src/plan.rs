@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use record::Mount;
 
-use crate::closure::BoxFile;
+use crate::boxfile::{BoxFile, Why};
+use crate::closure::Closure;
 use crate::mounts::{self, Planned, What};
+use crate::origin::Origin;
 use crate::root::PointKind;
 
 /// One thing to make in an empty box.
@@ -14,7 +16,9 @@ use crate::root::PointKind;
 pub(crate) enum Step {
     /// A copy, or another name of one.
     File(BoxFile),
-    /// What something will be mounted on.
+    /// A symbolic link: its path and its target.
+    Link(PathBuf, PathBuf, Why),
+    /// A directory, or what something will be mounted on.
     Point(PathBuf, PointKind),
     /// What a program or library of the host will be mounted on: one empty file under many names.
     Program(PathBuf),
@@ -27,13 +31,22 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Files first, then mount points. `is_directory` answers for the source of a bind mount.
+    /// The layout first, then files, then mount points. `is_directory` answers for the source of a bind mount.
     pub(crate) fn new(
-        files: Vec<BoxFile>,
+        closure: Closure,
         mounts: &[Planned],
         is_directory: impl Fn(&Path) -> bool,
     ) -> Self {
-        let mut steps: Vec<Step> = files.into_iter().map(Step::File).collect();
+        let (layout, links): (Vec<_>, Vec<_>) = closure
+            .links
+            .into_iter()
+            .partition(|(_, _, why)| *why == Why::Layout);
+        let directory = |path| Step::Point(path, PointKind::Directory);
+        let link = |(path, target, why)| Step::Link(path, target, why);
+        let mut steps: Vec<Step> = closure.directories.into_iter().map(directory).collect();
+        steps.extend(layout.into_iter().map(link));
+        steps.extend(closure.files.into_iter().map(Step::File));
+        steps.extend(links.into_iter().map(link));
         // Of what is mounted so far, that on which something else can lie: no files, of which there may be many.
         let mut above: Vec<&Path> = Vec::new();
         for mount in mounts {
@@ -60,7 +73,7 @@ impl Plan {
     pub(crate) fn files(&self) -> impl Iterator<Item = &BoxFile> {
         self.steps.iter().filter_map(|step| match step {
             Step::File(file) => Some(file),
-            Step::Point(..) | Step::Program(_) => None,
+            Step::Link(..) | Step::Point(..) | Step::Program(_) => None,
         })
     }
 }
@@ -69,12 +82,17 @@ impl Plan {
 pub(crate) struct Arrow<'a> {
     pub(crate) file: &'a BoxFile,
     pub(crate) root: &'a str,
+    pub(crate) origin: &'a Origin,
 }
 
 impl fmt::Display for Arrow<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let root = self.root.trim_end_matches('/');
-        let (source, destination) = (self.file.source.display(), self.file.destination.display());
+        let (source, destination) = (
+            self.origin.shown(&self.file.source),
+            self.file.destination.display(),
+        );
+        let source = source.display();
         let line = format!("'{source}' -> '{root}{destination}'");
         // A name may hold anything; a line is a line.
         line.chars().try_for_each(|c| {
@@ -156,7 +174,9 @@ mod tests {
             planned("/etc/hosts", Some("/file")),
             planned("/device", None),
         ];
-        let plan = Plan::new(vec![], &mounts, |source| source == Path::new("/dir"));
+        let plan = Plan::new(Closure::default(), &mounts, |source| {
+            source == Path::new("/dir")
+        });
         let points = [
             ("/dev", PointKind::Directory),
             ("/data", PointKind::Directory),

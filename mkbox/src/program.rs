@@ -6,38 +6,50 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::host::open_regular;
+use crate::origin::Origin;
+use crate::text::short;
 
 /// Bytes of a script that the kernel reads for its `#!` line; `BINPRM_BUF_SIZE`, Linux 5.1.
 const FIRST_LINE: usize = 256;
-/// What execve(2) uses when the environment has no PATH.
-const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
-/// Finds `name` as execvp(3) does: along PATH, or as a path when there is a slash in it.
+/// Finds `name` on this machine as execvp(3) does: along PATH, or as a path when there is a slash in it.
 ///
 /// # Errors
 /// No executable file of that name.
 pub(crate) fn find(name: &str) -> Result<PathBuf, Error> {
+    find_in(&Origin::default(), name)
+}
+
+/// The same on the machine that a box is made from.
+///
+/// # Errors
+/// No executable file of that name.
+pub(crate) fn find_in(origin: &Origin, name: &str) -> Result<PathBuf, Error> {
     if name.contains('/') {
-        return is_executable(Path::new(name))
+        return is_executable(origin, Path::new(name))
             .map(|()| name.into())
-            .map_err(|reason| Error::Failed(format!("--copy {name}: {reason}")));
+            .map_err(|reason| {
+                Error::Failed(format!("--copy {}: {reason}", short(Path::new(name))))
+            });
     }
-    let path = std::env::var_os("PATH").unwrap_or_else(|| DEFAULT_PATH.into());
+    let path = origin.path();
     let mut reason = "no such program in PATH";
     for directory in std::env::split_paths(&path).filter(|directory| directory.is_absolute()) {
         let candidate = directory.join(name);
-        match is_executable(&candidate) {
-            Ok(()) => return Ok(shortest(candidate)),
+        match is_executable(origin, &candidate) {
+            Ok(()) => return Ok(shortest(origin, candidate)),
             Err(found @ "not executable") => reason = found,
             Err(_) => {}
         }
     }
-    Err(Error::Failed(format!("--copy {name}: {reason}")))
+    Err(Error::Failed(format!(
+        "--copy {}: {reason}",
+        short(Path::new(name))
+    )))
 }
 
-fn is_executable(path: &Path) -> Result<(), &'static str> {
-    match path.metadata() {
+fn is_executable(origin: &Origin, path: &Path) -> Result<(), &'static str> {
+    match origin.metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err("is a directory"),
         Ok(metadata) if !metadata.is_file() => Err("no regular file"),
         Ok(metadata) if metadata.mode() & 0o111 == 0 => Err("not executable"),
@@ -50,9 +62,10 @@ fn is_executable(path: &Path) -> Result<(), &'static str> {
 }
 
 /// /bin/ls rather than /usr/bin/ls where both are the same file: the name that people write.
-fn shortest(path: PathBuf) -> PathBuf {
+fn shortest(origin: &Origin, path: PathBuf) -> PathBuf {
     let identity = |path: &Path| {
-        path.metadata()
+        origin
+            .metadata(path)
             .ok()
             .map(|metadata| (metadata.dev(), metadata.ino()))
     };
@@ -77,9 +90,10 @@ pub(crate) struct Interpreter {
 }
 
 /// The interpreter of the script at `path`; None when it is no script.
-pub(crate) fn interpreter(path: &Path) -> Option<Interpreter> {
+pub(crate) fn interpreter(origin: &Origin, path: &Path) -> Option<Interpreter> {
     let mut line = [0; FIRST_LINE];
-    let read = open_regular(path).ok()?.read_at(&mut line, 0).ok()?;
+    let file = origin.open_regular(path).ok()?;
+    let read = file.read_at(&mut line, 0).ok()?;
     parse(&line[..read])
 }
 

@@ -1,33 +1,43 @@
 //! What an `up` is asked for, from its flags and its record.
 
 use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use record::{Id, Mount, Record};
 use serde_json::Value;
 use sys::Call;
 
-use crate::TOOL;
 use crate::assemble::Assembly;
+use crate::boxfile::BoxFile;
 use crate::cli::UpArgs;
-use crate::closure::closure;
+use crate::closure::{closure, of_programs};
 use crate::error::Error;
 use crate::etc;
 use crate::extra::Extra;
-use crate::flags::{Wished, wishes};
+use crate::flags::{self, Wished};
+use crate::from::Base;
 use crate::mounts::{self, Planned, What};
+use crate::origin::Origin;
 use crate::place::Place;
 use crate::plan::{Plan, Step};
 use crate::root::PointKind;
 use crate::state::State;
 use crate::volumes::{Check, Volume};
+use crate::wishes::{Wishes, absolute};
 use crate::within::Within;
-use crate::{overlay, spec};
+use crate::{TOOL, overlay, spec, warnings};
 
 /// Everything that is known before the first effect.
 pub(crate) struct Request {
     pub(crate) place: Place,
     pub(crate) copy: Vec<String>,
+    pub(crate) wishes: Wishes,
+    pub(crate) base: Option<Base>,
+    pub(crate) origin: Rc<Origin>,
+    /// What the box lacks that its programs may look for.
+    pub(crate) warnings: Vec<String>,
     pub(crate) mounts: Vec<Mount>,
     /// The same as they stand in the record: the given ones untouched, with keys that mkbox does not know.
     entries: Vec<Value>,
@@ -57,14 +67,18 @@ impl Request {
         };
         let place = Place::find(&root)?;
         let here = std::env::current_dir().call(|| "getcwd".into())?;
-        let volumes = wishes(&args.mounts.flags(), &here, &place.store_path())?;
+        let volumes = flags::wishes(&args.mounts.flags(), &here, &place.store_path())?;
         let before_extra = before.map(|before| &before.extra);
         // The same record again, without flags, is the same request again.
         let programs = match before_extra {
             Some(before) if args.mounts.bind_programs.is_empty() => before.bind_programs.clone(),
-            _ => unique(&args.mounts.bind_programs)?,
+            _ => unique("--bind-programs", &args.mounts.bind_programs)?,
         };
-        let bound = bind_programs(&programs)?;
+        let wishes = Wishes::new(args, before.map(|before| &before.wishes))?;
+        let origin = Rc::new(Origin::new(wishes.sysroot.as_deref().map(Path::new))?);
+        let base = base(&wishes, &place)?;
+        let mut shown = of_programs(&origin, &programs, &wishes)?;
+        let bound = bind(&origin, &shown.files, wishes.keep_privileges)?;
         let wished: Vec<Mount> = volumes.iter().map(|wished| wished.mount.clone()).collect();
         let given = mounts::read(record)?;
         let mounts = mounts::merge(&mounts::merge(&given, &bound)?, &wished)?;
@@ -81,10 +95,19 @@ impl Request {
         let directories = directories(&planned, &bound, &volumes)?;
         let copy = match before {
             Some(before) if args.copy.is_empty() => before.copy.clone(),
-            _ => unique(&args.copy)?,
+            _ => unique("--copy", &args.copy)?,
         };
         let is_directory = |source: &Path| directories.get(source).copied().unwrap_or(false);
-        let mut plan = Plan::new(closure(&copy)?, &planned, is_directory);
+        let closure = closure(&origin, &copy, &wishes, &shown.files)?;
+        let warnings = if args.quiet {
+            Vec::new()
+        } else {
+            // Bound or copied, a program wants the same.
+            shown.files.extend(closure.files.iter().cloned());
+            shown.has_glibc |= closure.has_glibc;
+            warnings::of(&shown, &origin, &wishes)
+        };
+        let mut plan = Plan::new(closure, &planned, is_directory);
         let programs_at: HashSet<&Path> = bound
             .iter()
             .map(|mount| mount.destination.as_path())
@@ -105,6 +128,13 @@ impl Request {
             }
             _ => args.mounts.etc.clone(),
         };
+        // What is written from the record is not copied from the host.
+        let is_written = |path: &Path| {
+            let name = path.strip_prefix("/etc").ok().and_then(Path::to_str);
+            etc.iter().any(|file| Some(file.name()) == name)
+        };
+        plan.steps
+            .retain(|step| !matches!(step, Step::File(file) if is_written(&file.destination)));
         let within = Within::find(record, args.mounts.host_mounts)?;
         let mut spec = record.clone();
         spec::apply(&args.mounts, &mut spec)?;
@@ -118,6 +148,10 @@ impl Request {
         Ok(Self {
             place,
             copy,
+            wishes,
+            base,
+            origin,
+            warnings,
             mounts,
             entries,
             plan,
@@ -134,6 +168,7 @@ impl Request {
             root: self.place.path.to_string_lossy().into_owned(),
             identity: None,
             copy: self.copy.clone(),
+            wishes: self.wishes.clone(),
             made: self
                 .place
                 .missing
@@ -207,25 +242,28 @@ impl Request {
     }
 }
 
-/// The files of `programs`, each to be bound where its copy would lie.
-fn bind_programs(programs: &[String]) -> Result<Vec<Mount>, Error> {
-    let files = match programs {
-        [] => return Ok(Vec::new()),
-        programs => closure(programs)?,
+/// `files`, each to be bound where its copy would lie.
+fn bind(origin: &Origin, files: &[BoxFile], keep_privileges: bool) -> Result<Vec<Mount>, Error> {
+    // As of a copy, rights that come with the file are dropped unless they are asked for.
+    let options = match keep_privileges {
+        true => &["bind", "ro", "nodev"][..],
+        false => &["bind", "ro", "nosuid", "nodev"],
     };
-    let mounts = files.into_iter().map(|file| {
-        let source = file.source.to_str().map(str::to_owned);
+    let mounts = files.iter().map(|file| {
+        // A link of another machine's would lead elsewhere on this one.
+        let real = (!origin.is_here()).then(|| origin.canonicalize(&file.source));
+        let source = origin.shown(&real.flatten().unwrap_or_else(|| file.source.clone()));
+        let source = source.into_os_string().into_string();
         Ok(Mount {
-            destination: file.destination,
+            destination: file.destination.clone(),
             kind: Some("bind".into()),
-            source: Some(source.ok_or_else(|| {
+            source: Some(source.map_err(|source| {
                 Error::Failed(format!(
                     "{}: is not UTF-8, a record cannot hold it",
-                    file.source.display()
+                    crate::text::short(Path::new(&source))
                 ))
             })?),
-            // As of a copy, rights that come with the file are dropped.
-            options: ["bind", "ro", "nosuid", "nodev"].map(str::to_owned).into(),
+            options: options.iter().map(|&option| option.to_owned()).collect(),
         })
     });
     mounts.collect()
@@ -260,12 +298,30 @@ fn directories(
     Ok(found)
 }
 
+/// What the box begins with, if anything.
+fn base(wishes: &Wishes, place: &Place) -> Result<Option<Base>, Error> {
+    let Some(from) = &wishes.from else {
+        return Ok(None);
+    };
+    let base = Base::open(Path::new(from), wishes.reference.as_deref())?;
+    if let Some(directory) = base.directory() {
+        let real = fs::canonicalize(directory).call(|| format!("realpath({from})"))?;
+        if place.path.starts_with(&real) {
+            let shown = place.path.display();
+            return Err(Error::Usage(format!(
+                "BOX {shown}: lies below --from {from}"
+            )));
+        }
+    }
+    Ok(Some(base))
+}
+
 /// Without repetitions, in order; a path counts from the root, so that it means the same next time.
-fn unique(names: &[String]) -> Result<Vec<String>, Error> {
+fn unique(flag: &str, names: &[String]) -> Result<Vec<String>, Error> {
     let mut unique = Vec::new();
     for name in names {
         let name = match name.contains('/') {
-            true => absolute(name)?,
+            true => absolute(flag, Path::new(name))?,
             false => name.clone(),
         };
         if !unique.contains(&name) {
@@ -273,10 +329,4 @@ fn unique(names: &[String]) -> Result<Vec<String>, Error> {
         }
     }
     Ok(unique)
-}
-
-fn absolute(path: &str) -> Result<String, Error> {
-    let absolute = std::path::absolute(path).call(|| "getcwd".into())?;
-    let text = absolute.to_str().map(str::to_owned);
-    text.ok_or_else(|| Error::Usage(format!("--copy {path}: the current directory is not UTF-8")))
 }

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use sys::{Call, SysError};
 
 /// Reading: links are followed, and end inside the box.
-const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+pub(crate) const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
 /// Writing and deleting: no link is followed and no mount is crossed.
 pub(crate) const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_SYMLINKS)
@@ -140,10 +141,8 @@ impl Root {
 
     /// The path of `inside` as a message shows it.
     pub(crate) fn show(&self, inside: &Path) -> String {
-        self.shown
-            .join(inside.strip_prefix("/").unwrap_or(inside))
-            .display()
-            .to_string()
+        let inside = inside.strip_prefix("/").unwrap_or(inside);
+        crate::text::short(&self.shown.join(inside))
     }
 
     /// Makes the directory `inside` and those above it, 0755, in a box that is being filled; opens it.
@@ -164,10 +163,27 @@ impl Root {
                 Err(errno) => return Err(SysError::new(call("mkdir", &walked), errno)),
             }
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            directory = openat2(&directory, name, flags, Mode::empty(), BENEATH)
-                .call(|| call("open", &walked))?;
+            directory = match openat2(&directory, name, flags, Mode::empty(), BENEATH) {
+                // A link of a base, or of a merged /usr: it leads to somewhere in the box.
+                Err(rustix::io::Errno::LOOP | rustix::io::Errno::NOTDIR) => {
+                    self.directory(&walked)?
+                }
+                answer => answer.call(|| call("open", &walked))?,
+            };
         }
         Ok(directory)
+    }
+
+    /// Opens the directory `inside`, wherever links in the box lead.
+    ///
+    /// # Errors
+    /// What openat2(2) answers.
+    pub(crate) fn directory(&self, inside: &Path) -> Result<OwnedFd, SysError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let inside = Path::new("/").join(inside);
+        let resolve = IN_ROOT | ResolveFlags::NO_XDEV;
+        openat2(&self.fd, &inside, flags, Mode::empty(), resolve)
+            .call(|| format!("openat2({})", self.show(&inside)))
     }
 
     /// Makes the file `name` in `directory`, which [`Root::make_directory`] opened, and opens it for writing.
@@ -279,6 +295,66 @@ impl Root {
             }
             Err(errno) => Err(SysError::new(
                 format!("mkdir({})", self.show(inside)),
+                errno,
+            )),
+        }
+    }
+
+    /// For messages.
+    pub(crate) fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Opens the regular file at `inside` for reading: links on the way to it end inside the box, itself it is none.
+    ///
+    /// # Errors
+    /// What openat2(2) answers.
+    pub(crate) fn open_file(&self, inside: &Path) -> Result<File, SysError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let resolve = IN_ROOT | ResolveFlags::NO_XDEV;
+        openat2(
+            &self.fd,
+            inside,
+            flags | OFlags::CLOEXEC,
+            Mode::empty(),
+            resolve,
+        )
+        .call(|| format!("openat2({})", self.show(inside)))
+        .map(File::from)
+    }
+
+    /// What is at `inside` itself, were it a link; None when there is nothing.
+    ///
+    /// # Errors
+    /// What openat2(2) answers.
+    pub(crate) fn stat_itself(&self, inside: &Path) -> Result<Option<rustix::fs::Stat>, SysError> {
+        let Some(fd) = self.name_itself(inside)? else {
+            return Ok(None);
+        };
+        let call = || format!("fstat({})", self.show(inside));
+        rustix::fs::fstat(fd).call(call).map(Some)
+    }
+
+    /// The target of the symbolic link at `inside`.
+    ///
+    /// # Errors
+    /// `ENOENT`: there is nothing. `EINVAL`: it is no link.
+    pub(crate) fn target(&self, inside: &Path) -> Result<PathBuf, SysError> {
+        let call = || format!("readlink({})", self.show(inside));
+        let fd = self.name_itself(inside)?.ok_or(Errno::ENOENT).call(call)?;
+        let target = rustix::fs::readlinkat(fd, c"", Vec::new()).call(call)?;
+        Ok(std::ffi::OsString::from_vec(target.into_bytes()).into())
+    }
+
+    fn name_itself(&self, inside: &Path) -> Result<Option<OwnedFd>, SysError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match openat2(&self.fd, inside, flags, Mode::empty(), IN_ROOT) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+                Ok(None)
+            }
+            Err(errno) => Err(SysError::new(
+                format!("openat2({})", self.show(inside)),
                 errno,
             )),
         }

@@ -53,7 +53,7 @@ impl Process {
             let paths = loader.expand(name, object.origin(), object.origin_in_box());
             return self.first(host, target, paths.into_iter().take(1));
         }
-        let own = self.search_path(loader, by);
+        let own = self.search_path(host, loader, by);
         for (here, there) in own {
             if let Some(found) =
                 self.in_directory(host, loader, target, &here, Some(&there), name)?
@@ -179,13 +179,13 @@ impl Process {
     /// The directories that come before the loader's own, for a library that object number `by` needs: here and in the box.
     ///
     /// Those of LD_LIBRARY_PATH stand for the default place in the box: the variable may not be set there.
-    fn search_path(&self, loader: &Loader, by: usize) -> Vec<(PathBuf, PathBuf)> {
+    fn search_path(&self, host: &Host, loader: &Loader, by: usize) -> Vec<(PathBuf, PathBuf)> {
         let object = &self.objects[by];
         let own = |object: &Object, path: &Option<OsString>| match path {
             Some(path) => loader.expand(path, object.origin(), object.origin_in_box()),
             None => Vec::new(),
         };
-        let environment = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+        let environment = host.origin.library_path();
         let main = &self.objects[0];
         let environment = loader
             .expand(&environment, main.origin(), main.origin_in_box())
@@ -238,13 +238,13 @@ impl Process {
 pub(crate) struct Object {
     pub(crate) source: PathBuf,
     pub(crate) destination: PathBuf,
-    pub(crate) elf: Elf,
+    pub(crate) elf: Rc<Elf>,
     /// Which object asked for it first.
     by: Option<usize>,
 }
 
 impl Object {
-    pub(crate) fn new(source: &Path, destination: &Path, elf: &Elf, by: Option<usize>) -> Self {
+    pub(crate) fn new(source: &Path, destination: &Path, elf: &Rc<Elf>, by: Option<usize>) -> Self {
         Self {
             source: source.to_owned(),
             destination: destination.to_owned(),

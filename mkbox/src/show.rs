@@ -15,12 +15,12 @@ use crate::place::Place;
 use crate::root::Root;
 use crate::state::State;
 use crate::tree::{self, Size};
-use crate::{TOOL, down, mounts, print};
+use crate::{TOOL, contents, down, manifest, mounts, print, verify};
 
 /// Runs the verb.
 pub(crate) fn show(args: &ShowArgs) -> ExitCode {
     match down::source(&args.source, args.root.as_deref()) {
-        Ok(source) => record::show(TOOL, &source, |record| one(record, args.json)),
+        Ok(source) => record::show(TOOL, &source, |record| one(record, args)),
         Err(error) => print(Err(error)),
     }
 }
@@ -31,7 +31,22 @@ struct Now {
     processes: Vec<Process>,
 }
 
-fn one(record: &Record, as_json: bool) -> Result<String, Error> {
+fn one(record: &Record, args: &ShowArgs) -> Result<String, Error> {
+    let as_json = args.json;
+    if args.tree {
+        return contents::tree(&verify::open(record, args.root.as_deref())?.1, true);
+    }
+    if args.manifest || args.why.is_some() {
+        let (state, root) = verify::open(record, args.root.as_deref())?;
+        let mut entries = verify::of(&state)?;
+        if let Some(wanted) = &args.why {
+            return contents::why(&entries, wanted, as_json);
+        }
+        if args.sha256 {
+            verify::add_sums(&root, &mut entries)?;
+        }
+        return Ok(manifest::to_text(&entries));
+    }
     let id = record.id().unwrap_or_default();
     let Some(state) = record.get(TOOL).map(State::from_json).transpose()? else {
         return Err(Error::Failed(format!("{id}: the record has no box")));
@@ -87,6 +102,17 @@ fn one(record: &Record, as_json: bool) -> Result<String, Error> {
             &format!("{} {}", process.pid, process.name),
         );
     }
+    if now.is_some() {
+        let root = verify::open(record, args.root.as_deref())?.1;
+        match contents::tree(&root, false) {
+            Ok(tree) => text += &tree,
+            // What a process made in the box does not keep the rest from being shown.
+            Err(Error::Sys(error)) if error.errno == Errno::ELOOP => {
+                text += "a tree deeper than 256 directories\n";
+            }
+            Err(error) => return Err(error),
+        }
+    }
     Ok(text)
 }
 
@@ -99,10 +125,17 @@ fn look(state: &State) -> Result<Option<Now>, Error> {
         Err(error) => return Err(error.into()),
     };
     let identity = root.identity()?;
-    if state.identity.is_some_and(|made| made != identity) {
+    // Layers that are mounted hide the directory they lie on.
+    let may_be_hidden = state.extra.mounted.is_some() && state.extra.overlay.is_some();
+    if state.identity.is_some_and(|made| made != identity) && !may_be_hidden {
         return Ok(None);
     }
-    let size = tree::measure(root.readable()?, Path::new(&state.root))?;
+    // The files of an overlay lie beside it.
+    let files = match state.extra.overlay {
+        Some(_) => verify::filled(state, &place)?,
+        None => root,
+    };
+    let size = tree::measure(files.readable()?, Path::new(&state.root))?;
     Ok(Some(Now {
         size,
         processes: busy::processes(identity)?,
@@ -110,7 +143,7 @@ fn look(state: &State) -> Result<Option<Now>, Error> {
 }
 
 /// Bytes as people read them: powers of 1000, as disks are sold.
-fn human(bytes: u64) -> String {
+pub(crate) fn human(bytes: u64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB"];
     let mut value = bytes as f64;
     let mut at = 0;

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::error::Error;
 use crate::extra::Extra;
 use crate::root::Identity;
+use crate::wishes::Wishes;
 
 /// A box that was made, is being made, or was about to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,8 @@ pub(crate) struct State {
     pub(crate) identity: Option<Identity>,
     /// Programs that were asked for.
     pub(crate) copy: Vec<String>,
+    /// What else decides about the contents.
+    pub(crate) wishes: Wishes,
     /// Directories above the box that were made for it, outermost first.
     pub(crate) made: Vec<String>,
     /// The box was an empty directory before.
@@ -41,6 +44,7 @@ impl State {
         if !self.copy.is_empty() {
             object.insert("copy".into(), self.copy.clone().into());
         }
+        self.wishes.write(&mut object);
         if !self.made.is_empty() {
             object.insert("made".into(), self.made.clone().into());
         }
@@ -94,6 +98,7 @@ impl State {
             root: root.to_owned(),
             identity: identity.transpose()?,
             copy: list("copy")?,
+            wishes: Wishes::read(value).map_err(bad)?,
             made,
             existed: value
                 .get("existed")
@@ -118,6 +123,10 @@ mod tests {
                 ino: u64::MAX,
             }),
             copy: vec!["ls".into()],
+            wishes: Wishes {
+                merged_usr: true,
+                ..Wishes::default()
+            },
             made: vec!["/a".into(), "/a/b".into()],
             existed: true,
             filled: Some((60, 27)),

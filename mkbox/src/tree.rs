@@ -80,6 +80,27 @@ fn open(directory: &OwnedFd, entry: &Entry, shown: &Path) -> Result<OwnedFd, Sys
         })
 }
 
+/// Removes `name` of `directory`, with everything below it when it is a directory.
+///
+/// # Errors
+/// As [`remove_contents`].
+pub(crate) fn remove_entry(
+    directory: &OwnedFd,
+    name: &OsStr,
+    shown: &Path,
+) -> Result<(), SysError> {
+    let call = || format!("unlink({})", shown.display());
+    match unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
+        Err(errno) => return Err(SysError::new(call(), errno)),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let below = openat2(directory, name, flags, Mode::empty(), BENEATH).call(call)?;
+    remove_contents(&below, shown)?;
+    unlinkat(directory, name, AtFlags::REMOVEDIR).call(call)
+}
+
 /// Removes everything below `top`; how many entries that were.
 ///
 /// # Errors

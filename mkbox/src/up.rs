@@ -11,16 +11,20 @@ use serde_json::Value;
 use sys::{Call, SysError};
 
 use crate::assemble::Assembly;
+use crate::boxfile::Why;
 use crate::cli::{self, UpArgs};
 use crate::error::Error;
 use crate::existing::{Found, look};
+use crate::fill::{Filler, say};
+use crate::from::Manner;
+use crate::manifest::{Entry, Kind};
 use crate::place::Place;
 use crate::plan::{Arrow, Step};
 use crate::remove::remove;
 use crate::request::Request;
 use crate::root::{Identity, Root};
 use crate::state::State;
-use crate::{TOOL, etc, fill, overlay, volumes};
+use crate::{TOOL, etc, manifest, overlay, verify, volumes, within};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -55,6 +59,7 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
         Found::Equal(found) => {
             as_written(|| refresh(&request, &found, up.record()))?;
+            let found = mount_again(up.id(), &request, *found)?;
             request.write_spec(up.record_mut(), &found)?;
             return Ok(found.to_json());
         }
@@ -63,6 +68,7 @@ fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let id = up.id().clone();
     let record = up.record().clone();
     let state = as_written(|| build(&id, &request, &record, state, args))?;
+    warn(&request);
     request.write_spec(up.record_mut(), &state)?;
     Ok(state.to_json())
 }
@@ -109,8 +115,30 @@ fn build(
     let upper = layer(&state, store.as_ref())?;
     let top = upper.as_ref().unwrap_or(&root);
     let shown = args.root.as_deref().unwrap_or(&state.root);
-    let filled = fill::fill(top, &request.plan, (args.verbose > 0).then_some(shown))?;
-    etc::write(top, &request.etc, record)?;
+    let manner = Manner {
+        keep_privileges: request.wishes.keep_privileges,
+        is_quiet: args.quiet,
+        newest: None,
+    };
+    let base = request.base.as_ref().map(|base| base.lay(top, manner));
+    let base = base.transpose()?;
+    let filler = Filler {
+        root: top,
+        origin: &request.origin,
+        arrows: (args.verbose > 0).then_some(shown),
+        is_quiet: args.quiet,
+        keep_privileges: request.wishes.keep_privileges,
+        has_base: base.is_some(),
+    };
+    let filled = filler.fill(&request.plan)?;
+    let (mut entries, mut notices) = (filled.entries, filled.notices);
+    manifest::replace(&mut entries, etc::write(top, &request.etc, record)?);
+    if let Some(base) = base {
+        entries = manifest::upon(top, base.entries, entries)?;
+        notices.extend(base.notices);
+    }
+    state.filled = Some(count(&entries));
+    place.write_manifest(parent, &manifest::to_text(&entries))?;
     for wished in &request.volumes {
         let source = wished.mount.source.as_deref().map(Path::new);
         let inside = source.and_then(|source| source.strip_prefix(place.store_path()).ok());
@@ -118,7 +146,6 @@ fn build(
             volumes::store(store, inside, &wished.volume)?;
         }
     }
-    state.filled = Some(filled);
     // What is the host's own comes last: it stays whatever fails.
     for wished in &request.volumes {
         if let (volumes::Volume::HostPath(check), Some(source)) =
@@ -135,6 +162,8 @@ fn build(
     if let Some(within) = &request.within {
         within.mount(&Assembly::new(place.path.clone(), Some(&marker))?.lasting())?;
     }
+    // Of a box that there is: after a failure the reason stands alone.
+    notices.iter().for_each(|line| say(line));
     Ok(state)
 }
 
@@ -162,31 +191,59 @@ fn layer(state: &State, store: Option<&Root>) -> Result<Option<Root>, Error> {
     )?))
 }
 
+/// Makes the mounts of a box that is there in a pod that was made anew, or on a machine that was started again.
+fn mount_again(id: &Id, request: &Request, mut state: State) -> Result<State, Error> {
+    let place = &request.place;
+    let (Some(within), Some(parent)) = (&request.within, place.open_parent()?) else {
+        return Ok(state);
+    };
+    let old = state.extra.mounted.replace(within.mounted.clone());
+    let marker = request.marker(id, &state)?;
+    let assembly = Assembly::new(place.path.clone(), Some(&marker))?;
+    if let Some(old) = old.filter(|old| *old != within.mounted) {
+        within::unmount_all(&old, &assembly, &mut |_| ())?;
+    }
+    place.replace_marker(parent.as_fd(), &marker)?;
+    let assembly = assembly.lasting();
+    within.mount(&assembly).inspect_err(|_| {
+        // What is left of it the next up or down finds by the marker.
+        let _ = within::unmount_all(&within.mounted, &assembly, &mut |_| ());
+    })?;
+    Ok(state)
+}
+
 /// Writes again what tells of the pod, in a box that is there: its addresses and aliases may be others by now.
 fn refresh(request: &Request, state: &State, record: &Record) -> Result<(), Error> {
     if request.etc.is_empty() {
         return Ok(());
     }
-    let Some(parent) = request.place.open_parent()? else {
+    let place = &request.place;
+    let Some(parent) = place.open_parent()? else {
         return Ok(());
     };
-    let place = &request.place;
-    let store = match state.extra.overlay {
-        Some(_) => Some(Root::open_in(
-            parent.as_fd(),
-            &place.store_name(),
-            &place.store_path(),
-        )?),
-        None => None,
-    };
-    let upper = layer(state, store.as_ref())?;
-    match upper {
-        Some(upper) => etc::write(&upper, &request.etc, record),
-        None => {
-            let root = Root::open_in(parent.as_fd(), &place.name, &place.path)?;
-            etc::write(&root, &request.etc, record)
-        }
+    let written = etc::write(&verify::filled(state, place)?, &request.etc, record)?;
+    // Without a manifest there is nothing to keep true.
+    if let Ok(mut entries) = verify::of(state) {
+        manifest::replace(&mut entries, written);
+        place.write_manifest(parent.as_fd(), &manifest::to_text(&entries))?;
     }
+    Ok(())
+}
+
+/// How many files and bytes were copied.
+fn count(entries: &[Entry]) -> (u64, u64) {
+    let is_copy = |entry: &&Entry| {
+        matches!(entry.kind, Kind::File | Kind::Hard(_))
+            && !matches!(entry.why, Why::Mount | Why::Etc)
+    };
+    let files = entries.iter().filter(is_copy);
+    let first_names = entries
+        .iter()
+        .filter(|entry| entry.kind == Kind::File && is_copy(entry));
+    (
+        files.count() as u64,
+        first_names.map(|entry| entry.bytes).sum(),
+    )
 }
 
 fn make_directory(
@@ -209,6 +266,12 @@ fn make_directory(
     Ok((root, identity))
 }
 
+fn warn(request: &Request) {
+    for line in &request.warnings {
+        say(&format!("mkbox: {line}"));
+    }
+}
+
 /// Prints what `up` would do.
 fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
     let lines = || -> Result<String, Error> {
@@ -228,6 +291,7 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
             .root
             .clone()
             .unwrap_or_else(|| request.place.path.to_string_lossy().into_owned());
+        warn(&request);
         let mut lines: Vec<String> = request
             .place
             .missing
@@ -235,9 +299,25 @@ fn dry_run(args: &UpArgs, source: &SourceArgs) -> ExitCode {
             .map(|path| format!("mkdir({})", path.display()))
             .collect();
         lines.push(format!("mkdir({})", request.place.path.display()));
+        if let Some(base) = &request.base {
+            lines.push(format!("extract({})", base.shown.display()));
+        }
         for step in &request.plan.steps {
             lines.push(match step {
-                Step::File(file) => Arrow { file, root: &root }.to_string(),
+                Step::File(file) => Arrow {
+                    file,
+                    root: &root,
+                    origin: &request.origin,
+                }
+                .to_string(),
+                Step::Link(path, target, _) => {
+                    format!(
+                        "symlink({}, {}{})",
+                        target.display(),
+                        request.place.path.display(),
+                        path.display()
+                    )
+                }
                 Step::Point(path, _) | Step::Program(path) => {
                     format!("mkdir({}{})", request.place.path.display(), path.display())
                 }

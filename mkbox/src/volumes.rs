@@ -8,7 +8,7 @@ use std::str::FromStr;
 use sys::{Call, SysError};
 
 use crate::error::Error;
-use crate::host::open_regular;
+use crate::origin::Origin;
 use crate::root::Root;
 
 /// Where the source of a mount comes from.
@@ -321,7 +321,7 @@ fn all(directory: &Path) -> Result<Vec<Item>, Error> {
 fn copy(root: &Root, inside: &Path, directory: &Path, item: &Item, mode: u32) -> Result<(), Error> {
     let target = inside.join(&item.path);
     let call = |name: &str| format!("{name}({})", root.show(&target));
-    let mut source = open_regular(&directory.join(&item.key))?;
+    let mut source = Origin::default().open_regular(&directory.join(&item.key))?;
     let parent = root.make_directory(target.parent().unwrap_or(inside))?;
     let name = target.file_name().unwrap_or_default();
     let mut file = Root::create(&parent, name, item.mode.unwrap_or(mode)).call(|| call("open"))?;

@@ -14,8 +14,9 @@ pub(crate) struct Window<'file> {
     pub(crate) bytes: u64,
     page: Page,
     in_page: usize,
-    /// Offset and contents. Program headers beyond the page, the dynamic section and the names: no file needs more.
-    pieces: [OnceCell<(u64, Vec<u8>)>; 6],
+    /// Offset and contents. Program headers beyond the page, the dynamic section, the names and the notes: no file needs
+    /// more.
+    pieces: [OnceCell<(u64, Vec<u8>)>; 10],
 }
 
 /// Aligned as the headers in it are.
@@ -24,8 +25,7 @@ pub(crate) struct Window<'file> {
 struct Page([u8; 4096]);
 
 impl<'file> Window<'file> {
-    pub(crate) fn new(file: &'file File) -> Option<Self> {
-        let bytes = file.metadata().ok()?.len();
+    pub(crate) fn new(file: &'file File, bytes: u64) -> Option<Self> {
         let mut page = Page([0; 4096]);
         let in_page = file.read_at(&mut page.0, 0).ok()?;
         Some(Self {

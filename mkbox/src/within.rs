@@ -94,12 +94,15 @@ impl Within {
         }))
     }
 
-    /// Makes the mounts; whoever joins the namespace finds them.
+    /// Makes the mounts, unless they are there; whoever joins the namespace finds them.
     ///
     /// # Errors
     /// The first call that fails. What is mounted stays: the caller undoes it.
     pub(crate) fn mount(&self, assembly: &Assembly) -> Result<(), Error> {
         let make = || -> Result<(), Error> {
+            if assembly.is_there()? {
+                return Ok(());
+            }
             let shared = assembly.open_shared()?;
             assembly.assemble(shared, &|_| ()).map(drop)
         };

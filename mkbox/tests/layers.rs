@@ -173,11 +173,12 @@ fn names_with_colons_and_more_than_255_bytes_of_layers_work() {
     let script = format!(
         r"mkbox up --copy sh,ls base >base.json; mkdir 'a:b' {long}1 {long}2 {long}3; echo >a:b/first; for n in 1 2 3; do echo >{long}$n/in$n; done
         mkbox up --overlay 'a\:b:base' box >box.json; mkbox exec box -- ls; mkbox down box >box.json
-        mkbox up --overlay {long}1:{long}2:{long}3:base box >box.json; mkbox exec box -- ls; mkbox down box >box.json; mkbox down base >base.json"
+        mkbox up --overlay {long}1:{long}2:{long}3:base box >box.json; mkbox exec box -- ls; mkbox down box >box.json
+        mkbox up --overlay 'a\:b':{long}1:{long}2:base box >box.json; mkbox exec box -- ls; mkbox down box >box.json; mkbox down base >base.json"
     );
     assert_eq!(
         scratch.good(&script),
-        "bin\nfirst\nlib\nlib64\nbin\nin1\nin2\nin3\nlib\nlib64\n"
+        "bin\nfirst\nlib\nlib64\nbin\nin1\nin2\nin3\nlib\nlib64\nbin\nfirst\nin1\nin2\nlib\nlib64\n"
     );
 }
 
@@ -351,4 +352,19 @@ fn a_dry_run_says_what_is_made_where_and_does_nothing() {
     let expected: Vec<String> = lines.iter().map(|line| line.replace('H', here)).collect();
     let answer = scratch.good(&format!("mkdir -p run; {script}"));
     assert_eq!(answer.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn layers_on_the_host_are_one_mount_for_all() {
+    let scratch = Scratch::new();
+    let script = "cat /proc/self/mountinfo >before; mkbox up --overlay layer --proc --host-mounts box >box.json
+        mkfifo up down; mkbox exec box -- sh -c 'echo up; read x' <>down >up & read x <up
+        mkbox exec box -- sh -c 'echo three >which; cat which'; chroot box /bin/cat /which; echo >down; wait
+        mkbox up -P box.json | cmp - box.json
+        mkbox down box >box.json; cmp before /proc/self/mountinfo; mkbox down layer >layer.json";
+    assert_eq!(scratch.good(&format!("{LAYERS}{script}")), "three\nthree\n");
+    // In memory it is two mounts on one place.
+    let script = "cat /proc/self/mountinfo >before; mkbox up --overlay over --ephemeral --proc --host-mounts box >box.json
+        grep -c \" $PWD/box \" /proc/self/mountinfo; cat box/which; mkbox down box >box.json; cmp before /proc/self/mountinfo";
+    assert_eq!(scratch.good(script), "2\ntwo\n");
 }

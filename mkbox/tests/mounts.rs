@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it cannot go on")]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 
 use common::Scratch;
 
@@ -49,8 +49,8 @@ fn masked_paths_are_empty_and_read_only_ones_cannot_be_written() {
     let script = r#"mkbox up --copy sh,ls,cat --proc --sys --mask --mask-path /etc/secret --mask-path /none --read-only-path /etc/fixed --tmpfs /tmp box >box.json
         mkdir -p box/etc/secret box/etc/fixed; echo key >box/etc/secret/key; echo a >box/etc/fixed/a
         mkbox exec box -- sh -c 'cat /proc/keys /proc/timer_list /proc/interrupts; ls /proc/acpi /sys/firmware /etc/secret; cat /etc/fixed/a'
-        for place in /proc/sys/kernel/domainname /proc/sysrq-trigger /sys/kernel/profiling /etc/fixed/b /etc/secret/b /sys/firmware/b; do
-            mkbox exec box -- sh -c "if echo h >$place; then echo written $place; fi" 2>/dev/null || true
+        for place in /proc/sys/kernel/domainname /proc/sysrq-trigger /sys/kernel/profiling /etc/fixed /etc/secret /sys/firmware; do
+            mkbox exec box -- sh -c "if [ -w $place ]; then echo writable $place; fi"
         done
         mkbox exec box -- sh -c 'echo >/tmp/fine && echo fine'
         mkbox down box >box.json"#;
@@ -122,7 +122,8 @@ fn options_of_binds_hold_on_a_kernel_without_mount_setattr() {
         r#"mkbox up --copy sh,cat --proc --mask --bind $PWD/victim:/a:ro,nosuid --bind $PWD/victim/precious:/file:ro --read-only box >box.json
         {old} mkbox exec box -- sh -c '{MOUNTS}'
         {old} mkbox exec box -- nsrun --version
-        for place in /a/x /file /x /proc/sys/kernel/domainname; do
+        mkbox exec box -- sh -c '[ ! -w /proc/sys/kernel/domainname ] || echo written'
+        for place in /a/x /file /x; do
             {old} mkbox exec box -- sh -c "echo h >$place && echo written" 2>/dev/null || true
         done; mkbox down box >box.json"#
     );
@@ -331,17 +332,17 @@ fn files_of_etc_are_written_through_no_link() {
 #[test]
 fn programs_that_are_bound_run_and_take_no_room() {
     let scratch = Scratch::new();
-    let script = "mkbox up --bind-programs sh,ls,cat --proc box >box.json
+    // A program of the test's own: should the bind be writable, nobody else's is hit.
+    fs::copy("/bin/ls", scratch.path("list")).unwrap();
+    let script = "mkbox up --bind-programs sh,list,cat --proc box >box.json
         du -s --apparent-size -B1 box | cut -f1; find box -type f -size +0 | wc -l
-        mkbox exec box -- sh -c 'ls /bin; if echo >/bin/ls; then echo written; fi' 2>/dev/null || true
-        mkbox up --bind-programs sh,ls,cat --proc box | cmp - box.json; mkbox up -P box.json | cmp - box.json
-        mkbox down box >box.json; test -x /bin/ls; mkbox up -P box.json --copy sh >box2.json; mkbox exec -P box2.json -- ls /bin; mkbox down <box2.json >box.json";
+        mkbox exec box -- sh -c 'list /bin; if echo >/bin/list; then echo written; fi' 2>/dev/null || true
+        mkbox up --bind-programs sh,list,cat --proc box | cmp - box.json; mkbox up -P box.json | cmp - box.json
+        mkbox down box >box.json; cmp list /bin/ls; mkbox up -P box.json --copy sh >box2.json; mkbox exec -P box2.json -- list /bin; mkbox down <box2.json >box.json";
     let answer = scratch.good(script);
     let (room, rest) = answer.split_once('\n').unwrap();
     assert!(room.parse::<u64>().unwrap() < 200_000, "{room}");
-    assert_eq!(rest, "0\ncat\nls\nsh\ncat\nls\nsh\n");
-    let mode = fs::metadata("/bin/ls").unwrap().permissions().mode();
-    assert_eq!(mode & 0o111, 0o111);
+    assert_eq!(rest, "0\ncat\nlist\nsh\ncat\nlist\nsh\n");
 }
 
 #[test]

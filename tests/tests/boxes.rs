@@ -103,6 +103,17 @@ line"; ln /a/b/c/d /bin/hard'"#).succeeds();
     // deeper than any stack or path may be
     node.sh("cd box; for i in $(seq 300); do mkdir 0123456789012345 && cd 0123456789012345; done")
         .succeeds();
+    node.sh("mkbox show -P box.json")
+        .succeeds()
+        .says("a tree deeper than 256 directories");
+    for verb in ["verify", "pack -o out.tar"] {
+        node.sh(&format!(
+            "mkbox {verb} -P box.json; s=$?; ls out* .out* 2>/dev/null; exit $s"
+        ))
+        .ends(1)
+        .says_one_line("mkbox")
+        .prints("");
+    }
     node.sh("mkbox down <box.json >/dev/null; rm box.json")
         .succeeds();
     node.assert_as_it_was();
@@ -299,6 +310,20 @@ fn up_in_a_pod_s_own_mount_namespace_leaves_the_host_s_table_alone() {
     node.sh("nsrun down <gone.json >/dev/null; rm foo.json gone.json")
         .succeeds();
     node.assert_as_it_was();
+    // A pod that was made anew gets the mounts of a box that is there.
+    let count =
+        "nsrun exec -P again.json -- grep -c ' /home/namespace/box/data ' /proc/self/mountinfo";
+    node.sh("nsrun up --id foo --mount --pid | mkbox up -P - --copy ls --proc --bind /tmp:/data /home/namespace/box >foo.json
+         nsrun down <foo.json | nsrun up --mount --pid | mkbox up >again.json; [ $(jq .mkbox.mounted.inode foo.json) != $(jq .mkbox.mounted.inode again.json) ] || jq .mkbox.mounted.inode foo.json again.json").succeeds();
+    node.sh(count).prints("1");
+    node.sh("mkbox up <again.json | cmp - again.json")
+        .succeeds();
+    node.sh(count).prints("1");
+    node.sh("nsrun exec -P again.json -- umount /home/namespace/box/data /home/namespace/box/proc /home/namespace/box; mkbox up <again.json | cmp - again.json").succeeds();
+    node.sh(count).prints("1");
+    node.sh("mkbox down <again.json | nsrun down >/dev/null; rm foo.json again.json")
+        .succeeds();
+    node.becomes_as_it_was();
     // The pod first, then the box: the mounts are gone with the pod.
     node.sh("nsrun up --id foo --mount | mkbox up -P - --copy ls --proc /home/namespace/box >foo.json; nsrun down <foo.json | mkbox down >/dev/null; rm foo.json").succeeds();
     node.becomes_as_it_was();

@@ -271,6 +271,70 @@ fn a_full_disk_under_the_box_leaves_no_half_box() {
 }
 
 #[test]
+fn a_library_that_could_not_be_looked_at_is_not_looked_for_elsewhere() {
+    let node = Node::new();
+    let up = "mkbox up -q --copy cat,ls box >/dev/null";
+    node.sh(&format!(
+        "{up}; find box | sort >good; mkbox down box >/dev/null"
+    ))
+    .succeeds();
+    let mut failed = 0;
+    // Which of the two it is differs between processors.
+    for (call, nth) in (1..=24).flat_map(|nth| [("open", nth), ("openat", nth)]) {
+        let inject = format!("-e trace={call} -e inject={call}:error=EMFILE:when={nth}");
+        let run = node.sh(&format!("strace -f -o /dev/null {inject} {up}"));
+        if run.status == 0 {
+            // It was a question that has another answer as well.
+            node.sh("find box | sort | cmp - good").succeeds();
+        } else {
+            run.says("Too many open files");
+            failed += 1;
+        }
+        node.sh("mkbox down --id box >/dev/null").succeeds();
+    }
+    assert!(failed > 6, "only {failed} calls failed");
+    node.sh("rm good").succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_base_or_an_archive() {
+    let node = Node::new();
+    node.sh(
+        "mkdir base disk; head -c 3000000 /dev/zero | tr '\\0' x >base/large; mkdir base/d; touch base/d/{1..300}
+             mkbox up --from base full >/dev/null; mkbox pack -o base.tar full",
+    )
+    .succeeds();
+    for (options, reason) in [
+        ("size=1m", "No space left on device"),
+        ("size=100m,nr_inodes=60", "No space left on device"),
+    ] {
+        node.sh(&format!("mount -t tmpfs -o {options} none disk"))
+            .succeeds();
+        let world = node.world();
+        for command in [
+            "mkbox up --from base disk/box >/dev/null",
+            "mkbox up --from base.tar disk/box >/dev/null",
+            "mkbox pack -o disk/out full",
+            "mkbox pack -o disk/out.tar full",
+            "mkbox pack -o disk/out.cpio full",
+        ] {
+            if options.contains("inodes") && command.contains("disk/out.") {
+                // An archive is one inode.
+                continue;
+            }
+            node.sh(command).ends(1).says_one_line("mkbox").says(reason);
+            node.assert_same(&world, command);
+            node.sh("[ -z \"$(ls -A disk)\" ]").succeeds();
+        }
+        node.sh("umount disk").succeeds();
+    }
+    node.sh("mkbox down full >/dev/null; rm -r base base.tar; rmdir disk")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn a_record_that_nobody_takes_is_undone() {
     let node = Node::new();
     let closed = "coproc reader { :; }; exec 3>&${reader[1]}; wait $reader_PID; exec >&3";

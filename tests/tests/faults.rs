@@ -214,3 +214,12 @@ fn mkbox_up_in_a_pod_undoes_itself_whichever_call_fails() {
         "ENOMEM",
     );
 }
+
+#[test]
+fn mkbox_up_from_a_base_undoes_itself_whichever_call_fails() {
+    an_up_of_which_a_call_fails_undoes_itself(
+        "mkbox up -q --id foo --from /lib/terminfo --copy rm box",
+        "true",
+        "EIO",
+    );
+}

@@ -107,6 +107,9 @@ fn netwire_up_killed_anywhere_leaves_nothing() {
     a_killed_stage_leaves_nothing(2);
 }
 
+/// The same upon a base: a small directory that every machine with ncurses has.
+const BOX_UPON_BASE: &str = "mkbox up -q --from /lib/terminfo --copy rm --merged-usr box";
+
 #[test]
 fn netwire_up_with_nat_killed_anywhere_leaves_nothing() {
     a_killed_stage_leaves_nothing(3);
@@ -114,17 +117,26 @@ fn netwire_up_with_nat_killed_anywhere_leaves_nothing() {
 
 #[test]
 fn mkbox_up_killed_anywhere_leaves_nothing() {
+    a_killed_box_leaves_nothing(SMALL_BOX);
+}
+
+#[test]
+fn mkbox_up_from_a_base_killed_anywhere_leaves_nothing() {
+    a_killed_box_leaves_nothing(BOX_UPON_BASE);
+}
+
+fn a_killed_box_leaves_nothing(up: &str) {
     let node = Node::new();
-    let found = places(&node, &format!("{SMALL_BOX} >/dev/null"), 6);
+    let found = places(&node, &format!("{up} >/dev/null"), 6);
     node.sh(&format!("{CLEAN} >/dev/null")).succeeds();
     nothing_is_left(&node, "the run that is counted");
     let (mut killed, mut wrong) = (0, Vec::new());
     for place in found {
-        let run = node.sh(&format!("{} {SMALL_BOX} >/dev/null", place.kill()));
+        let run = node.sh(&format!("{} {up} >/dev/null", place.kill()));
         killed += usize::from(run.status == 137);
         wrong.extend(left_after_clean(&node, &place));
     }
-    none_of(SMALL_BOX, &wrong);
+    none_of(up, &wrong);
     assert!(killed > 20, "only {killed} runs were killed");
 }
 

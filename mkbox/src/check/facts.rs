@@ -11,6 +11,7 @@ use sys::{Answer, Answers, Check, Module, Mount, ToErrno, in_child};
 
 use super::{entry, files, overlay};
 use crate::ldcache::Cache;
+use crate::origin::Origin;
 
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -82,7 +83,10 @@ impl Facts {
             mount: mount_of(&directory),
             writable: writable(&directory),
             files: in_child(|tell| files::copy(tell, &directory)),
-            ld_cache: cache.exists().then(|| Cache::read(cache).is_some()),
+            ld_cache: cache.exists().then(|| {
+                let file = Origin::default().open_regular(cache).ok();
+                file.and_then(Cache::read).is_some()
+            }),
             run_dir: record::check_run_dir(),
             directory,
         }

@@ -40,11 +40,16 @@ impl Scratch {
             "--mount",
             "--propagation",
             "private",
+            // What a test writes when the code is wrong must not reach the machine.
+            "--uts",
+            "--ipc",
             "--pid",
             "--fork",
             "--kill-child",
             "--mount-proc",
         ]);
+        // What a box may lack is another test's subject.
+        let script = &script.replace("mkbox up ", "mkbox up -q ");
         let path = format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.0.display());
         let output = command
             .args(["sh", "-c", script])

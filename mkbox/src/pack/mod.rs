@@ -1,0 +1,362 @@
+//! `mkbox pack`: a box as a directory, a tar archive or a cpio archive; the same bytes each time.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, linkat};
+use sys::{Call, SysError};
+
+use crate::cli::PackArgs;
+use crate::error::Error;
+use crate::place::Place;
+use crate::root::Root;
+use crate::walk::walk;
+use crate::{TOOL, down, from, overlay, print, verify};
+
+mod cpio;
+mod source;
+mod tar;
+
+use source::{Exactly, Numbers, capability};
+
+/// Limits what is newer: <https://reproducible-builds.org/specs/source-date-epoch/>
+const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// What comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// A directory
+    Dir,
+    /// A tar archive
+    Tar,
+    /// A cpio archive as the kernel takes it for an initramfs (newc)
+    Cpio,
+}
+
+/// One thing of the box, on its way out.
+struct Packed {
+    /// From the top, without a slash before it; `.` is the top.
+    path: PathBuf,
+    kind: FileType,
+    stat: Stat,
+    /// Seconds since 1970, none newer than SOURCE_DATE_EPOCH.
+    mtime: i64,
+    /// A number of its own for each file: the same for two names of one file.
+    number: u32,
+    /// The first name of the same file, if this is another.
+    first: Option<PathBuf>,
+    /// Names of the file in the box, and whether this is the last of them.
+    names: u32,
+    is_last: bool,
+    /// Of a symbolic link.
+    target: PathBuf,
+    capability: Option<Vec<u8>>,
+}
+
+impl Packed {
+    fn bytes(&self) -> u64 {
+        u64::try_from(self.stat.st_size).unwrap_or(0)
+    }
+}
+
+/// An archive that is being written.
+trait Archive {
+    /// Adds one thing; `contents` are those of a file, at the one of its names that carries them.
+    fn add(&mut self, packed: &Packed, contents: Option<&mut dyn Read>) -> io::Result<()>;
+
+    /// Writes what ends it.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// Runs the verb.
+pub(crate) fn pack(args: &PackArgs) -> ExitCode {
+    let wish = match Wish::new(args) {
+        Ok(wish) => wish,
+        Err(error) => return print(Err(error)),
+    };
+    let source = match down::source(&args.source, args.root.as_deref()) {
+        Ok(source) => source,
+        Err(error) => return print(Err(error)),
+    };
+    record::show(TOOL, &source, |record| {
+        let (state, mut root) = verify::open(record, args.root.as_deref())?;
+        if let Some(layers) = &state.extra.overlay {
+            let place = Place::recorded(&state.root)?;
+            root = Root::from_fd(overlay::view(layers, &place)?.fd, &place.path);
+        }
+        wish.fulfil(&root).map(|()| String::new())
+    })
+}
+
+/// The flags, understood.
+struct Wish {
+    format: Format,
+    is_gzip: bool,
+    /// None: stdout.
+    output: Option<PathBuf>,
+    newest: Option<i64>,
+}
+
+impl Wish {
+    fn new(args: &PackArgs) -> Result<Self, Error> {
+        let usage = |problem: &str| {
+            Err(Error::Usage(format!(
+                "--output {}: {problem}",
+                args.output.display()
+            )))
+        };
+        let name = args.output.as_os_str().as_bytes();
+        let is_stdout = name == b"-";
+        let by_name = by_name(name);
+        let format = match (args.format, by_name) {
+            (Some(format), _) => format,
+            (None, Some((format, _))) => format,
+            (None, None) if is_stdout => return usage("needs --format"),
+            (None, None) => Format::Dir,
+        };
+        if is_stdout && format == Format::Dir {
+            return usage("a directory cannot be written to stdout");
+        }
+        if is_stdout && io::stdout().is_terminal() {
+            return usage("is a terminal, and an archive no text");
+        }
+        let newest = match std::env::var(SOURCE_DATE_EPOCH) {
+            Err(_) => None,
+            Ok(text) => match text.parse() {
+                Ok(seconds) if seconds >= 0 => Some(seconds),
+                _ => {
+                    return Err(Error::Usage(format!(
+                        "{SOURCE_DATE_EPOCH}={text}: is no number of seconds"
+                    )));
+                }
+            },
+        };
+        Ok(Self {
+            format,
+            is_gzip: args.gzip
+                || by_name.is_some_and(|(_, is_gzip)| is_gzip && args.format.is_none()),
+            output: (!is_stdout).then(|| args.output.clone()),
+            newest,
+        })
+    }
+
+    fn fulfil(&self, root: &Root) -> Result<(), Error> {
+        match (&self.output, self.format) {
+            (Some(path), Format::Dir) => self.directory(root, path),
+            (Some(path), _) => self.file(root, path),
+            (None, _) => {
+                let stdout = io::stdout().lock();
+                self.archive(root, BufWriter::new(stdout), Path::new("stdout"))
+            }
+        }
+    }
+
+    /// Writes a file without a name, and gives it one when it is whole.
+    fn file(&self, root: &Root, path: &Path) -> Result<(), Error> {
+        let shown = path.display();
+        let usage = |problem: &str| Error::Usage(format!("--output {shown}: {problem}"));
+        let name = path
+            .file_name()
+            .ok_or_else(|| usage("does not end in a name"))?;
+        if path.is_dir() {
+            return Err(usage("is a directory"));
+        }
+        let above = match path.parent() {
+            Some(above) if above != Path::new("") => above,
+            _ => Path::new("."),
+        };
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(format!(".{}", std::process::id()));
+        let hidden = above.join(hidden);
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let (file, is_named) = match rustix::fs::open(above, flags, Mode::from(0o666)) {
+            Ok(fd) => (File::from(fd), false),
+            // A file system without them (overlay, NFS): its name tells that it is none yet.
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
+                let file = File::create_new(&hidden);
+                (file.call(|| format!("open({})", hidden.display()))?, true)
+            }
+            Err(errno) => return Err(SysError::new(format!("open({shown})"), errno).into()),
+        };
+        let output = BufWriter::with_capacity(128 << 10, &file);
+        let done = self.archive(root, output, path).and_then(|()| {
+            if !is_named {
+                let open = format!("/proc/self/fd/{}", file.as_raw_fd());
+                linkat(CWD, open, CWD, &hidden, AtFlags::SYMLINK_FOLLOW)
+                    .call(|| format!("link({})", hidden.display()))?;
+            }
+            Ok(std::fs::rename(&hidden, path).call(|| format!("rename({shown})"))?)
+        });
+        if done.is_err() {
+            // Its failure would say nothing that the first one does not.
+            let _ = std::fs::remove_file(&hidden);
+        }
+        done
+    }
+
+    fn directory(&self, root: &Root, path: &Path) -> Result<(), Error> {
+        let shown = path.display();
+        let is_new = match std::fs::create_dir(path) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(SysError::new(format!("mkdir({shown})"), error).into()),
+        };
+        let target = Root::open(path)?;
+        if !target.is_empty()? {
+            return Err(Error::Failed(format!("--output {shown}: is not empty")));
+        }
+        let place = std::fs::canonicalize(path).call(|| format!("realpath({shown})"))?;
+        let copied = match place.starts_with(root.shown()) {
+            true => Err(Error::Usage(format!("--output {shown}: lies in the box"))),
+            false => from::copy_directory(root, &target, self.newest),
+        };
+        if copied.is_err() {
+            let emptied = crate::tree::remove_contents(&target.readable()?, path);
+            if is_new && emptied.is_ok() {
+                // What stands in the way of that is told by the error that is on its way.
+                let _ = std::fs::remove_dir(path);
+            }
+        }
+        copied.map(|notices| notices.iter().for_each(|line| crate::fill::say(line)))
+    }
+
+    fn archive<W: Write>(&self, root: &Root, output: W, shown: &Path) -> Result<(), Error> {
+        let call = || format!("write({})", shown.display());
+        if self.is_gzip {
+            let mut gzip = flate2::write::GzEncoder::new(output, flate2::Compression::default());
+            self.members(root, &mut gzip, shown)?;
+            gzip.finish()
+                .and_then(|mut output| output.flush())
+                .call(call)?;
+        } else {
+            let mut output = output;
+            self.members(root, &mut output, shown)?;
+            output.flush().call(call)?;
+        }
+        Ok(())
+    }
+
+    fn members(&self, root: &Root, output: &mut dyn Write, shown: &Path) -> Result<(), Error> {
+        let mut archive: Box<dyn Archive + '_> = match self.format {
+            Format::Cpio => Box::new(cpio::Cpio::new(output)),
+            _ => Box::new(tar::Tar::new(output)),
+        };
+        let mut left_out = Vec::new();
+        let failed = |error: io::Error, path: &Path| written(&error, shown, path);
+        let stat = rustix::fs::fstat(root).call(|| "fstat(box)".into())?;
+        let mut numbers = Numbers::default();
+        walk(root.readable()?, root.shown(), |item| {
+            numbers.count(item);
+            Ok::<_, Error>(())
+        })?;
+        // cpio(1) writes the contents with the last name of a file, and others rely on it; tar(1) with the first.
+        let carries = |packed: &Packed| match self.format {
+            Format::Cpio => packed.is_last,
+            _ => packed.first.is_none(),
+        };
+        let top = self.packed(PathBuf::from("."), stat, &mut numbers);
+        archive
+            .add(&top, None)
+            .map_err(|error| failed(error, &top.path))?;
+        walk(root.readable()?, root.shown(), |item| {
+            let path = item.path.strip_prefix("/").unwrap_or(item.path);
+            let mut packed = self.packed(path.to_owned(), item.stat, &mut numbers);
+            match packed.kind {
+                FileType::Socket => left_out.push(path.to_owned()),
+                FileType::RegularFile if carries(&packed) => {
+                    let mut contents = Exactly::open(item)?;
+                    packed.capability = capability(&contents.file);
+                    let added = archive.add(&packed, Some(&mut contents));
+                    added.map_err(|error| failed(error, path))?;
+                }
+                kind => {
+                    if kind == FileType::Symlink {
+                        packed.target = item.target()?;
+                    }
+                    archive
+                        .add(&packed, None)
+                        .map_err(|error| failed(error, path))?;
+                }
+            }
+            Ok::<_, Error>(())
+        })?;
+        archive
+            .finish()
+            .map_err(|error| failed(error, Path::new("the end")))?;
+        drop(archive);
+        for path in left_out {
+            crate::fill::say(&format!("mkbox: {}: a socket, left out", path.display()));
+        }
+        Ok(())
+    }
+
+    fn packed(&self, path: PathBuf, stat: Stat, numbers: &mut Numbers) -> Packed {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        let (number, first, names, is_last) = numbers.meet(&path, &stat);
+        Packed {
+            path,
+            kind,
+            mtime: self
+                .newest
+                .map_or(stat.st_mtime, |newest| stat.st_mtime.min(newest)),
+            stat,
+            number,
+            first,
+            names,
+            is_last,
+            target: PathBuf::new(),
+            capability: None,
+        }
+    }
+}
+
+/// What a name like `x.tar.gz` says.
+fn by_name(name: &[u8]) -> Option<(Format, bool)> {
+    let endings: [(&[u8], Format, bool); 5] = [
+        (b".tar", Format::Tar, false),
+        (b".tar.gz", Format::Tar, true),
+        (b".tgz", Format::Tar, true),
+        (b".cpio", Format::Cpio, false),
+        (b".cpio.gz", Format::Cpio, true),
+    ];
+    let found = endings
+        .into_iter()
+        .find(|(ending, ..)| name.ends_with(ending));
+    found.map(|(_, format, is_gzip)| (format, is_gzip))
+}
+
+/// The error of an archive: a failed call, or what the format cannot hold.
+fn written(error: &io::Error, archive: &Path, path: &Path) -> Error {
+    let (archive, path) = (archive.display(), path.display());
+    match error.raw_os_error() {
+        Some(errno) => SysError::new(
+            format!("write({archive})"),
+            nix::errno::Errno::from_raw(errno),
+        )
+        .into(),
+        None => Error::Failed(format!("pack({archive}): {path}: {error}")),
+    }
+}
+
+/// The bytes of a path.
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_the_format() {
+        assert_eq!(by_name(b"a/x.tar.gz"), Some((Format::Tar, true)));
+        assert_eq!(by_name(b"x.cpio"), Some((Format::Cpio, false)));
+        assert_eq!(by_name(b"box"), None);
+    }
+}
