@@ -5,7 +5,7 @@ use tests::{Node, World};
 /// `up0` with 192.0.2.1 and 2001:db8::1 here, …9 in the world.
 const WORLD: &str = "nsrun up --id world --net >world.json
     ip link add up0 type veth peer name w0 netns $(jq .nsrun.pid world.json)
-    ip address add 192.0.2.1/24 dev up0; ip address add 2001:db8::1/64 dev up0 nodad; ip link set up0 up
+    ip address add 192.0.2.1/24 dev up0; ip link set up0 addrgenmode none; ip address add 2001:db8::1/64 dev up0 nodad; ip link set up0 up
     nsrun exec -P world.json -- sh -c 'ip address add 192.0.2.9/24 dev w0; ip address add 2001:db8::9/64 dev w0 nodad
         ip link set w0 up; ip link set lo up; ip address add 2001:db8:7::7/128 dev lo'
     ip route add default via 192.0.2.9; ip -6 route add default via 2001:db8::9
