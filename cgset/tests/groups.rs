@@ -431,3 +431,56 @@ fn a_hierarchy_that_is_covered_or_mounted_elsewhere_is_seen_as_it_is() {
         "{answer:?}"
     );
 }
+
+#[test]
+fn two_hundred_at_once_all_succeed() {
+    let answer = story(
+        "for i in {1..100}; do cgset up --id p$i --parent /a/b pids.max=5 >/dev/null 2>>errors & done
+         cgset up --id foo >record
+         for i in {1..100}; do cgset exec -P record c$i pids.max=5 -- true 2>>errors & done; wait
+         cat errors; for d in $CHROOT0_RUN/p*; do echo x; done | wc -l
+         cgset show --json <record | grep -o 'pod-foo/c' | wc -l
+         for i in {1..100}; do cgset down --id p$i >/dev/null 2>>errors & done
+         cgset down <record >down; wait; cat errors",
+    );
+    answer.is("100\n100", "");
+}
+
+#[test]
+fn pods_of_one_parent_come_and_go_at_once() {
+    // the last one takes the parent away while the next is being made in it
+    let answer = story(
+        "for i in {1..8}; do (for round in {1..12}; do
+             cgset up --id p$i --parent /a pids.max=5 2>>errors >record$i && cgset down <record$i >/dev/null 2>>errors || echo failed
+         done) & done; wait; cat errors",
+    );
+    answer.is("", "");
+}
+
+#[test]
+fn what_cannot_be_written_says_which_file_and_why() {
+    let answer = story(
+        "mount=$(cgset up --id foo --dry-run | sed -n 's/mkdir(\\(.*\\)\\/pod-foo)/\\1/p;q')
+         mount -o remount,bind,ro \"$mount\" 2>/dev/null
+         cgset up --id foo >failed; echo $?
+         mount -o remount,bind,rw \"$mount\"
+         cgset up --id foo >record
+         dir=$(grep -o '\"/[^\"]*/pod-foo\"' record | head -1 | tr -d '\"')
+         cgset exec -P record app -- true
+         rmdir $dir/app $dir/pause $dir
+         cgset exec -P record app -- true; echo $?
+         cgset show --json <record | wc -l
+         cgset down <record >down; echo $?",
+    );
+    assert_eq!(answer.stdout, "1\n125\n1\n0\n", "{answer:?}");
+    let lines: Vec<&str> = answer.stderr.lines().collect();
+    assert!(
+        lines[0]
+            .ends_with("Read-only file system (the cgroup filesystem is mounted read-only here)"),
+        "{answer:?}"
+    );
+    assert!(
+        lines[1].ends_with(" group is gone (cgset down, then cgset up)") && lines.len() == 2,
+        "{answer:?}"
+    );
+}
