@@ -9,6 +9,7 @@ mod freeze;
 mod group;
 mod hierarchy;
 mod kill;
+mod kube;
 mod limits;
 mod make;
 mod newcomers;

@@ -11,6 +11,7 @@ use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::kube::{self, Kube};
 use crate::limits::Limits;
 use crate::newcomers::Newcomers;
 use crate::owner::Owner;
@@ -32,7 +33,8 @@ pub(crate) fn up(args: &UpArgs) -> ExitCode {
 
 fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let talk = Talk::from(args.talk);
-    let wanted = Wanted::new(up.record(), &args.limits)?;
+    let kube = args.kube.as_deref().map(kube::read).transpose()?;
+    let wanted = Wanted::new(up.record(), &args.limits, kube.as_ref())?;
     let place = Place::new(up.record(), up.id(), args)?;
     let hierarchies = place.hierarchies(&wanted.all)?;
     let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
@@ -44,6 +46,11 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     for key in &wanted.ignored {
         talk.note(format_args!(
             "linux.resources.{key}: passed on, not applied"
+        ));
+    }
+    for name in kube.iter().flat_map(|kube| &kube.ignored) {
+        talk.note(format_args!(
+            "--kube: {name}: no limit of a cgroup, not applied"
         ));
     }
     let made = match up.state().map(State::from_json).transpose()? {
@@ -59,6 +66,7 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
         .set_at(&["linux", "cgroupsPath"], path.into())?;
     Ok(State {
         moved: Vec::new(),
+        qos: kube.map(|kube| kube.qos.to_owned()).or(made.qos),
         ..made
     }
     .to_json())
@@ -131,9 +139,10 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(record: &Record, words: &[String]) -> Result<Self, Error> {
+    fn new(record: &Record, words: &[String], kube: Option<&Kube>) -> Result<Self, Error> {
         let machine = Machine::this();
-        let typed = vocabulary::parse_all(words.iter().map(String::as_str), &machine)?;
+        let words = kube.iter().flat_map(|kube| &kube.words).chain(words);
+        let typed = vocabulary::parse_all(words.map(String::as_str), &machine)?;
         let resources = oci::read(record, &machine)?;
         let mut all = resources.limits;
         all.extend(typed.clone());
@@ -418,7 +427,8 @@ fn dry_run(args: &UpArgs) -> ExitCode {
             .unwrap_or_default()
             .parse()
             .map_err(Error::Usage)?;
-        let wanted = Wanted::new(record, &args.limits)?;
+        let kube = args.kube.as_deref().map(kube::read).transpose()?;
+        let wanted = Wanted::new(record, &args.limits, kube.as_ref())?;
         let place = Place::new(record, &id, args)?;
         let hierarchies = place.hierarchies(&wanted.all)?;
         let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;

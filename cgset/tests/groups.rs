@@ -484,3 +484,32 @@ fn what_cannot_be_written_says_which_file_and_why() {
         "{answer:?}"
     );
 }
+
+#[test]
+fn requests_and_limits_of_kubernetes_are_a_pods_limits() {
+    let answer = story(
+        r#"cgset up --id foo --kube '[{"requests":{"cpu":"250m","memory":"64Mi"},"limits":{"cpu":"500m","memory":"128Mi","nvidia.com/gpu":1}},{"limits":{"cpu":"500m","memory":"64Mi"}}]' pids.max=50 | tee record
+         echo '{"limits":{"memory":"32Mi","cpu":1}}' >app.json
+         cgset exec -P record app --kube app.json memory.max=16Mi -- true; echo $?
+         cgset show --json <record
+         cgset up --id foo --kube '{"limits":{"memory":"1 Gi"}}' >failed; echo $?
+         cgset down <record >down"#,
+    );
+    let record = answer.json(0);
+    assert_eq!(record["cgset"]["qosClass"], "Burstable");
+    let effective = &record["cgset"]["effective"];
+    assert_eq!(effective["memory.max"], 192 << 20);
+    assert_eq!(effective["cpu.max"], "100000 100000");
+    assert_eq!(effective["cpu.shares"], 768);
+    let app = &answer.json(2)["groups"][1];
+    assert_eq!(
+        (&app["memory.max"], &app["cpu.max"]),
+        (&(16 << 20).into(), &"100000 100000".into())
+    );
+    assert_eq!(answer.stdout.lines().nth(3), Some("2"), "{answer:?}");
+    assert_eq!(
+        answer.stderr,
+        "cgset: --kube: nvidia.com/gpu: no limit of a cgroup, not applied\n\
+         cgset: --kube: limits.memory=1 Gi: not a quantity (500m, 0.5, 128Mi, 1G)\n"
+    );
+}
