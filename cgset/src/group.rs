@@ -269,6 +269,23 @@ impl Group {
         Ok(names)
     }
 
+    /// Names of the files that can be both read and written, by their mode.
+    pub(crate) fn settable_files(&self) -> Result<Vec<String>, Error> {
+        let call = || format!("readdir({})", self.path.display());
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.dir).call(call)? {
+            let entry = entry.call(call)?;
+            let stat = rustix::fs::statat(&self.dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            let is_both = |mode: u32| mode & 0o400 != 0 && mode & 0o200 != 0;
+            if entry.file_type() == FileType::RegularFile
+                && stat.is_ok_and(|stat| is_both(stat.st_mode))
+            {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
+        Ok(names)
+    }
+
     /// This group and all below it, parents first.
     pub(crate) fn tree(self) -> Result<Vec<Self>, Error> {
         let mut found = vec![self];
