@@ -20,6 +20,7 @@ use crate::place;
 use crate::plan::Plan;
 use crate::state::{EXEC, Member, Moved, PAUSE, State};
 use crate::talk::Talk;
+use crate::units::Amount;
 use crate::vocabulary::{self, Machine};
 use crate::{TOOL, make, oci, parent, remove};
 
@@ -48,6 +49,7 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
             "linux.resources.{key}: passed on, not applied"
         ));
     }
+    note_more_than_there_is(&wanted.all, &Machine::this(), talk);
     for name in kube.iter().flat_map(|kube| &kube.ignored) {
         talk.note(format_args!(
             "--kube: {name}: no limit of a cgroup, not applied"
@@ -70,6 +72,18 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
         ..made
     }
     .to_json())
+}
+
+/// A limit above what the machine has limits nobody: the machine's own OOM killer comes first.
+fn note_more_than_there_is(limits: &Limits, machine: &Machine, talk: Talk) {
+    if let Some(Amount::Exactly(asked)) = limits.memory_max() {
+        let total = (machine.memory_total)();
+        if total > 0 && asked > total && asked < 1 << 62 {
+            talk.note(format_args!(
+                "memory.max={asked}: the machine has {total} (the whole of it may go before this limit is met)"
+            ));
+        }
+    }
 }
 
 /// Where the pod's group goes, and whose it is.

@@ -513,3 +513,20 @@ fn requests_and_limits_of_kubernetes_are_a_pods_limits() {
          cgset: --kube: limits.memory=1 Gi: not a quantity (500m, 0.5, 128Mi, 1G)\n"
     );
 }
+
+#[test]
+fn a_limit_above_the_machine_is_told() {
+    let answer = story(
+        "cgset up --id foo memory.max=1P >record
+         cgset down <record >down
+         cgset up --id foo memory.max=50% | cgset down >down; cgset up --id foo memory.max=max | cgset down >down",
+    );
+    assert_eq!((answer.stdout.as_str(), answer.status), ("", 0));
+    assert!(
+        answer
+            .stderr
+            .starts_with("cgset: memory.max=1125899906842624: the machine has ")
+            && answer.stderr.lines().count() == 1,
+        "{answer:?}"
+    );
+}
