@@ -211,8 +211,13 @@ impl Group {
         let mut part = [0; 4096];
         loop {
             match rustix::io::read(&file, &mut part) {
-                Ok(0) => break,
-                Ok(length) => bytes.extend_from_slice(&part[..length]),
+                Ok(length) => {
+                    bytes.extend_from_slice(&part[..length]);
+                    // Lists end short of a page only because the next line does not fit; half of one is all there is.
+                    if length < part.len() / 2 {
+                        break;
+                    }
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(errno) => return Err(SysError::new(call(), errno)),
             }

@@ -530,3 +530,15 @@ fn a_limit_above_the_machine_is_told() {
         "{answer:?}"
     );
 }
+
+#[test]
+fn a_long_list_of_processes_is_read_to_its_end() {
+    let answer = story(
+        "cgset up --id foo >record
+         cgset exec -P record app -- bash -c 'for i in {1..1500}; do sleep 1000 & done; echo ready; wait' >ready 2>/dev/null &
+         until [ -s ready ]; do :; done
+         cgset show --json <record | grep -o '\"group\":\"/pod-foo/app\".*' | grep -o '\"processes\":\\[[^]]*' | tr ',' '\\n' | grep -c '[0-9]'
+         cgset down --kill <record >down",
+    );
+    assert_eq!(answer.stdout, "1501\n", "{answer:?}");
+}
