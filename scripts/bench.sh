@@ -6,7 +6,7 @@ set -euo pipefail
 if [ "${1:-}" != --in-the-node ]; then
     scratch=$(mktemp -d)
     trap 'rmdir "$scratch"' EXIT
-    nsrun exec --net --mount --uts --ipc --pid --mount-proc -- "$0" --in-the-node "$scratch"
+    nsrun exec --net --mount --uts --ipc --pid --mount-proc -- "$(realpath "$0")" --in-the-node "$scratch"
     exit
 fi
 
@@ -188,6 +188,7 @@ if [ -d $memory ]; then
     cgset up --id bomb pids.max=1000 >"$work/bomb.json"
     # shellcheck disable=SC2016 # the bomb is the inner shell's
     setsid cgset exec -P "$work/bomb.json" app -- bash -c 'bomb() { bomb | bomb & }; bomb; sleep 1000' >/dev/null 2>&1 &
+    disown
     until [ "$(cat /sys/fs/cgroup/pids/pod-bomb/pids.current)" -ge 900 ]; do sleep 0.05; done
     begin=${EPOCHREALTIME/./}
     cgset down --kill -P "$work/bomb.json" >/dev/null
