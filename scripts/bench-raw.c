@@ -3,6 +3,7 @@
  *
  *   bench-raw clone CMD...        new mount, pid, ipc, uts and net namespaces, private mounts
  *   bench-raw join PID CMD...     the net, ipc and uts namespaces of a process
+ *   bench-raw group NAME CMD...   a group with limits of memory, cpu and pids (v1), made where it is missing
  *   bench-raw pivot ROOT CMD...   a mount namespace with ROOT as its root and a fresh proc, in a pid namespace
  */
 #define _GNU_SOURCE
@@ -10,9 +11,11 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,6 +44,19 @@ static void as_child(uint64_t flags)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+/* Writes text into a file of the group that argv names, in the hierarchy of a controller. */
+static void put(const char *controller, const char *group, const char *file, const char *text)
+{
+	char path[512];
+	int fd;
+
+	snprintf(path, sizeof path, "/sys/fs/cgroup/%s/%s", controller, group);
+	mkdir(path, 0755);
+	snprintf(path, sizeof path, "/sys/fs/cgroup/%s/%s/%s", controller, group, file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	must(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && !close(fd));
+}
+
 int main(int argc, char **argv)
 {
 	must(argc > 2);
@@ -52,6 +68,14 @@ int main(int argc, char **argv)
 		int process = syscall(SYS_pidfd_open, atoi(argv[2]), 0);
 
 		must(!setns(process, CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS));
+		argv += 3;
+	} else if (!strcmp(argv[1], "group")) {
+		put("memory", argv[2], "memory.limit_in_bytes", "33554432");
+		put("cpu", argv[2], "cpu.cfs_quota_us", "50000");
+		put("pids", argv[2], "pids.max", "50");
+		put("memory", argv[2], "tasks", "0");
+		put("cpu", argv[2], "tasks", "0");
+		put("pids", argv[2], "tasks", "0");
 		argv += 3;
 	} else {
 		as_child(CLONE_NEWNS | CLONE_NEWPID);

@@ -6,7 +6,7 @@ set -euo pipefail
 if [ "${1:-}" != --in-the-node ]; then
     scratch=$(mktemp -d)
     trap 'rmdir "$scratch"' EXIT
-    nsrun exec --net --mount --uts --ipc --pid --mount-proc -- "$0" --in-the-node "$scratch"
+    nsrun exec --net --mount --uts --ipc --pid --mount-proc -- "$(realpath "$0")" --in-the-node "$scratch"
     exit
 fi
 
@@ -18,6 +18,7 @@ clean_up() {
     trap '' INT TERM HUP
     nsrun down --id held | netwire down | cgset down >/dev/null
     for box in root bound full; do mkbox down --id $box >/dev/null; done
+    for id in many bomb; do cgset down --kill --id $id >/dev/null; done
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -227,8 +228,8 @@ compare 'Started, and nothing done' \
     'nothing but the command' "$bare"
 
 compare 'A command that has given up everything' \
-    'nsrun drop' "nsrun drop -- $bare" \
-    'nsrun drop --seccomp none' "nsrun drop --seccomp none -- $bare" \
+    'nsrun drop' "nsrun drop --keep-env -- $bare" \
+    'nsrun drop --seccomp none' "nsrun drop --keep-env --seccomp none -- $bare" \
     'setpriv, without seccomp' "setpriv --bounding-set -all --inh-caps -all --no-new-privs --clear-groups $bare" \
     'nothing but the command' "$bare"
 
@@ -279,6 +280,28 @@ if [ -d $memory ]; then
     compare 'Groups with two limits, a command in them, and away with them (cgroup v1)' \
         'cgset up, exec, down' "cgset up --id bench memory.max=64Mi pids.max=50 >$work/g.json; cgset exec -P $work/g.json app -- true; cgset down -P $work/g.json" \
         'mkdir, echo, rmdir' "for c in memory pids cpu cpuacct; do mkdir /sys/fs/cgroup/\$c/bench-sh; done; echo 64M >$memory/bench-sh/memory.limit_in_bytes; echo 50 >/sys/fs/cgroup/pids/bench-sh/pids.max; sh -c 'for c in memory pids cpu cpuacct; do echo \$\$ >/sys/fs/cgroup/\$c/bench-sh/cgroup.procs; done; exec true'; for c in memory pids cpu cpuacct; do rmdir /sys/fs/cgroup/\$c/bench-sh; done"
+    compare 'A command in a group with limits of memory, cpu and pids (cgroup v1)' \
+        'cgset exec' "cgset exec -P $work/held.json app memory.max=32Mi cpu.max=0.5 pids.max=50 -- $bare" \
+        ${raw:+'tasks, in C' "$raw group pod-held/raw $bare"} \
+        'cgset exec --rm' "cgset exec -P $work/held.json --rm -- $bare" \
+        'nothing but the command' "$bare"
+    [ -z "$raw" ] || rmdir /sys/fs/cgroup/{memory,cpu,pids}/pod-held/raw
+
+    cgset up --id many >"$work/many.json"
+    jq -r '.cgset.groups[]' "$work/many.json" | while read -r group; do (cd "$group" && seq -f 'g%g' 1000 | xargs mkdir); done
+    compare 'What a thousand groups use (cgroup v1)' \
+        'cgset show --json' "cgset show --json -P $work/many.json" \
+        'cat, three of their files' "cat $memory/pod-many/g*/memory.usage_in_bytes /sys/fs/cgroup/pids/pod-many/g*/pids.current /sys/fs/cgroup/cpuacct/pod-many/g*/cpuacct.usage >/dev/null"
+    cgset down -P "$work/many.json" >/dev/null
+
+    cgset up --id bomb pids.max=1000 >"$work/bomb.json"
+    # shellcheck disable=SC2016 # the bomb is the inner shell's
+    setsid cgset exec -P "$work/bomb.json" app -- bash -c 'bomb() { bomb | bomb & }; bomb; sleep 1000' >/dev/null 2>&1 &
+    disown
+    until [ "$(cat /sys/fs/cgroup/pids/pod-bomb/pids.current)" -ge 900 ]; do sleep 0.05; done
+    begin=${EPOCHREALTIME/./}
+    cgset down --kill -P "$work/bomb.json" >/dev/null
+    printf '\nA fork bomb of 1000 processes, killed and its groups removed: %d ms\n' $(((${EPOCHREALTIME/./} - begin) / 1000))
 fi
 
 cat >"$work/by-ip.sh" <<'EOF'

@@ -65,6 +65,9 @@ pub(crate) struct UpArgs {
     /// Make the pod's group in GROUP, a path below each mount, made where it is missing
     #[arg(long, value_name = "GROUP")]
     pub(crate) parent: Option<String>,
+    /// Kubernetes' resources of a container, or an array of them: JSON {"requests":{...},"limits":{...}}, or a file
+    #[arg(long, value_name = "RESOURCES")]
+    pub(crate) kube: Option<String>,
     /// Give the pod's groups, but not its limits, to this user and group: they may make groups in it and enter them
     #[arg(long, value_name = "UID:GID")]
     pub(crate) delegate: Option<Owner>,
@@ -95,6 +98,9 @@ pub(crate) struct ExecArgs {
     /// The pod by its name; without NAME it is made, with these limits, if there is none
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<Id>,
+    /// Kubernetes' resources of a container, or an array of them: JSON {"requests":{...},"limits":{...}}, or a file
+    #[arg(long, value_name = "RESOURCES")]
+    pub(crate) kube: Option<String>,
     /// Stay until the command has ended, say whether the OOM killer was there, and remove the group with all that is in it
     #[arg(long)]
     pub(crate) rm: bool,

@@ -14,7 +14,7 @@ use crate::plan::Plan;
 use crate::state::{EXEC, PAUSE, State};
 use crate::talk::Talk;
 use crate::vocabulary::{self, Machine};
-use crate::{TOOL, make, rm, run};
+use crate::{TOOL, kube, make, rm, run};
 
 /// Status of a failure of our own, as env(1) and chroot(1) have it.
 pub(crate) const OURS: u8 = 125;
@@ -49,7 +49,16 @@ enum Outcome {
 
 fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
     let talk = Talk::from(args.talk);
-    let (name, words) = name_and_limits(&args.words)?;
+    let (name, typed) = name_and_limits(&args.words)?;
+    let kube = args.kube.as_deref().map(kube::read).transpose()?;
+    for ignored in kube.iter().flat_map(|kube| &kube.ignored) {
+        talk.note(format_args!(
+            "--kube: {ignored}: no limit of a cgroup, not applied"
+        ));
+    }
+    let words = kube.iter().flat_map(|kube| &kube.words).chain(typed);
+    let words: Vec<String> = words.cloned().collect();
+    let words = words.as_slice();
     let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::this())?;
     let mut makes_pod = false;
     let record = match (&args.pod, &args.id) {

@@ -3,7 +3,7 @@
 //! Names are single components below a descriptor, so a record can name no path outside its own group.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -204,11 +204,25 @@ impl Group {
 
     /// The whole of the file `name`.
     pub(crate) fn read(&self, name: &str) -> Result<String, SysError> {
-        let mut text = String::with_capacity(4096);
-        self.open(name, false)?
-            .read_to_string(&mut text)
-            .call(|| format!("read({})", self.path.join(name).display()))?;
-        Ok(text)
+        let file = self.open(name, false)?;
+        let call = || format!("read({})", self.path.join(name).display());
+        // std would ask for a size first, which these files do not have: two system calls for nothing, a thousand times
+        let mut bytes = Vec::new();
+        let mut part = [0; 4096];
+        loop {
+            match rustix::io::read(&file, &mut part) {
+                Ok(length) => {
+                    bytes.extend_from_slice(&part[..length]);
+                    // Lists end short of a page only because the next line does not fit; half of one is all there is.
+                    if length < part.len() / 2 {
+                        break;
+                    }
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(SysError::new(call(), errno)),
+            }
+        }
+        String::from_utf8(bytes).map_err(|_| SysError::new(call(), Errno::EILSEQ))
     }
 
     /// Whether the file `name` is there.
@@ -239,6 +253,10 @@ impl Group {
     /// Names of the groups directly below, in alphabetical order.
     pub(crate) fn children(&self) -> Result<Vec<String>, Error> {
         let call = || format!("readdir({})", self.path.display());
+        // kernfs counts: two, and one for each directory in it
+        if rustix::fs::fstat(&self.dir).is_ok_and(|stat| stat.st_nlink == 2) {
+            return Ok(Vec::new());
+        }
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.dir).call(call)? {
             let entry = match entry {
@@ -253,6 +271,23 @@ impl Group {
             }
         }
         names.sort();
+        Ok(names)
+    }
+
+    /// Names of the files that can be both read and written, by their mode.
+    pub(crate) fn settable_files(&self) -> Result<Vec<String>, Error> {
+        let call = || format!("readdir({})", self.path.display());
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.dir).call(call)? {
+            let entry = entry.call(call)?;
+            let stat = rustix::fs::statat(&self.dir, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW);
+            let is_both = |mode: u32| mode & 0o400 != 0 && mode & 0o200 != 0;
+            if entry.file_type() == FileType::RegularFile
+                && stat.is_ok_and(|stat| is_both(stat.st_mode))
+            {
+                names.push(entry.file_name().to_string_lossy().into_owned());
+            }
+        }
         Ok(names)
     }
 

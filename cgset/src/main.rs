@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod compat;
 mod down;
 mod error;
 mod exec;
@@ -9,6 +10,7 @@ mod freeze;
 mod group;
 mod hierarchy;
 mod kill;
+mod kube;
 mod limits;
 mod make;
 mod newcomers;
@@ -49,6 +51,10 @@ const TOOL: &str = "cgset";
 static ARENA: ::sys::Arena = ::sys::Arena::new();
 
 fn main() -> ExitCode {
+    let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if compat::is_meant(&arguments) {
+        return compat::set(&arguments);
+    }
     let cli: cli::Cli = match record::parse_cli(TOOL) {
         Ok(cli) => cli,
         Err(status) => return status,

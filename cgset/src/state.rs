@@ -75,6 +75,8 @@ pub(crate) struct State {
     pub(crate) parent: String,
     /// What of that was made for this pod or others that are known.
     pub(crate) parents: Made,
+    /// The class of Kubernetes that its resources are of.
+    pub(crate) qos: Option<String>,
     /// To whom it was handed over: `UID:GID`.
     pub(crate) delegate: Option<String>,
     pub(crate) boot_id: String,
@@ -111,6 +113,9 @@ impl State {
         }
         if !self.parents.is_empty() {
             json["parents"] = self.parents.to_json();
+        }
+        if let Some(qos) = &self.qos {
+            json["qosClass"] = qos.as_str().into();
         }
         if let Some(owner) = &self.delegate {
             json["delegate"] = owner.as_str().into();
@@ -166,6 +171,11 @@ impl State {
             Some(Json::String(owner)) => Some(owner.clone()),
             Some(other) => return Err(bad("cgset.delegate", other)),
         };
+        let qos = match object.get("qosClass") {
+            None | Some(Json::Null) => None,
+            Some(Json::String(qos)) => Some(qos.clone()),
+            Some(other) => return Err(bad("cgset.qosClass", other)),
+        };
         let boot_id = object
             .get("boot_id")
             .and_then(Json::as_str)
@@ -175,6 +185,7 @@ impl State {
             members,
             parent: parent.to_owned(),
             parents,
+            qos,
             delegate,
             boot_id,
             written: map("written")?,
@@ -247,6 +258,7 @@ mod tests {
             ],
             parent: "a/b".into(),
             parents: Made::default(),
+            qos: Some("Burstable".into()),
             delegate: Some("1:2".into()),
             boot_id: "b".into(),
             written: [("memory.limit_in_bytes".to_owned(), Json::from("10"))]

@@ -11,6 +11,7 @@ use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::kube::{self, Kube};
 use crate::limits::Limits;
 use crate::newcomers::Newcomers;
 use crate::owner::Owner;
@@ -19,6 +20,7 @@ use crate::place;
 use crate::plan::Plan;
 use crate::state::{EXEC, Member, Moved, PAUSE, State};
 use crate::talk::Talk;
+use crate::units::Amount;
 use crate::vocabulary::{self, Machine};
 use crate::{TOOL, make, oci, parent, remove};
 
@@ -32,7 +34,8 @@ pub(crate) fn up(args: &UpArgs) -> ExitCode {
 
 fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let talk = Talk::from(args.talk);
-    let wanted = Wanted::new(up.record(), &args.limits)?;
+    let kube = args.kube.as_deref().map(kube::read).transpose()?;
+    let wanted = Wanted::new(up.record(), &args.limits, kube.as_ref())?;
     let place = Place::new(up.record(), up.id(), args)?;
     let hierarchies = place.hierarchies(&wanted.all)?;
     let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
@@ -44,6 +47,12 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     for key in &wanted.ignored {
         talk.note(format_args!(
             "linux.resources.{key}: passed on, not applied"
+        ));
+    }
+    note_more_than_there_is(&wanted.all, &Machine::this(), talk);
+    for name in kube.iter().flat_map(|kube| &kube.ignored) {
+        talk.note(format_args!(
+            "--kube: {name}: no limit of a cgroup, not applied"
         ));
     }
     let made = match up.state().map(State::from_json).transpose()? {
@@ -59,9 +68,22 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
         .set_at(&["linux", "cgroupsPath"], path.into())?;
     Ok(State {
         moved: Vec::new(),
+        qos: kube.map(|kube| kube.qos.to_owned()).or(made.qos),
         ..made
     }
     .to_json())
+}
+
+/// A limit above what the machine has limits nobody: the machine's own OOM killer comes first.
+fn note_more_than_there_is(limits: &Limits, machine: &Machine, talk: Talk) {
+    if let Some(Amount::Exactly(asked)) = limits.memory_max() {
+        let total = (machine.memory_total)();
+        if total > 0 && asked > total && asked < 1 << 62 {
+            talk.note(format_args!(
+                "memory.max={asked}: the machine has {total} (the whole of it may go before this limit is met)"
+            ));
+        }
+    }
 }
 
 /// Where the pod's group goes, and whose it is.
@@ -131,9 +153,10 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(record: &Record, words: &[String]) -> Result<Self, Error> {
+    fn new(record: &Record, words: &[String], kube: Option<&Kube>) -> Result<Self, Error> {
         let machine = Machine::this();
-        let typed = vocabulary::parse_all(words.iter().map(String::as_str), &machine)?;
+        let words = kube.iter().flat_map(|kube| &kube.words).chain(words);
+        let typed = vocabulary::parse_all(words.map(String::as_str), &machine)?;
         let resources = oci::read(record, &machine)?;
         let mut all = resources.limits;
         all.extend(typed.clone());
@@ -418,7 +441,8 @@ fn dry_run(args: &UpArgs) -> ExitCode {
             .unwrap_or_default()
             .parse()
             .map_err(Error::Usage)?;
-        let wanted = Wanted::new(record, &args.limits)?;
+        let kube = args.kube.as_deref().map(kube::read).transpose()?;
+        let wanted = Wanted::new(record, &args.limits, kube.as_ref())?;
         let place = Place::new(record, &id, args)?;
         let hierarchies = place.hierarchies(&wanted.all)?;
         let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;

@@ -431,3 +431,114 @@ fn a_hierarchy_that_is_covered_or_mounted_elsewhere_is_seen_as_it_is() {
         "{answer:?}"
     );
 }
+
+#[test]
+fn two_hundred_at_once_all_succeed() {
+    let answer = story(
+        "for i in {1..100}; do cgset up --id p$i --parent /a/b pids.max=5 >/dev/null 2>>errors & done
+         cgset up --id foo >record
+         for i in {1..100}; do cgset exec -P record c$i pids.max=5 -- true 2>>errors & done; wait
+         cat errors; for d in $CHROOT0_RUN/p*; do echo x; done | wc -l
+         cgset show --json <record | grep -o 'pod-foo/c' | wc -l
+         for i in {1..100}; do cgset down --id p$i >/dev/null 2>>errors & done
+         cgset down <record >down; wait; cat errors",
+    );
+    answer.is("100\n100", "");
+}
+
+#[test]
+fn pods_of_one_parent_come_and_go_at_once() {
+    // the last one takes the parent away while the next is being made in it
+    let answer = story(
+        "for i in {1..8}; do (for round in {1..12}; do
+             cgset up --id p$i --parent /a pids.max=5 2>>errors >record$i && cgset down <record$i >/dev/null 2>>errors || echo failed
+         done) & done; wait; cat errors",
+    );
+    answer.is("", "");
+}
+
+#[test]
+fn what_cannot_be_written_says_which_file_and_why() {
+    let answer = story(
+        "mount=$(cgset up --id foo --dry-run | sed -n 's/mkdir(\\(.*\\)\\/pod-foo)/\\1/p;q')
+         mount -o remount,bind,ro \"$mount\" 2>/dev/null
+         cgset up --id foo >failed; echo $?
+         mount -o remount,bind,rw \"$mount\"
+         cgset up --id foo >record
+         dir=$(grep -o '\"/[^\"]*/pod-foo\"' record | head -1 | tr -d '\"')
+         cgset exec -P record app -- true
+         rmdir $dir/app $dir/pause $dir
+         cgset exec -P record app -- true; echo $?
+         cgset show --json <record | wc -l
+         cgset down <record >down; echo $?",
+    );
+    assert_eq!(answer.stdout, "1\n125\n1\n0\n", "{answer:?}");
+    let lines: Vec<&str> = answer.stderr.lines().collect();
+    assert!(
+        lines[0]
+            .ends_with("Read-only file system (the cgroup filesystem is mounted read-only here)"),
+        "{answer:?}"
+    );
+    assert!(
+        lines[1].ends_with(" group is gone (cgset down, then cgset up)") && lines.len() == 2,
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn requests_and_limits_of_kubernetes_are_a_pods_limits() {
+    let answer = story(
+        r#"cgset up --id foo --kube '[{"requests":{"cpu":"250m","memory":"64Mi"},"limits":{"cpu":"500m","memory":"128Mi","nvidia.com/gpu":1}},{"limits":{"cpu":"500m","memory":"64Mi"}}]' pids.max=50 | tee record
+         echo '{"limits":{"memory":"32Mi","cpu":1}}' >app.json
+         cgset exec -P record app --kube app.json memory.max=16Mi -- true; echo $?
+         cgset show --json <record
+         cgset up --id foo --kube '{"limits":{"memory":"1 Gi"}}' >failed; echo $?
+         cgset down <record >down"#,
+    );
+    let record = answer.json(0);
+    assert_eq!(record["cgset"]["qosClass"], "Burstable");
+    let effective = &record["cgset"]["effective"];
+    assert_eq!(effective["memory.max"], 192 << 20);
+    assert_eq!(effective["cpu.max"], "100000 100000");
+    assert_eq!(effective["cpu.shares"], 768);
+    let app = &answer.json(2)["groups"][1];
+    assert_eq!(
+        (&app["memory.max"], &app["cpu.max"]),
+        (&(16 << 20).into(), &"100000 100000".into())
+    );
+    assert_eq!(answer.stdout.lines().nth(3), Some("2"), "{answer:?}");
+    assert_eq!(
+        answer.stderr,
+        "cgset: --kube: nvidia.com/gpu: no limit of a cgroup, not applied\n\
+         cgset: --kube: limits.memory=1 Gi: not a quantity (500m, 0.5, 128Mi, 1G)\n"
+    );
+}
+
+#[test]
+fn a_limit_above_the_machine_is_told() {
+    let answer = story(
+        "cgset up --id foo memory.max=1P >record
+         cgset down <record >down
+         cgset up --id foo memory.max=50% | cgset down >down; cgset up --id foo memory.max=max | cgset down >down",
+    );
+    assert_eq!((answer.stdout.as_str(), answer.status), ("", 0));
+    assert!(
+        answer
+            .stderr
+            .starts_with("cgset: memory.max=1125899906842624: the machine has ")
+            && answer.stderr.lines().count() == 1,
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_long_list_of_processes_is_read_to_its_end() {
+    let answer = story(
+        "cgset up --id foo >record
+         cgset exec -P record app -- bash -c 'for i in {1..1500}; do sleep 1000 & done; echo ready; wait' >ready 2>/dev/null &
+         until [ -s ready ]; do :; done
+         cgset show --json <record | grep -o '\"group\":\"/pod-foo/app\".*' | grep -o '\"processes\":\\[[^]]*' | tr ',' '\\n' | grep -c '[0-9]'
+         cgset down --kill <record >down",
+    );
+    assert_eq!(answer.stdout, "1501\n", "{answer:?}");
+}

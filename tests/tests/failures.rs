@@ -345,7 +345,7 @@ fn a_record_that_nobody_takes_is_undone() {
         for up in [
             "cgset up --id foo memory.max=1Gi",
             "nsrun up --id foo --net --uts",
-            "mkbox up --copy ls box",
+            "mkbox up -q --copy ls box",
         ] {
             let tool = up.split(' ').next().unwrap_or_default();
             node.sh(&format!("{where_to}; {up}"))
