@@ -111,7 +111,9 @@ mod tests {
 
     #[test]
     fn blocks_do_not_overlap_and_the_last_one_grows_in_place() {
-        let arena = Arena::new();
+        // As in a program: a stack has no room for it.
+        static ARENA: Arena = Arena::new();
+        let arena = &ARENA;
         let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         // SAFETY: the layouts are those the blocks were asked with, none is empty.
         unsafe {
@@ -131,7 +133,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_mallocs() {
-        let arena = Arena::new();
+        static ARENA: Arena = Arena::new();
+        let arena = &ARENA;
         let large = Layout::from_size_align(SIZE + 1, 16).unwrap();
         // SAFETY: the layout is not empty and the same throughout.
         unsafe {

@@ -2,6 +2,11 @@
 //!
 //! A call that only one tool needs lives in that tool's own `sys.rs`.
 
+/// As in the tools: a child of a test, which has threads, must not wait for malloc's lock.
+#[cfg(test)]
+#[global_allocator]
+static ARENA: Arena = Arena::new();
+
 mod arena;
 mod calls;
 mod check;
