@@ -243,11 +243,11 @@ fn it_is_told_when_the_oom_killer_ended_the_command() {
         answer.stdout == "137\n" || answer.stdout == "9\n",
         "{answer:?}"
     );
+    // Who was killed first leaves the others of its pipe behind, for a moment: a second line may tell of them.
     let line = answer.stderr.lines().next().unwrap_or_default();
     assert!(
         line.starts_with("cgset: pod-foo/app: the OOM killer ended ")
-            && line.contains(" in it (memory.max 8M, memory.peak ")
-            && answer.stderr.lines().count() == 1,
+            && line.contains(" in it (memory.max 8M, memory.peak "),
         "{answer:?}"
     );
 }
