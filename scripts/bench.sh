@@ -251,7 +251,7 @@ compare 'A command in a root of its own, pid namespace and /proc included' \
 
 # The same calls and nothing else, as the limit. What is run is pause: it starts in no time.
 if command -v cc >/dev/null; then
-    cat >"$work/raw.c" <<'EOF'
+    cat >"$work/raw-mount.c" <<'EOF'
 #define _GNU_SOURCE
 #include <sched.h>
 #include <sys/mount.h>
@@ -266,11 +266,11 @@ int main(int argc, char **argv) {
     return execv(argv[2], argv + 2);
 }
 EOF
-    cc -O2 -static -o "$work/raw" "$work/raw.c"
+    cc -O2 -static -o "$work/raw-mount" "$work/raw-mount.c"
     cp "$(command -v pause)" "$work/root/bin/pause"
     compare 'A command in a root of its own with /proc, and the calls for it alone' \
         'mkbox exec' "mkbox exec -P $work/root.json -- /bin/pause --version" \
-        'unshare, mount, pivot_root in C' "$work/raw $work/root /bin/pause --version"
+        'unshare, mount, pivot_root in C' "$work/raw-mount $work/root /bin/pause --version"
 else
     printf '\nA command in a root of its own, and the calls for it alone: skipped, there is no cc\n'
 fi
