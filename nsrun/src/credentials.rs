@@ -4,7 +4,7 @@ use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use crate::cli::CredentialArgs;
+use crate::id_args::CredentialArgs;
 
 /// Root of the user namespace we came to, as nsenter(1) does. It may forbid setgroups(2), and may have no root (`EINVAL`);
 /// user_namespaces(7).

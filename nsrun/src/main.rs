@@ -15,6 +15,7 @@ mod error;
 mod find;
 mod groups;
 mod holder;
+mod id_args;
 mod idmap;
 mod kill;
 mod maps;

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use record::{IdMapping, Record};
 use sys::SysError;
 
-use crate::cli::{MapArgs, Setgroups};
 use crate::error::Error;
+use crate::id_args::{MapArgs, Setgroups};
 use crate::idmap::{IdMap, Owned, Range, Spec};
 use crate::{procfs, subids};
 

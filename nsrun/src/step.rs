@@ -14,7 +14,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use sys::{SysError, ToErrno};
 
 use crate::cause;
-use crate::cli::{CredentialArgs, Propagation};
+use crate::cli::Propagation;
+use crate::id_args::CredentialArgs;
 use crate::maps::Maps;
 use crate::offset::Offsets;
 use crate::terminal::Pty;
