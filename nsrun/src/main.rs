@@ -22,6 +22,7 @@ mod maps;
 mod namespaces;
 mod netns;
 mod offset;
+mod parent;
 mod pin;
 mod plan;
 mod pod;

@@ -17,7 +17,7 @@ use rustix::termios::{
     OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
 };
 
-use crate::run;
+use crate::parent;
 use crate::sys;
 
 /// End of transmission: what Ctrl-D types.
@@ -264,7 +264,7 @@ impl Relay {
         {
             match info.ssi_signo as i32 {
                 libc::SIGCHLD => {
-                    if let Some(status) = run::look(self.child, run::Stops::Ignored)? {
+                    if let Some(status) = parent::look(self.child, parent::Stops::Ignored)? {
                         return Ok(Some(status));
                     }
                 }
@@ -277,7 +277,7 @@ impl Relay {
                 signal @ (libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU) => {
                     self.raw.restore();
                     let signal = Signal::try_from(signal).unwrap_or(Signal::SIGTSTP);
-                    run::stop(signal)?;
+                    parent::stop(signal)?;
                     self.raw.set();
                     self.resize();
                 }
