@@ -32,7 +32,7 @@ have=
 for program in ${programs//,/ }; do
     if command -v "$program" >/dev/null; then have=$have,$program; fi
 done
-"$tools/mkbox" up --copy "${have#,}" --proc "$root" >/dev/null
+"$tools/mkbox" up -q --keep-privileges --copy "${have#,}" --proc "$root" >/dev/null
 for file; do
     mkdir -p "$root$(dirname "$file")"
     cp "$file" "$root$file"
@@ -104,7 +104,7 @@ cat >"$root/first" <<FIRST
 )
 echo \$? >/first-status
 FIRST
-(cd "$root" && find . -xdev -print0 | cpio --null -o -H newc --quiet | gzip -1) >"$work/initramfs.gz"
+"$tools/mkbox" pack --format cpio --gzip --output "$work/initramfs.gz" "$root"
 "$tools/mkbox" down "$root" >/dev/null
 
 # VM_ACCEL=kvm where that works; in a virtual machine /dev/kvm may be there and not work.
