@@ -269,13 +269,14 @@ fn a_name_is_looked_up_in_files_that_may_be_anything() {
 #[test]
 fn what_cannot_be_is_one_line_and_nothing_runs() {
     let node = Node::new();
-    node.sh("echo '{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"raed\"],\"action\":\"SCMP_ACT_ERRNO\"}]}' >bad.json; echo x >none.json")
+    node.sh("echo '{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"raed\"],\"action\":\"SCMP_ACT_ERRNO\"}]}' >bad.json; echo x >none.json; echo '{\"defaultAction\":\"SCMP_ACT_ERRNO\"}' >all.json")
         .succeeds();
     for (options, words) in [
         ("--caps net_row", "is no capability (net_raw"),
         ("--caps ''", "is no capability"),
         ("--seccomp bad.json", "\"raed\" is no system call"),
         ("--seccomp none.json", "no JSON"),
+        ("--seccomp all.json", "it refuses execve, and with it CMD"),
         (
             "--seccomp /no/such",
             "open(/no/such): No such file or directory",
@@ -305,7 +306,8 @@ fn what_cannot_be_is_one_line_and_nothing_runs() {
     node.sh("nsrun drop -- /no/such").ends(127);
     node.sh("nsrun drop -- /etc/passwd").ends(126);
     node.sh("nsrun drop -- sh -c 'exit 7'").ends(7);
-    node.sh("! test -e ran; rm bad.json none.json").succeeds();
+    node.sh("! test -e ran; rm bad.json none.json all.json")
+        .succeeds();
     node.assert_as_it_was();
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use caps::Capability;
 use serde_json::Value;
+use syscalls::Sysno;
 
 pub(crate) use json::version;
 pub(crate) use program::Instruction;
@@ -71,6 +72,10 @@ impl Seccomp {
             kernel: version(&release).unwrap_or((5, 10)),
         };
         let profile = json::profile(value, &machine).map_err(|why| format!("{name}: {why}"))?;
+        // Behind such a filter we could not even say that CMD did not run.
+        if profile.filter.refuses(Sysno::execve) {
+            return Err(format!("{name}: it refuses execve, and with it CMD"));
+        }
         Ok(Self {
             program: profile
                 .filter

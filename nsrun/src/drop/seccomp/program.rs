@@ -1,5 +1,7 @@
 //! A classic BPF program out of verdicts about system calls; seccomp(2). Pure.
 
+use syscalls::Sysno;
+
 /// What the kernel does about a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -285,8 +287,16 @@ impl Filter {
         Ok(program)
     }
 
+    /// Whatever the arguments are, `call` does not happen.
+    pub(crate) fn refuses(&self, call: Sysno) -> bool {
+        let verdict = self.verdict(call.id().cast_unsigned());
+        let happens = |action| matches!(action, Action::Allow | Action::Log | Action::Trace(_));
+        verdict.is_some_and(|verdict| {
+            !happens(verdict.otherwise) && !verdict.rules.iter().any(|rule| happens(rule.action))
+        })
+    }
+
     /// What becomes of `number`. None: it is beyond.
-    #[cfg(test)]
     pub(crate) fn verdict(&self, number: u32) -> Option<&Verdict> {
         let place = self.places.get(number as usize)?;
         self.verdicts.get(usize::from(*place))
