@@ -17,7 +17,7 @@ use crate::talk::Talk;
 /// How long a process that is ending, or a group that lost its last, may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long one that shows no sign of ending is waited for: its signal may be on the way.
-const GRACE: Duration = Duration::from_millis(200);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The pod's group in one hierarchy, found to be its own.
 pub(crate) struct Standing<'a> {
