@@ -32,7 +32,8 @@ fn an_ephemeral_layer_is_gone_with_its_command() {
     let scratch = Scratch::new();
     let script = "mkbox up --overlay layer:over --ephemeral --etc=hosts --copy stat box >box.json
         for round in 1 2; do mkbox exec box -- sh -c 'cat which; ls / /etc; echo three >which; cat which; stat -c %n /bin/stat'; done
-        mkfifo up; mkbox exec box -- sh -c 'echo a >/a; sleep 0.4; cat /a' & mkbox exec box -- sh -c 'sleep 0.2; [ -e /a ] || echo each its own'; wait
+        mkfifo up down; mkbox exec box -- sh -c 'echo a >/a; echo up; read x; cat /a' <>down >up &
+        { read x; mkbox exec box -- sh -c '[ -e /a ] || echo each its own'; echo >down; cat; } <up; wait
         mkbox down box >box.json; ls -A .box.mkbox.d 2>/dev/null || true; mkbox down layer >layer.json; cat over/which";
     let round = "one\n/:\nbin\netc\nlib\nlib64\nwhich\n\n/etc:\nhosts\nthree\n/bin/stat\n";
     assert_eq!(
@@ -210,7 +211,7 @@ fn mounts_of_the_host_are_not_taken_from_who_uses_them() {
     let root = root.display();
     for (begin, end, said) in [
         (
-            "chroot box /bin/sleep 30 & user=$!; sleep 0.1",
+            "chroot box /bin/sleep 30 & user=$!; until [ \"$(readlink /proc/$user/root)\" = \"$PWD/box\" ]; do :; done",
             "kill $user; wait $user",
             format!("down({root}): in use: process "),
         ),
@@ -225,8 +226,8 @@ fn mounts_of_the_host_are_not_taken_from_who_uses_them() {
             format!("down({root}): in use: tmpfs is mounted on {root}/data"),
         ),
         (
-            "mkbox exec box -- sh -c 'while [ ! -e /data/end ]; do sleep 0.1; done' & sleep 0.2",
-            "echo >victim/end; wait; rm victim/end",
+            "mkbox exec box -- sh -c 'echo >/data/begun; while [ ! -e /data/end ]; do sleep 0.1; done' & until [ -e victim/begun ]; do :; done",
+            "echo >victim/end; wait; rm victim/begun victim/end",
             format!("down({root}): in use: process "),
         ),
     ] {
