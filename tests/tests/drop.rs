@@ -178,6 +178,26 @@ for family in (socket.AF_VSOCK, socket.AF_ALG, socket.AF_PACKET, socket.AF_INET)
 }
 
 #[test]
+fn the_caller_s_keys_stay_with_the_caller() {
+    if std::env::consts::ARCH != "x86_64" {
+        return;
+    }
+    let node = Node::new();
+    // keyctl(KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0)
+    let program = "import ctypes; print(ctypes.CDLL(None).syscall(250, 0, -3, 0))";
+    node.sh_with("cat >keyring.py", program).succeeds();
+    node.sh(
+        "ours=$(python3 keyring.py); theirs=$(nsrun drop --seccomp none -- python3 keyring.py)
+         [ $ours -gt 0 ] && [ $theirs -gt 0 ] && [ $ours != $theirs ] && echo another
+         [ $(nsrun exec -- python3 keyring.py) = $ours ] && echo the same",
+    )
+    .succeeds()
+    .prints("another\nthe same");
+    node.sh("rm keyring.py").succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn nobody_types_into_the_caller_s_terminal() {
     let node = Node::new();
     let program = r#"

@@ -31,7 +31,7 @@ fn a_pod_without_any_right() {
          nsrun up --id foo -r --net --ipc --uts --pid >foo.json
          nsrun exec -P foo.json -- sh -c 'id -u; hostname; cat /proc/net/dev | wc -l; ip link set lo up && echo mine'
          nsrun up <foo.json | cmp - foo.json && echo same
-         nsrun show <foo.json | sed -n 2p | tr -s ' ' >/dev/null
+         nsrun show --json <foo.json | jq -c '[.id, .up, (.processes | length)]'
          jq -c .linux.uidMappings foo.json
          ls run/chroot0
          nsrun down <foo.json >down.json
@@ -40,7 +40,7 @@ fn a_pod_without_any_right() {
     )
     .succeeds()
     .prints(
-        "0\nfoo\n3\nmine\nsame\n[{\"containerID\":0,\"hostID\":65534,\"size\":1}]\nfoo\n[null,null,null,null,null]",
+        "0\nfoo\n3\nmine\nsame\n[\"foo\",true,1]\n[{\"containerID\":0,\"hostID\":65534,\"size\":1}]\nfoo\n[null,null,null,null,null]",
     );
     node.assert_same(&before, "a rootless pod left something");
     node.sh(NO_ACCOUNT).succeeds();
