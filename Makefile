@@ -54,11 +54,11 @@ lint: ## formatting, clippy, shellcheck
 	@scripts/packages.sh $(LINT_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --target $(TARGET) -- -D warnings
-	shellcheck --norc scripts/*.sh scripts/chroot0/*.sh .ci/run
+	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh .ci/run
 
-bench: all ## side by side with peers, as ratios (root)
+bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": only those)
 	@scripts/packages.sh $(BENCH_PACKAGES)
-	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh
+	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh $(PARTS)
 
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1

@@ -1,10 +1,10 @@
 /*
  * What the kernel itself takes, for scripts/bench.sh: the least system calls that do the job, without any option or check.
  *
- *   bench-raw clone CMD...        new mount, pid, ipc, uts and net namespaces, private mounts
- *   bench-raw join PID CMD...     the net, ipc and uts namespaces of a process
- *   bench-raw group NAME CMD...   a group with limits of memory, cpu and pids (v1), made where it is missing
- *   bench-raw pivot ROOT CMD...   a mount namespace with ROOT as its root and a fresh proc, in a pid namespace
+ *   raw clone CMD...        new mount, pid, ipc, uts and net namespaces, private mounts
+ *   raw join PID CMD...     the net, ipc and uts namespaces of a process
+ *   raw group NAME CMD...   a group with limits of memory, cpu and pids (v1), made where it is missing
+ *   raw pivot ROOT CMD...   a mount namespace with ROOT as its root and a fresh proc, in a pid namespace
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -1,0 +1,31 @@
+# shellcheck shell=bash disable=SC2154
+# Sourced by bench.sh: groups made, entered, shown and removed.
+
+memory=/sys/fs/cgroup/memory
+if [ -d $memory ]; then
+    compare 'Groups with two limits, a command in them, and away with them (cgroup v1)' \
+        'cgset up, exec, down' "cgset up --id bench memory.max=64Mi pids.max=50 >$work/g.json; cgset exec -P $work/g.json app -- true; cgset down -P $work/g.json" \
+        'mkdir, echo, rmdir' "for c in memory pids cpu cpuacct; do mkdir /sys/fs/cgroup/\$c/bench-sh; done; echo 64M >$memory/bench-sh/memory.limit_in_bytes; echo 50 >/sys/fs/cgroup/pids/bench-sh/pids.max; sh -c 'for c in memory pids cpu cpuacct; do echo \$\$ >/sys/fs/cgroup/\$c/bench-sh/cgroup.procs; done; exec true'; for c in memory pids cpu cpuacct; do rmdir /sys/fs/cgroup/\$c/bench-sh; done"
+    compare 'A command in a group with limits of memory, cpu and pids (cgroup v1)' \
+        'cgset exec' "cgset exec -P $work/held.json app memory.max=32Mi cpu.max=0.5 pids.max=50 -- $bare" \
+        ${raw:+'tasks, in C' "$raw group pod-held/raw $bare"} \
+        'cgset exec --rm' "cgset exec -P $work/held.json --rm -- $bare" \
+        'nothing but the command' "$bare"
+    [ -z "$raw" ] || rmdir /sys/fs/cgroup/{memory,cpu,pids}/pod-held/raw
+
+    cgset up --id many >"$work/many.json"
+    jq -r '.cgset.groups[]' "$work/many.json" | while read -r group; do (cd "$group" && seq -f 'g%g' 1000 | xargs mkdir); done
+    compare 'What a thousand groups use (cgroup v1)' \
+        'cgset show --json' "cgset show --json -P $work/many.json" \
+        'cat, three of their files' "cat $memory/pod-many/g*/memory.usage_in_bytes /sys/fs/cgroup/pids/pod-many/g*/pids.current /sys/fs/cgroup/cpuacct/pod-many/g*/cpuacct.usage >/dev/null"
+    cgset down -P "$work/many.json" >/dev/null
+
+    cgset up --id bomb pids.max=1000 >"$work/bomb.json"
+    # shellcheck disable=SC2016 # the bomb is the inner shell's
+    setsid cgset exec -P "$work/bomb.json" app -- bash -c 'bomb() { bomb | bomb & }; bomb; sleep 1000' >/dev/null 2>&1 &
+    disown
+    until [ "$(cat /sys/fs/cgroup/pids/pod-bomb/pids.current)" -ge 900 ]; do sleep 0.05; done
+    begin=${EPOCHREALTIME/./}
+    cgset down --kill -P "$work/bomb.json" >/dev/null
+    printf '\nA fork bomb of 1000 processes, killed and its groups removed: %d ms\n' $(((${EPOCHREALTIME/./} - begin) / 1000))
+fi
