@@ -138,6 +138,16 @@ fn each_preset_leaves_what_the_table_says() {
     }
     let all = ours(&node, "--caps keep --seccomp none --no-new-privs=no");
     let has = |row| value(&all, row).to_owned();
+    for row in [
+        "keyring",
+        "session",
+        "environment",
+        "signals",
+        "descriptors",
+        "groups",
+    ] {
+        assert_eq!(loose(&all, row), 0, "{row}: {all:#?}");
+    }
     assert!(
         has("effective")
             .parse::<u32>()
