@@ -12,6 +12,8 @@ mod calls;
 mod check;
 mod error;
 mod exec;
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+mod mem;
 mod module;
 mod mountinfo;
 mod probe;
