@@ -73,6 +73,16 @@ impl Arena {
             .filter(|&offset| offset < SIZE)
     }
 
+    /// Moves the end of what is used, if it is where the caller believes.
+    fn move_end(&self, from: usize, to: usize) -> bool {
+        // Looked at first: a locked instruction takes as long as all the rest.
+        let used = &self.used;
+        used.load(Ordering::Relaxed) == from
+            && used
+                .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
     /// Does something with the free blocks, unless another thread does.
     fn with_free<T>(&self, work: impl FnOnce(&mut [usize; CLASSES]) -> Option<T>) -> Option<T> {
         if self.is_busy.swap(true, Ordering::Acquire) {
@@ -148,10 +158,8 @@ unsafe impl GlobalAlloc for Arena {
         };
         let (length, class) = class(layout.size());
         // The last block is taken back, others are kept; the largest are not missed.
-        let is_last =
-            self.used
-                .compare_exchange(begin + length, begin, Ordering::Relaxed, Ordering::Relaxed);
-        if let (Err(_), Some(class)) = (is_last, class) {
+        let is_taken_back = self.move_end(begin + length, begin);
+        if let (false, Some(class)) = (is_taken_back, class) {
             self.push(begin, class);
         }
     }
@@ -163,13 +171,8 @@ unsafe impl GlobalAlloc for Arena {
         };
         let ((old, _), (new, _)) = (class(layout.size()), class(size));
         let (old_end, new_end) = (begin + old, begin.saturating_add(new));
-        let is_last = || {
-            let used = &self.used;
-            let set = used.compare_exchange(old_end, new_end, Ordering::Relaxed, Ordering::Relaxed);
-            set.is_ok()
-        };
         // What is cut off of a block is not missed.
-        if new <= old || new_end <= SIZE && is_last() {
+        if new <= old || new_end <= SIZE && self.move_end(old_end, new_end) {
             return block;
         }
         // SAFETY: the caller promises that `size`, rounded up to the alignment, does not overflow.
