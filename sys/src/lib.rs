@@ -13,6 +13,8 @@ mod check;
 mod error;
 mod exec;
 mod linger;
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+mod mem;
 mod module;
 mod mountinfo;
 mod probe;
