@@ -16,6 +16,7 @@ mod cgroup;
 mod check;
 mod cli;
 mod closure;
+mod compiled;
 mod contents;
 mod copy;
 mod dev;

@@ -13,6 +13,9 @@ mod check;
 mod error;
 mod exec;
 mod input;
+mod linger;
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+mod mem;
 mod module;
 mod mountinfo;
 mod probe;
@@ -27,6 +30,7 @@ pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
 pub use input::{Input, descriptor};
+pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
