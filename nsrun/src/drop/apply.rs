@@ -48,6 +48,10 @@ pub(crate) fn apply(profile: &Profile, verbose: bool) -> Result<(), Error> {
     if let Some(cwd) = &profile.cwd {
         nix::unistd::chdir(cwd).call(|| format!("chdir({})", cwd.display()))?;
     }
+    for label in &profile.labels {
+        label.set()?;
+        say(label);
+    }
     // Without no_new_privs only who has CAP_SYS_ADMIN may install a filter, and then he has to do it now.
     if !profile.no_new_privs {
         filter(profile, keeps_typing_out, &say)?;
