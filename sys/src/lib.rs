@@ -34,4 +34,6 @@ pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
-pub use signals::{callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition};
+pub use signals::{
+    callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition, stdout_was_closed,
+};
