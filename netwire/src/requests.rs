@@ -116,7 +116,7 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
 pub(crate) fn pod_set(plan: &Plan, index: u32) -> Vec<Request> {
     let ifname = plan.ifname.as_ref();
     let mut requests = vec![
-        Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO)),
+        lo_up(),
         Request::new(
             "RTM_SETLINK",
             &format!("{ifname} up"),
@@ -146,6 +146,11 @@ pub(crate) fn remove(name: &str, index: u32) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
     Request::new("RTM_DELLINK", name, libc::RTM_DELLINK, 0, &message)
+}
+
+/// Switches `lo` on.
+pub(crate) fn lo_up() -> Request {
+    Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO))
 }
 
 fn up(index: u32) -> LinkMessage {
