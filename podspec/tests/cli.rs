@@ -21,19 +21,19 @@ fn run(arguments: &[&str], input: &[u8]) -> Answer {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
+        .expect("podspec");
+    let mut stdin = child.stdin.take().expect("it is a pipe");
     let input = input.to_owned();
     let writer = std::thread::spawn(move || {
         // A manifest that is too large is not read to its end.
         let _ = stdin.write_all(&input);
     });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
+    let output = child.wait_with_output().expect("it ends");
+    writer.join().expect("writing does not panic");
     Answer {
         status: output.status.code().expect("it was not killed"),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
     }
 }
 
@@ -46,7 +46,7 @@ fn records(manifest: &str) -> Vec<serde_json::Value> {
     );
     let lines = answer.stdout.lines();
     lines
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
 }
 
@@ -58,9 +58,9 @@ fn refused(manifest: &str) -> String {
         (2, ""),
         "{manifest}"
     );
-    let line = answer.stderr.strip_suffix('\n').unwrap();
+    let line = answer.stderr.strip_suffix('\n').expect("a line");
     assert!(!line.contains('\n') && !line.ends_with('.'), "{line}");
-    line.strip_prefix("podspec: ").unwrap().to_owned()
+    line.strip_prefix("podspec: ").expect("the name").to_owned()
 }
 
 /// A manifest with these lines in its spec and these in its container.
