@@ -244,7 +244,7 @@ impl Group {
         .call(|| format!("chown({})", self.path.join(name).display()))
     }
 
-    /// Whether the file `name` can only be written (`devices.allow`).
+    /// Whether the file `name` can only be written (`memory.force_empty`).
     pub(crate) fn is_write_only(&self, name: &str) -> bool {
         let stat = rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW);
         stat.is_ok_and(|stat| stat.st_mode & 0o444 == 0)
@@ -428,6 +428,10 @@ fn explain_refused(error: SysError, file: &str) -> SysError {
         }
         (Errno::EINVAL | Errno::ERANGE | Errno::EACCES, "cpuset.cpus" | "cpuset.mems") => {
             error.hint("not among those of the group above")
+        }
+        (Errno::EPERM, "devices.allow") => error.hint("the group above may not use it either"),
+        (Errno::EINVAL, "devices.allow" | "devices.deny") => {
+            error.hint("all or none is said before there are groups in it")
         }
         (Errno::ENODEV, _) if file.starts_with("io.") || file.starts_with("blkio.") => {
             error.hint("a whole disk by its MAJOR:MINOR, as in lsblk")

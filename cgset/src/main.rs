@@ -3,6 +3,7 @@
 mod check;
 mod cli;
 mod compat;
+mod devices;
 mod down;
 mod error;
 mod exec;

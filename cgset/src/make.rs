@@ -1,9 +1,12 @@
 //! Making groups and setting limits, as a plan says; and reading back what the kernel made of them.
 
+use std::path::Path;
+
 use nix::errno::Errno;
 use serde_json::{Map, Value as Json};
 use sys::SysError;
 
+use crate::devices::{self, Rules};
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::Version;
@@ -24,12 +27,16 @@ pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(),
             .flat_map(|(planned, group)| planned.files.iter().map(move |file| (group, file)))
     };
     for (group, file) in all() {
-        if !group.has(&file.name) {
+        if !group.has(&file.name) && file.name != devices::NAME {
             group.write(file)?; // says which and why
         }
     }
+    if let Some(Value::Devices(rules)) = plan.limits().get(devices::NAME) {
+        attach(plan, groups, rules, talk)?;
+    }
     for (planned, group) in plan.groups.iter().zip(groups) {
-        let mut files = planned.files.iter().peekable();
+        let files = planned.files.iter();
+        let mut files = files.filter(|file| file.name != devices::NAME).peekable();
         while let Some(file) = files.next() {
             let answer = write_one(group, file, talk);
             match (answer, files.peek()) {
@@ -48,26 +55,37 @@ pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(),
     Ok(())
 }
 
+/// The rules of devices, where v2 has no file for them.
+fn attach(plan: &Plan<'_>, groups: &[Group], rules: &Rules, talk: Talk) -> Result<(), Error> {
+    for (planned, group) in plan.groups.iter().zip(groups) {
+        for file in planned
+            .files
+            .iter()
+            .filter(|file| file.name == devices::NAME)
+        {
+            talk.step(|| call(group.path(), file));
+            devices::attach(rules, group)?;
+        }
+    }
+    Ok(())
+}
+
+/// The call that sets one file, for people.
+pub(crate) fn call(dir: &Path, file: &File) -> String {
+    let (dir, text) = (dir.display(), &file.text);
+    match file.name.as_str() {
+        devices::NAME => format!("bpf(BPF_PROG_ATTACH, {dir}, {text})"),
+        name => format!("write({dir}/{name}, {text})"),
+    }
+}
+
 fn write_one(group: &Group, file: &File, talk: Talk) -> Result<(), Error> {
-    talk.step(|| {
-        format!(
-            "write({}/{}, {})",
-            group.path().display(),
-            file.name,
-            file.text
-        )
-    });
+    talk.step(|| call(group.path(), file));
     // v1 refuses a limit below what is used; v2 would call the OOM killer, if there is anything to kill.
     if file.name == "memory.max" && group.read("cgroup.events")?.contains("populated 1") {
         let used = group.read("memory.current")?;
         if units::number(used.trim()).map(Amount::Exactly) > units::count(&file.text) {
-            let call = format!(
-                "write({}/{}, {})",
-                group.path().display(),
-                file.name,
-                file.text
-            );
-            return Err(SysError::new(call, Errno::EBUSY)
+            return Err(SysError::new(call(group.path(), file), Errno::EBUSY)
                 .hint("the group uses more than that")
                 .into());
         }
@@ -95,7 +113,11 @@ pub(crate) fn read_back(
         let at = plan.place_of(name)?;
         let (version, group) = (plan.groups[at].hierarchy.version, &groups[at]);
         if group.is_write_only(name) {
-            continue; // devices.allow
+            continue; // memory.force_empty
+        }
+        if let (Version::V2, Value::Devices(rules)) = (version, value) {
+            effective.insert(name.to_owned(), devices::attached(rules, group)?);
+            continue;
         }
         let read = |file: &str| group.read(file).map_err(Error::from);
         effective.extend(version.effective(name, value, &read)?);

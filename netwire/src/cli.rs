@@ -250,6 +250,10 @@ pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
+    /// Wait until the kernel is done with the interface, and not only until it is gone
+    #[arg(long)]
+    pub(crate) wait: bool,
+
     /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,

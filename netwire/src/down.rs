@@ -1,20 +1,24 @@
 //! `down`: the interface, its routes and its lease go.
 
+use std::thread;
+use std::time::Duration;
+
 use nix::errno::Errno;
 use record::{Down, Id, names};
 use serde_json::Value;
 
+use crate::cli::DownArgs;
 use crate::conntrack;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
-use crate::netlink::Socket;
+use crate::netlink::{Request, Socket};
 use crate::requests;
 use crate::state::{self, Attachment};
 
 /// Removes what the record and the index know of.
-pub(crate) fn down(down: &mut Down, verbose: bool) -> Result<(), Error> {
+pub(crate) fn down(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
     refuse_stale(down)?;
     let mut attachments: Vec<Attachment> = Vec::new();
     for state in [&down.indexed, &down.state].into_iter().flatten() {
@@ -26,7 +30,7 @@ pub(crate) fn down(down: &mut Down, verbose: bool) -> Result<(), Error> {
     }
     attachments
         .iter()
-        .try_for_each(|attachment| detach(&down.id, attachment, verbose))
+        .try_for_each(|attachment| detach(&down.id, attachment, args.wait, args.verbose))
 }
 
 /// A record that lay in a file while the pod was taken down and made anew is not of the pod that is up.
@@ -55,11 +59,11 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
 pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
     state::attachments(state)?
         .iter()
-        .try_for_each(|attachment| detach(id, attachment, false))
+        .try_for_each(|attachment| detach(id, attachment, false, false))
 }
 
 /// The interface first: an address must not be free while somebody can still use it.
-fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
+fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result<(), Error> {
     let ifname = attachment.ifname.as_ref();
     let mut host = Socket::open(verbose)?;
     let name = names::veth(id, ifname);
@@ -74,7 +78,7 @@ fn detach(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> 
             continue;
         };
         if is_ours(&link, id, ifname) {
-            remove(&mut host, &link)?;
+            remove(&mut host, &link, wait)?;
         }
     }
     if attachment.is_in_table() {
@@ -108,12 +112,36 @@ fn is_ours(link: &Link, id: &Id, ifname: &str) -> bool {
 
 /// Both ends go at once, and with them addresses, routes and neighbours.
 ///
-/// The kernel may be at it already, as its last act for a namespace that has ended: that is as good.
-fn remove(host: &mut Socket, link: &Link) -> Result<(), Error> {
-    match host.batch(vec![requests::remove(&link.name, link.index)]) {
+/// All that is done after half a millisecond. Then the kernel waits for everybody who may still look at the interface
+/// (`rcu_barrier` in `netdev_run_todo`), 10 to 25 ms, and lets nobody go who asked for it: not one that moves it to another
+/// namespace either. So a child asks, and we go when the interface is gone.
+fn remove(host: &mut Socket, link: &Link, wait: bool) -> Result<(), Error> {
+    let request = || vec![requests::remove(&link.name, link.index)];
+    if !wait && leave_to_child(host, link, request())? {
+        host.say(&request());
+        return Ok(());
+    }
+    match host.batch(request()) {
+        // The kernel may be at it already, as its last act for a namespace that has ended: that is as good.
         Err(error) if error.refused() != Some(Errno::ENODEV) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Whether a child did it; why it could not, whoever asks next will hear.
+fn leave_to_child(host: &mut Socket, link: &Link, request: Vec<Request>) -> Result<bool, Error> {
+    let mut socket = Socket::open(false)?;
+    let Ok(child) = ::sys::linger(&mut socket, |socket| socket.batch(request).is_ok()) else {
+        return Ok(false);
+    };
+    while link::find(host, By::Index(link.index), false)?.is_some() {
+        if child.has_failed() {
+            return Ok(false);
+        }
+        // Our question has to wait for whoever changes the network, so this turns but once or twice.
+        thread::sleep(Duration::from_micros(50));
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn main() -> ExitCode {
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Check(args) => check::check(args),
-        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
+        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }
 

@@ -12,6 +12,7 @@ mod calls;
 mod check;
 mod error;
 mod exec;
+mod linger;
 mod module;
 mod mountinfo;
 mod probe;
@@ -24,6 +25,7 @@ pub use calls::{
 pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
+pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
