@@ -9,6 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Bytes of the arena. The command line and a record of the usual size need less; what does not fit goes to malloc.
 const SIZE: usize = 1 << 20;
 
+/// Bytes that every tool needs before it has read its command line. Asked for page by page they are forty faults, a tenth of a
+/// millisecond on a virtual machine.
+const FIRST: usize = 160 << 10;
+
 /// Hands out the arena from front to back.
 ///
 /// musl's malloc maps and unmaps pages for a few hundred small blocks: some fifty system calls before `exec` has read its
@@ -35,6 +39,18 @@ impl Arena {
         }
     }
 
+    /// Has the kernel map the first pages at once: `MADV_POPULATE_WRITE`, Linux 5.14. Without it they come one by one.
+    fn populate(&self) {
+        const PAGE: usize = 4096;
+        let first = self
+            .bytes
+            .get()
+            .cast::<u8>()
+            .map_addr(|at| at & !(PAGE - 1));
+        // SAFETY: these pages have the arena's first bytes, or those before it in the same segment; populating changes none.
+        unsafe { libc::madvise(first.cast(), FIRST, libc::MADV_POPULATE_WRITE) };
+    }
+
     /// Where `block` begins in the arena; None: malloc's.
     fn offset(&self, block: *mut u8) -> Option<usize> {
         block
@@ -50,6 +66,9 @@ unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let base = self.bytes.get().cast::<u8>();
         let mut used = self.used.load(Ordering::Relaxed);
+        if used == 0 {
+            self.populate();
+        }
         loop {
             let begin = (base.addr() + used).next_multiple_of(layout.align()) - base.addr();
             let Some(end) = begin.checked_add(layout.size()).filter(|&end| end <= SIZE) else {
