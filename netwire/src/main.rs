@@ -26,12 +26,14 @@ mod publish;
 mod removal;
 mod requests;
 mod reserve;
+mod routes;
 mod ruleset;
 mod show;
 mod state;
 mod subnet;
 mod sys;
 mod up;
+mod verify;
 mod wire;
 
 use std::io::{self, Write};
@@ -40,7 +42,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{Cli, ShowArgs, UpArgs, Verb};
+use crate::cli::{CheckArgs, Cli, ShowArgs, UpArgs, Verb};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -59,7 +61,10 @@ fn main() -> ExitCode {
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
-        Verb::Check(args) => check::check(args),
+        Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
+            check::check(args)
+        }
+        Verb::Check(args) => print_drift(args),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }
@@ -100,11 +105,22 @@ fn print(text: Result<String, Error>) -> ExitCode {
     }
 }
 
+/// `check` of pods: an object for each, and 1 when one is not as its record says.
+fn print_drift(args: &CheckArgs) -> ExitCode {
+    let mut all_ok = true;
+    let code = record::show(TOOL, &args.source, |record| {
+        let (text, ok) = verify::verify(record)?;
+        all_ok &= ok;
+        Ok::<_, Error>(text)
+    });
+    if all_ok { code } else { ExitCode::FAILURE }
+}
+
 /// `show`: one table for all records, or a JSON object for each.
 fn print_what_is(args: &ShowArgs) -> ExitCode {
     let mut head = show::row(&show::HEAD);
     record::show(TOOL, &args.source, |record| match args.json {
         true => show::json(record),
-        false => Ok(std::mem::take(&mut head) + &show::table(record)?),
+        false => Ok(std::mem::take(&mut head) + &show::table(record, args.verbose)?),
     })
 }
