@@ -10,6 +10,7 @@ mod exec;
 mod freeze;
 mod group;
 mod hierarchy;
+mod hints;
 mod kill;
 mod kube;
 mod limits;

@@ -13,6 +13,7 @@ use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::forward::Spec;
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
@@ -46,8 +47,32 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
     Gc(GcArgs),
+    /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
+    Forward(ForwardArgs),
     /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Where to listen, and the port of the pod; without HOSTPORT, as in :80, a free one
+    #[arg(required = true, value_name = "[[HOSTADDR:]HOSTPORT:]PORT[/PROTOCOL]")]
+    pub(crate) ports: Vec<Spec>,
+
+    /// A client of UDP from whom and to whom nothing came for so long is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) udp_idle: u32,
+
+    /// No progress line on a terminal
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Say each connection on stderr when it ends
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

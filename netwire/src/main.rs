@@ -12,6 +12,7 @@ mod down;
 mod drift;
 mod error;
 mod firewall;
+mod forward;
 mod forwarding;
 mod gc;
 mod ipv6;
@@ -42,7 +43,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{CheckArgs, Cli, ShowArgs, UpArgs, Verb};
+use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
+        Verb::Forward(args) => forward_one(args),
         Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
             check::check(args)
         }
@@ -114,6 +116,18 @@ fn print_drift(args: &CheckArgs) -> ExitCode {
         Ok::<_, Error>(text)
     });
     if all_ok { code } else { ExitCode::FAILURE }
+}
+
+/// `forward`: of one pod, as it does not end by itself.
+fn forward_one(args: &ForwardArgs) -> ExitCode {
+    let record = record::one(&args.source).map_err(Error::from);
+    match record.and_then(|record| forward::forward(&record, args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            record::report(TOOL, &error);
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
 }
 
 /// `show`: one table for all records, or a JSON object for each.
