@@ -335,7 +335,7 @@ impl Pool {
     }
 
     /// Whose `address` is. None: nobody's, as far as its file tells.
-    fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
+    pub(crate) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
         Ok(self
             .read(address)?
             .and_then(|content| Owner::parse(&content)))
