@@ -17,6 +17,7 @@ use crate::link::Mac;
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 
 /// Wires a pod's network namespace to the host: veth, addresses, routes, leases
@@ -40,6 +41,9 @@ pub(crate) enum Verb {
     Gc(GcArgs),
     /// Tells what this kernel, user and machine allow, what is missing and how to get it
     Check(CheckArgs),
+    /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
+    #[command(subcommand)]
+    Service(ServiceVerb),
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ mod plan;
 mod publish;
 mod requests;
 mod ruleset;
+mod service;
 mod show;
 mod state;
 mod subnet;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Check(args) => check::check(args),
+        Verb::Service(verb) => print(service::run(verb)),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
     }
 }
