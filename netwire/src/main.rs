@@ -1,6 +1,8 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
+mod announce;
 mod antispoof;
+mod bridge;
 mod check;
 mod choice;
 mod cidr;
@@ -10,17 +12,21 @@ mod down;
 mod drift;
 mod error;
 mod firewall;
+mod forward;
 mod forwarding;
 mod gc;
 mod ipv6;
 mod lease;
 mod link;
+mod mode;
 mod namespace;
 mod netlink;
 mod nft;
 mod plan;
 mod publish;
+mod removal;
 mod requests;
+mod reserve;
 mod ruleset;
 mod service;
 mod show;
@@ -28,6 +34,7 @@ mod state;
 mod subnet;
 mod sys;
 mod up;
+mod wire;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -35,7 +42,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{Cli, ShowArgs, UpArgs, Verb};
+use crate::cli::{Cli, ForwardArgs, ShowArgs, UpArgs, Verb};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -54,9 +61,10 @@ fn main() -> ExitCode {
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
+        Verb::Forward(args) => forward_one(args),
         Verb::Check(args) => check::check(args),
         Verb::Service(verb) => print(service::run(verb)),
-        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
+        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }
 
@@ -88,6 +96,18 @@ fn print(text: Result<String, Error>) -> ExitCode {
         Ok(written.call(|| "write(stdout)".into())?)
     });
     match printed {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            record::report(TOOL, &error);
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+/// `forward`: of one pod, as it does not end by itself.
+fn forward_one(args: &ForwardArgs) -> ExitCode {
+    let record = record::one(&args.source).map_err(Error::from);
+    match record.and_then(|record| forward::forward(&record, args)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             record::report(TOOL, &error);

@@ -162,6 +162,11 @@ impl PodNamespace {
         &self.path
     }
 
+    /// Its number.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// For `IFLA_NET_NS_FD`.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()

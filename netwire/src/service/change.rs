@@ -204,6 +204,7 @@ pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
 }
 
 /// Makes the table anew, as after a flush by somebody else.
+#[expect(dead_code, reason = "for the verb reapply")]
 pub(crate) fn reapply(verbose: bool) -> Result<(), Error> {
     let Some(store) = Store::open()? else {
         return Ok(());
