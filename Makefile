@@ -1,6 +1,6 @@
 # What a developer or packager types. `make help` lists it.
 
-TOOLS    = pause nsrun cgset mkbox netwire
+TOOLS    = pause nsrun cgset mkbox netwire podspec
 CARGO   ?= cargo
 PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
@@ -25,7 +25,7 @@ BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
-all: ## build the five tools, static, into target/
+all: ## build the five tools and podspec, static, into target/
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET)
 
 help: ## this list

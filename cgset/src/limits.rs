@@ -1,5 +1,6 @@
 //! Limits as data: what was asked for, in one vocabulary, before any hierarchy is known.
 
+use crate::devices::Rules;
 use crate::units::Amount;
 
 /// What one key is set to.
@@ -20,6 +21,8 @@ pub(crate) enum Value {
     IoWeight(Weight),
     /// `io.max` and `blkio.throttle.*`
     Io(Vec<Device>),
+    /// `devices`, `devices.allow` and `devices.deny`
+    Devices(Rules),
     /// Anything that is written as it stands: lists of cpus, files only one kernel has.
     Text(String),
 }
@@ -142,6 +145,7 @@ impl Value {
                     }
                 }
             }
+            (Self::Devices(rules), Self::Devices(new)) => rules.extend(new.iter().copied()),
             (old, new) => *old = new,
         }
     }
@@ -174,6 +178,7 @@ impl Value {
                 let lines: Vec<String> = devices.iter().map(ToString::to_string).collect();
                 one(name, lines.join("\n"))
             }
+            Self::Devices(rules) => one(name, rules.spelt()),
             Self::Text(text) => one(name, text.clone()),
         }
     }

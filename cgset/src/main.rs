@@ -3,12 +3,14 @@
 mod check;
 mod cli;
 mod compat;
+mod devices;
 mod down;
 mod error;
 mod exec;
 mod freeze;
 mod group;
 mod hierarchy;
+mod hints;
 mod kill;
 mod kube;
 mod limits;

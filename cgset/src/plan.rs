@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use serde_json::{Map, Value as Json};
 
+use crate::devices;
 use crate::error::Error;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::limits::{Limits, Value};
+use crate::make;
 use crate::owner::Owner;
 use crate::version::{File, home};
 
@@ -117,11 +119,7 @@ impl<'a> Plan<'a> {
 
     /// Which of the groups has the file of `name`.
     pub(crate) fn place_of(&self, name: &str) -> Result<usize, Error> {
-        let has = |group: &GroupPlan<'_>| {
-            let wanted = group.hierarchy.version.controller(name);
-            group.key.split(',').any(|controller| controller == wanted)
-                || (group.hierarchy.version == Version::V2 && is_core(name))
-        };
+        let has = |group: &GroupPlan<'_>| group.hierarchy.version.has(&group.key, name);
         self.groups.iter().position(has).ok_or_else(|| {
             let controller = Version::V1.controller(name);
             Error::Failed(format!(
@@ -134,13 +132,20 @@ impl<'a> Plan<'a> {
     pub(crate) fn written(&self) -> Map<String, Json> {
         let mut written = Map::new();
         for file in self.groups.iter().flat_map(|group| &group.files) {
-            match written.get_mut(&file.name) {
+            // v1's two files for one list, of which the order counts
+            let (name, new) = match file.name.split_once('.') {
+                Some((devices::NAME, verdict)) => {
+                    (devices::NAME.to_owned(), format!("{verdict} {}", file.text))
+                }
+                _ => (file.name.clone(), file.text.clone()),
+            };
+            match written.get_mut(&name) {
                 // one write for each device
                 Some(Json::String(text)) => {
                     text.push('\n');
-                    text.push_str(&file.text);
+                    text.push_str(&new);
                 }
-                _ => drop(written.insert(file.name.clone(), file.text.as_str().into())),
+                _ => drop(written.insert(name, new.into())),
             }
         }
         written
@@ -209,23 +214,9 @@ impl<'a> Plan<'a> {
 
     fn add_files(&self, lines: &mut String, group: &GroupPlan<'_>) {
         for file in &group.files {
-            let path = self.dir(group).join(&file.name);
-            let _ = writeln!(lines, "write({}, {})", path.display(), file.text);
+            let _ = writeln!(lines, "{}", make::call(&self.dir(group), file));
         }
     }
-}
-
-/// Names that a v2 group has whatever its controllers are, or whose v1 controller v2 has no need of.
-fn is_core(name: &str) -> bool {
-    const V1_ONLY: [&str; 6] = [
-        "freezer.",
-        "devices.",
-        "net_cls.",
-        "net_prio.",
-        "cpuacct.",
-        "blkio.",
-    ];
-    name.starts_with("cgroup.") || V1_ONLY.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// A limit of swap is counted with that of memory: it comes after it. Freezing comes last of all.

@@ -49,7 +49,7 @@ impl Member {
         let Some(hierarchy) = self.hierarchy(hierarchies) else {
             return Ok(None);
         };
-        let Some(group) = Group::mounted(hierarchy)?.descendant(path)? else {
+        let Some(group) = Group::below(hierarchy, path)? else {
             return Ok(None);
         };
         match self.inode {

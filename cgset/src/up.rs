@@ -245,7 +245,7 @@ fn limit(
         {
             for leaf in leaves {
                 talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
-                let made = group.leaf(leaf)?;
+                let (made, _) = group.leaf(leaf)?;
                 made.inherit_cpuset(group, &planned.key)?;
                 if let Some(owner) = delegate {
                     owner.own(&made, version, talk)?;
@@ -379,7 +379,7 @@ fn verify(state: &State, plan: &Plan<'_>, place: &Place, id: &Id) -> Result<(), 
     }
     let mut groups = Vec::new();
     for (planned, member) in plan.groups.iter().zip(&state.members) {
-        let found = Group::mounted(planned.hierarchy)?.descendant(&plan.name)?;
+        let found = Group::below(planned.hierarchy, &plan.name)?;
         match found {
             Some(group) if Some(group.inode()?) == member.inode => groups.push(group),
             _ => {

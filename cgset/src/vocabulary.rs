@@ -1,5 +1,6 @@
 //! The words a limit may be written in: cgroup v2's names, and v1's for the same things.
 
+use crate::devices;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::units;
@@ -120,8 +121,9 @@ const KEYS: &[(&str, &str, Kind)] = &[
         "cgroup.max.descendants",
         Kind::Count(u64::MAX),
     ),
-    ("devices.allow", "devices.allow", Kind::Text),
-    ("devices.deny", "devices.deny", Kind::Text),
+    ("devices", devices::NAME, Kind::Devices),
+    ("devices.allow", devices::NAME, Kind::DeviceRule(true)),
+    ("devices.deny", devices::NAME, Kind::DeviceRule(false)),
     ("rdma.max", "rdma.max", Kind::Text),
     ("misc.max", "misc.max", Kind::Text),
     ("net_cls.classid", "net_cls.classid", Kind::Text),
@@ -352,6 +354,8 @@ mod tests {
             ("hugetlb.2MB.limit_in_bytes=4M", "hugetlb.2MB.max=4194304"),
             ("hugetlb.1GB.rsvd.max=max", "hugetlb.1GB.rsvd.max=max"),
             ("freezer.state=FROZEN", "cgroup.freeze=1"),
+            ("devices.deny=a", "devices=none"),
+            ("devices=c 1:3 rw", "devices=allow c 1:3 rw"),
             ("perf_event.some_file=a b", "perf_event.some_file=a b"),
         ] {
             assert_eq!(spelt(&[word]), [name], "{word}");
@@ -371,6 +375,8 @@ mod tests {
             "io.max=8:0 rbps=1\n9:0 wbps=2",
             "hugetlb.2MB.max=2M",
             "cgroup.freeze=0",
+            "devices.deny=a",
+            "devices.allow=c 10:200 rw",
         ];
         let first = parse_all(words, &MACHINE).unwrap();
         let again: Vec<String> = first
@@ -437,7 +443,10 @@ mod tests {
                 "freezer.state=cold",
                 "freezer.state=cold: not FROZEN or THAWED",
             ),
-            ("devices.allow=a\nb", "devices.allow=a\\nb: not a value"),
+            (
+                "devices.allow=a\nb",
+                "devices.allow=a\\nb: not a rule of devices (a, c 1:3 rwm, b 8:* w)",
+            ),
             (
                 "cpu.cfs_period_us=999",
                 "cpu.cfs_period_us=999: not microseconds (1000 to 1000000)",

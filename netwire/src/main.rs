@@ -1,6 +1,8 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
+mod announce;
 mod antispoof;
+mod bridge;
 mod check;
 mod choice;
 mod cidr;
@@ -16,18 +18,22 @@ mod gc;
 mod ipv6;
 mod lease;
 mod link;
+mod mode;
 mod namespace;
 mod netlink;
 mod nft;
 mod plan;
 mod publish;
+mod removal;
 mod requests;
+mod reserve;
 mod ruleset;
 mod show;
 mod state;
 mod subnet;
 mod sys;
 mod up;
+mod wire;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -56,7 +62,7 @@ fn main() -> ExitCode {
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
         Verb::Check(args) => check::check(args),
-        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args.verbose)),
+        Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }
 

@@ -1,11 +1,11 @@
 //! The system calls that nsrun alone needs and nix lacks.
 #![expect(
     unsafe_code,
-    reason = "clone3, seccomp, keyctl, sigwaitinfo, sets of all signals, a nsfs ioctl and a descriptor by its number have no safe wrapper"
+    reason = "clone3, seccomp, keyctl, sigwaitinfo, sets of all signals and a nsfs ioctl have no safe wrapper"
 )]
 
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
@@ -107,18 +107,6 @@ pub(crate) fn join_session_keyring() -> Result<(), Errno> {
 pub(crate) fn keep_open(fd: i32) -> Result<(), Errno> {
     // SAFETY: fcntl takes integers here, and the flag changes nothing before an exec.
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
-}
-
-/// Another descriptor of what the caller has open as `fd`, close-on-exec; fcntl(2), F_DUPFD_CLOEXEC.
-///
-/// # Errors
-/// `EBADF`: nothing is open there.
-pub(crate) fn duplicate(fd: i32) -> Result<OwnedFd, Errno> {
-    // SAFETY: fcntl takes integers here; a number that is no descriptor is an error and nothing else.
-    let answer = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
-    let new = Errno::result(answer)?;
-    // SAFETY: the kernel has just given it to us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
 /// Sends `signal`, a real-time one too, to our child `pid`; kill(2).

@@ -1,17 +1,15 @@
 //! What CMD will be, as data: from the options, else the record, else the hardened default.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use caps::Capability;
 use record::Record;
 use serde_json::{Value, json};
-use sys::Call;
+use sys::{Call, Input};
 
-use super::capabilities::{self, Sets};
+use super::capabilities::{self, Set, Sets};
 use super::cli::DropArgs;
 use super::limits::Limit;
 use super::seccomp::Seccomp;
@@ -56,13 +54,14 @@ impl Profile {
         let uid = user
             .as_ref()
             .map_or_else(|| nix::unistd::geteuid().as_raw(), |user| user.uid);
-        let (permitted, bounding) = capabilities::present().call(|| "capget()".into())?;
+        let (permitted, _) = capabilities::present().call(|| "capget()".into())?;
         let request = match &arguments.caps {
             Some(request) => request.clone(),
             None => process.capabilities()?,
         };
-        let sets = Sets::new(&request, &permitted, &bounding, uid == 0);
-        let seccomp = seccomp(arguments, record, &sets.bounding)?;
+        let sets = Sets::new(&request, permitted, capabilities::bounded, uid == 0)
+            .call(|| "prctl(PR_CAPBSET_READ)".into())?;
+        let seccomp = seccomp(arguments, record, sets.bounding)?;
         let limits: Vec<Limit> = [process.limits()?, arguments.rlimit.clone()].concat();
         let command = if arguments.command.is_empty() {
             process.texts("args")?
@@ -232,7 +231,7 @@ impl Process<'_> {
 
     /// The bounding set is what the others cannot exceed. Without the key: none.
     fn capabilities(&self) -> Result<capabilities::Request, Error> {
-        let mut found = HashSet::new();
+        let mut found = Set::empty();
         if let Some(value) = self.get("/capabilities/bounding") {
             let list = value
                 .as_array()
@@ -241,10 +240,8 @@ impl Process<'_> {
                 let name = name
                     .as_str()
                     .ok_or_else(|| Self::wrong("capabilities.bounding", name))?;
-                let capability = capabilities::named(name);
-                found.insert(capability.map_err(|why| {
-                    record::Error::Record(format!("process.capabilities: {why}"))
-                })?);
+                found |= capabilities::named(name)
+                    .map_err(|why| record::Error::Record(format!("process.capabilities: {why}")))?;
             }
         }
         Ok(capabilities::Request::These(found))
@@ -269,7 +266,7 @@ impl Process<'_> {
 fn seccomp(
     arguments: &DropArgs,
     record: Option<&Record>,
-    capabilities: &HashSet<Capability>,
+    capabilities: Set,
 ) -> Result<Option<Seccomp>, Error> {
     let standard = || {
         Seccomp::standard(capabilities)
@@ -284,7 +281,7 @@ fn seccomp(
         (Some(name), _) if name == Path::new("default") => standard(),
         (Some(file), _) => {
             let shown = file.display().to_string();
-            let text = std::fs::read(file).call(|| format!("open({shown})"))?;
+            let text = read_profile(file, &shown)?;
             let value = serde_json::from_slice(&text)
                 .map_err(|error| Error::Usage(format!("--seccomp {shown}: no JSON: {error}")))?;
             let seccomp = Seccomp::of_json(&shown, &value, capabilities);
@@ -298,6 +295,23 @@ fn seccomp(
         }
         (None, None) => standard(),
     }
+}
+
+/// Ten times what docker's has.
+const MAX_PROFILE: u64 = 1 << 20;
+
+fn read_profile(file: &Path, shown: &str) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    Input::open(file)?
+        .take(MAX_PROFILE + 1)
+        .read_to_end(&mut text)
+        .call(|| format!("read({shown})"))?;
+    if text.len() as u64 > MAX_PROFILE {
+        return Err(Error::Usage(format!(
+            "--seccomp {shown}: larger than 1 MiB, no profile"
+        )));
+    }
+    Ok(text)
 }
 
 /// PATH, HOME and TERM, unless more is asked for; later ones win.
