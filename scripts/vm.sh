@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # usage: vm.sh TEST_BINARY...
-# Runs tests of the crate tests in a virtual machine that has cgroup v2 alone and begins on an initramfs, on Debian's kernel for
-# clouds. The tools are those in CHROOT0_BIN; the initramfs is a box that mkbox makes. The status is that of the tests.
-# Needs root (the box's programs belong to it), qemu-system-x86, cpio, kmod, and apt-get for the kernel, once.
+# Runs tests, of the crate tests and of the tools' own crates, in a virtual machine that has cgroup v2 alone and begins on an
+# initramfs, on Debian's kernel for clouds. The tools are those in CHROOT0_BIN; the initramfs is a box that mkbox makes. The status
+# is that of the tests. Needs root (the box's programs belong to it), qemu-system-x86, cpio, kmod, and apt-get for the kernel, once.
 set -euo pipefail
 tools=${CHROOT0_BIN:?the directory of the tools}
+# The distribution's programs, not what stands before them for one user.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 work=${VM_DIR:-target/vm}
 mkdir -p "$work"
 work=$(readlink -f "$work")
@@ -25,25 +27,35 @@ root=$work/root
 "$tools/mkbox" down "$root" >/dev/null 2>&1 || :
 programs=bash,sh,awk,basename,cat,chmod,chown,cmp,comm,cp,curl,cut,date,dd,diff,dirname,du,echo,env,expr,false,find,findmnt,getfattr,grep
 programs+=,head,hostname,id,install,ip,jq,kill,ln,ls,lsns,mkdir,mkfifo,mknod,mktemp,mount,mountpoint,mv,nproc,nsenter,od,paste,pgrep,pidof
-programs+=,ping,pkill,printf,ps,pwd,readlink,realpath,rm,rmdir,script,sed,seq,setcap,setpriv,setsid,sha256sum,sleep,sort,ss,stat,strace
+programs+=,ping,pkill,python3,printf,ps,pwd,readlink,realpath,rm,rmdir,script,sed,seq,setcap,setpriv,setsid,sha256sum,sleep,sort,ss,stat,strace
 programs+=,stty,su,sync,sysctl,tac,tail,tar,taskset,tee,test,timeout,touch,tr,true,truncate,tty,umount,uname,uniq,unshare,wc,xargs,yes,zcat
-programs+=,busybox,chroot,ldconfig,ldd,modprobe,newgidmap,newuidmap,nft,switch_root
+programs+=,busybox,capsh,chroot,crun,ldconfig,ldd,modprobe,newgidmap,newuidmap,nft,switch_root
 have=
 for program in ${programs//,/ }; do
     if command -v "$program" >/dev/null; then have=$have,$program; fi
 done
 "$tools/mkbox" up -q --keep-privileges --copy "${have#,}" --proc "$root" >/dev/null
-for file; do
-    mkdir -p "$root$(dirname "$file")"
-    cp "$file" "$root$file"
-done
 helpers=$(dirname "$(dirname "$1")") # target/TRIPLE/debug of target/TRIPLE/debug/deps/STORY-HASH
-for file in "$tools"/{pause,nsrun,cgset,mkbox,netwire} "$helpers"/{node,mark}; do
+# What is for debuggers is ten times the rest, and all of it lies in memory there.
+for file in "$@" "$helpers"/{node,mark}; do
     mkdir -p "$root$(dirname "$file")"
-    cp "$file" "$root$file"
+    strip -o "$root$file" "$file" 2>/dev/null || cp "$file" "$root$file"
+done
+# python3 needs its library beside it, and little of that.
+python=$(readlink -f "$(command -v python3 || :)" || :)
+if [ -n "$python" ]; then
+    library=/usr/lib/${python##*/}
+    (cd "$library" && find . -name '*.py' -o -name '*.so' | grep -vE '/(test|ensurepip|lib2to3|idlelib|tkinter|pydoc_data|distutils)/' | cpio -pdm --quiet "$root$library")
+fi
+for tool in pause nsrun cgset mkbox netwire; do
+    mkdir -p "$root$tools"
+    cp "$tools/$tool" "$root$tools/$tool"
+    # where the tools' own tests look for them
+    [ "$tools" = "$helpers" ] || ln -s "$tools/$tool" "$root$helpers/$tool"
 done
 mkdir -p "$root$repository" "$root"/{sys,dev,run,tmp,etc,root,home,var/lib,mnt,usr/lib,lib/modules}
 cp -r "$repository/scripts" "$root$repository/"
+(cd "$repository" && cp --parents */*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
 touch "$root"/etc/{hosts,subuid,subgid}
 modules=$root/lib/modules/$version
@@ -68,17 +80,17 @@ if [ \$\$ = 1 ] && [ ! -e /moved ]; then
     exec switch_root /mnt /init
 fi
 mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mkdir -p /dev/pts /dev/shm
-mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm
+mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm; ln -s /proc/self/fd /dev/fd
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$controller >/sys/fs/cgroup/cgroup.subtree_control; done
 for module in veth bridge overlay nft_chain_nat nft_masq; do modprobe -q \$module; done
 ip link set lo up
-export CHROOT0_BIN=$tools
+export CHROOT0_BIN=$tools CHROOT0_TEST_SECONDS=${VM_TEST_SECONDS:-600}
 status=0
 [ "\$(cat /first-status)" = 0 ] || status=1
 for test in $*; do
     echo "== \${test##*/} \$(cut -d' ' -f1 /proc/uptime)"
-    \$test --test-threads 2 --include-ignored || status=1
+    timeout ${VM_TEST_SECONDS:-600} \$test --test-threads 2 --include-ignored || status=1
 done
 echo "VM-EXIT \$status"
 sync
@@ -111,6 +123,6 @@ FIRST
 timeout -k 5 "${VM_SECONDS:-1500}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
     -nodefaults -no-user-config -display none -no-reboot -serial stdio \
     -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
-    -append 'console=ttyS0 loglevel=1 panic=-1 reboot=t' </dev/null | tr -d '\r' | tee "$work/log"
+    -append 'console=ttyS0 loglevel=1 panic=-1 reboot=t' </dev/null | sed -u 's/\r$//' | tee "$work/log"
 status=$(sed -n 's/^VM-EXIT //p' "$work/log")
 exit "${status:-125}"

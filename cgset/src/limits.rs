@@ -1,5 +1,6 @@
 //! Limits as data: what was asked for, in one vocabulary, before any hierarchy is known.
 
+use crate::devices::Rules;
 use crate::units::Amount;
 
 /// What one key is set to.
@@ -20,6 +21,8 @@ pub(crate) enum Value {
     IoWeight(Weight),
     /// `io.max` and `blkio.throttle.*`
     Io(Vec<Device>),
+    /// `devices`, `devices.allow` and `devices.deny`
+    Devices(Rules),
     /// Anything that is written as it stands: lists of cpus, files only one kernel has.
     Text(String),
 }
@@ -142,6 +145,7 @@ impl Value {
                     }
                 }
             }
+            (Self::Devices(rules), Self::Devices(new)) => rules.extend(new.iter().copied()),
             (old, new) => *old = new,
         }
     }
@@ -174,6 +178,7 @@ impl Value {
                 let lines: Vec<String> = devices.iter().map(ToString::to_string).collect();
                 one(name, lines.join("\n"))
             }
+            Self::Devices(rules) => one(name, rules.spelt()),
             Self::Text(text) => one(name, text.clone()),
         }
     }
@@ -184,6 +189,17 @@ impl Device {
         for (old, new) in self.rates.iter_mut().zip(new.rates) {
             *old = new.or(*old);
         }
+    }
+}
+
+/// By what a weight of one version becomes one of the other.
+pub(crate) fn formula(name: &str) -> Option<&'static str> {
+    match name {
+        "cpu.weight" => {
+            Some("cpu.weight = ceil(10^((l^2 + 125 l)/612 - 7/34)), l = log2(cpu.shares)")
+        }
+        "io.weight" => Some("io.weight = 1 + (blkio.weight - 10) 9999/990"),
+        _ => None,
     }
 }
 

@@ -68,9 +68,12 @@ mod tests {
             &MACHINE,
         )
         .unwrap();
+        let devices = "devices=none, allow b *:* m, allow c *:* m, allow c 1:3 rwm, allow c 1:5 rwm, allow c 1:7 rwm, \
+            allow c 1:8 rwm, allow c 1:9 rwm, allow c 5:0 rwm, allow c 5:2 rwm, allow c 136:* rwm";
         assert_eq!(
             spelt(&found.limits),
             [
+                devices,
                 "memory.max=209715200",
                 "memory.low=5",
                 "memory.memsw.limit_in_bytes=419430400",
@@ -86,7 +89,7 @@ mod tests {
             ]
         );
         // what was not left out and is not ours is told
-        assert_eq!(found.ignored, ["devices", "network"]);
+        assert_eq!(found.ignored, ["network"]);
     }
 
     #[test]
@@ -124,7 +127,7 @@ mod tests {
             ),
             (
                 r#"{"unified":{"memory.mx":"7"}}"#,
-                "linux.resources: memory.mx: no such limit (did you mean memory.max?)",
+                "linux.resources: memory.mx: no such limit (did you mean memory.max or memory.min?)",
             ),
             (
                 r#"{"memory":{"limit":"much"}}"#,
@@ -141,6 +144,14 @@ mod tests {
             (
                 r#"{"blockIO":{"throttleReadBpsDevice":[7]}}"#,
                 "linux.resources.blockIO.throttleReadBpsDevice: 7 is not an object with major, minor and rate",
+            ),
+            (
+                r#"{"devices":[{"allow":true,"type":"x"}]}"#,
+                r#"linux.resources.devices: {"allow":true,"type":"x"} is not an object with allow, type, major, minor and access"#,
+            ),
+            (
+                r#"{"devices":{}}"#,
+                "linux.resources.devices: {} is not an array",
             ),
             (
                 r#"{"cpu":{"cpus":"0;rm"}}"#,
@@ -196,6 +207,34 @@ mod tests {
             again.limits.spelt().len()
         );
         assert_eq!(again.limits.get("memory.max"), asked.get("memory.max"));
+    }
+
+    #[test]
+    fn devices_are_written_as_oci_means_them() {
+        for (words, written) in [
+            (
+                &["devices=default", "devices.allow=c 10:200 rw"] as &[&str],
+                concat!(
+                    r#"{"devices":[{"allow":false,"access":"rwm"},"#,
+                    r#"{"allow":true,"type":"c","major":10,"minor":200,"access":"rw"}]}"#
+                ),
+            ),
+            (&["devices=none"], r#"{"unified":{"devices":"none"}}"#),
+            (
+                &["devices.deny=b 8:* w"],
+                r#"{"unified":{"devices":"deny b 8:* w"}}"#,
+            ),
+        ] {
+            let asked = parse_all(words.iter().copied(), &MACHINE).unwrap();
+            let mut found = record(r#"{"devices":[{"allow":false}],"unified":{"devices":"all"}}"#);
+            write(&mut found, &asked, &asked).unwrap();
+            assert_eq!(
+                found.pointer("/linux/resources").unwrap().to_string(),
+                written
+            );
+            let again = read(&found, &MACHINE).unwrap().limits;
+            assert_eq!(again.get("devices"), asked.get("devices"));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::devices;
 use crate::error::Error;
 use crate::limits::{
     Device, Limits, RATES, Swap, Value, Weight, blkio_to_io_weight, io_to_blkio_weight,
@@ -61,6 +62,20 @@ pub(crate) fn files(name: &str, value: &Value, all: &Limits) -> Result<Vec<File>
         ),
         (_, Value::Amount(amount)) if name.starts_with("hugetlb.") => {
             one(&hugetlb(name), amount.v1())
+        }
+        (_, Value::Devices(rules)) => {
+            rules.for_v1()?;
+            let file = |allow| {
+                if allow {
+                    "devices.allow"
+                } else {
+                    "devices.deny"
+                }
+            };
+            let files = rules
+                .iter()
+                .map(|rule| File::new(file(rule.allow), rule.to_string()));
+            Ok(files.collect())
         }
         _ if has_no_counterpart(name) => Err(Error::Failed(no_counterpart(name))),
         (_, Value::Amount(amount)) => one(name, amount.to_string()),
@@ -126,6 +141,11 @@ pub(crate) fn effective(
         (_, Value::Io(devices)) => one(io_max(devices, read)?.into()),
         ("cgroup.freeze", _) => one(u64::from(read("freezer.state")?.trim() != "THAWED").into()),
         _ if name.starts_with("hugetlb.") => one(bytes(&read(&hugetlb(name))?).to_json()),
+        (devices::NAME, _) => one(match read("devices.list")?.trim_end() {
+            "" => "none".into(),
+            "a *:* rwm" => "all".into(),
+            list => list.replace('\n', ", ").into(),
+        }),
         // a list of one cpu is a list
         _ if name.starts_with("cpuset.") => one(read(name)?.trim_end().into()),
         _ => one(scalar(&read(name)?)),
@@ -297,6 +317,14 @@ mod tests {
                 &["hugetlb.2MB.rsvd.limit_in_bytes=2097152"],
             ),
             (&["cgroup.freeze=1"], &["freezer.state=FROZEN"]),
+            (
+                &["devices=none, c 1:3 rw", "devices.deny=c 1:3 w"],
+                &[
+                    "devices.deny=a",
+                    "devices.allow=c 1:3 rw",
+                    "devices.deny=c 1:3 w",
+                ],
+            ),
             (&["memory.use_hierarchy=1"], &["memory.use_hierarchy=1"]),
         ] {
             assert_eq!(written(words).unwrap(), lines, "{words:?}");

@@ -48,6 +48,8 @@ pub(crate) fn files(name: &str, value: &Value, all: &Limits) -> Result<Vec<File>
             .iter()
             .map(|device| File::new(name, device.to_string()))
             .collect()),
+        // no file: a program, which `make` attaches
+        Value::Devices(rules) => one(rules.spelt()),
         Value::Text(text) => one(text.clone()),
     }
 }
@@ -131,7 +133,7 @@ fn has_no_counterpart(name: &str) -> Option<&'static str> {
         _ if name.starts_with("blkio.") => "use io.max or io.weight",
         _ if name.starts_with("cpuacct.") => "cpu.stat has it",
         _ if name.starts_with("freezer.") => "use cgroup.freeze",
-        _ if name.starts_with("devices.") => "it filters devices by BPF programs",
+        _ if name.starts_with("devices.") => "use devices, devices.allow and devices.deny",
         _ if name.starts_with("net_cls.") || name.starts_with("net_prio.") => {
             "nftables matches a group by its path"
         }
@@ -190,6 +192,10 @@ mod tests {
                 &["hugetlb.2MB.max=max", "cgroup.freeze=1"],
             ),
             (
+                &["devices.deny=a", "devices.allow=c 1:3 rw"],
+                &["devices=none, allow c 1:3 rw"],
+            ),
+            (
                 &["memory.oom.group=1", "pids.max=5"],
                 &["memory.oom.group=1", "pids.max=5"],
             ),
@@ -210,8 +216,8 @@ mod tests {
                 "blkio.leaf_weight: cgroup v2 has no such limit (use io.max or io.weight)",
             ),
             (
-                "devices.deny=a",
-                "devices.deny: cgroup v2 has no such limit (it filters devices by BPF programs)",
+                "devices.some_file=a",
+                "devices.some_file: cgroup v2 has no such limit (use devices, devices.allow and devices.deny)",
             ),
             (
                 "memory.memsw.limit_in_bytes=1Ki",

@@ -1,5 +1,6 @@
 //! How the value of a limit is read: which texts make sense for which kind of key.
 
+use crate::devices::Rules;
 use crate::limits::{Device, RATES, Swap, Value, Weight};
 use crate::units::{self, Amount};
 use crate::vocabulary::Machine;
@@ -32,6 +33,10 @@ pub(crate) enum Kind {
     List,
     /// FROZEN or THAWED.
     FreezerState,
+    /// Rules of devices.
+    Devices,
+    /// One of them, which allows or denies.
+    DeviceRule(bool),
     Text,
 }
 
@@ -62,6 +67,8 @@ impl Kind {
             Self::Throttle(_) => "\"MAJOR:MINOR N\"",
             Self::List => "a list of numbers (0-3,7)",
             Self::FreezerState => "FROZEN or THAWED",
+            Self::Devices => "a list of rules (default, none, all, c 1:3 rwm, deny b 8:* w)",
+            Self::DeviceRule(_) => "a rule of devices (a, c 1:3 rwm, b 8:* w)",
             Self::Text => "a value",
         }
     }
@@ -114,6 +121,8 @@ pub(crate) fn read(kind: Kind, key: &str, text: &str, machine: &Machine) -> Opti
             "THAWED" => 0,
             _ => return None,
         })),
+        Kind::Devices => Value::Devices(Rules::list(text)?),
+        Kind::DeviceRule(allow) => Value::Devices(Rules::one(allow, text)?),
         // one write(2) is one line: a second line would be lost or a second command
         Kind::Text => Value::Text((!text.contains('\n')).then(|| text.to_owned())?),
     })

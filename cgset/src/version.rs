@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::devices;
 use crate::error::Error;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::limits::{Limits, Value};
@@ -49,6 +50,13 @@ impl Version {
         }
     }
 
+    /// Whether a group of the controllers `key` has `name`, or can say what to use instead.
+    pub(crate) fn has(self, key: &str, name: &str) -> bool {
+        let wanted = self.controller(name);
+        key.split(',').any(|controller| controller == wanted)
+            || (self == Self::V2 && (is_in_every_group(name) || is_v1s(name)))
+    }
+
     /// The controller that `name` needs in a hierarchy of this version.
     pub(crate) fn controller(self, name: &str) -> &str {
         match self {
@@ -66,22 +74,12 @@ pub(crate) fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a H
     };
     let found = on(Version::V1).or_else(|| on(Version::V2)).or_else(|| {
         // What every v2 group has; and where all is v2, v1's controllers, to be told what to use instead.
-        let is_v1s = [
-            "freezer.",
-            "devices.",
-            "net_cls.",
-            "net_prio.",
-            "cpuacct.",
-            "blkio.",
-        ]
-        .iter()
-        .any(|v1| name.starts_with(v1));
         let all_v2 = hierarchies
             .iter()
             .all(|hierarchy| hierarchy.version == Version::V2);
         hierarchies
             .unified()
-            .filter(|_| name.starts_with("cgroup.") || (is_v1s && all_v2))
+            .filter(|_| is_in_every_group(name) || (is_v1s(name) && all_v2))
     });
     found.ok_or_else(|| {
         let controller = Version::V2.controller(name);
@@ -89,6 +87,24 @@ pub(crate) fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a H
             "{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"
         ))
     })
+}
+
+/// Names that a v2 group has whatever its controllers are.
+fn is_in_every_group(name: &str) -> bool {
+    name.starts_with("cgroup.") || name == devices::NAME
+}
+
+/// Names of which v2 has no controller.
+fn is_v1s(name: &str) -> bool {
+    const V1_ONLY: [&str; 6] = [
+        "freezer.",
+        "devices.",
+        "net_cls.",
+        "net_prio.",
+        "cpuacct.",
+        "blkio.",
+    ];
+    V1_ONLY.iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// A number where it is one, else the text without its newline.

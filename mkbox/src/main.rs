@@ -33,6 +33,7 @@ mod filesystem;
 mod fill;
 mod flags;
 mod from;
+mod handed;
 mod host;
 mod idmap;
 mod imports;

@@ -192,6 +192,11 @@ fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
         if pid == std::process::id() || (parent == 1 && matches!(state, "Z" | "X")) {
             continue;
         }
+        let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+        // What was left behind to wait for the kernel ends by itself, and holds nothing of a pod.
+        if comm.trim_end() == sys::LINGERS {
+            continue;
+        }
         for kind in ["net", "mnt", "pid", "uts", "ipc", "cgroup", "user", "time"] {
             if let Ok(namespace) = fs::read_link(entry.path().join("ns").join(kind)) {
                 add("namespace", namespace.display().to_string());
@@ -202,7 +207,6 @@ fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
         }
         let arguments = fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
-        let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         add(
             "process",
             format!(

@@ -4,6 +4,7 @@ use record::Record;
 use serde_json::{Map, Value as Json};
 
 use super::{THROTTLES, is_empty};
+use crate::devices::{self, Access, Kind, Rule, Rules};
 use crate::error::Error;
 use crate::limits::{Device, Limits, Value};
 use crate::units::Amount;
@@ -30,7 +31,7 @@ const NUMBERS: [(&str, &str, &str); 13] = [
 #[derive(Debug, Default)]
 pub(crate) struct Resources {
     pub(crate) limits: Limits,
-    /// Keys that are passed through and not applied: `devices`, `network`.
+    /// Keys that are passed through and not applied: `network`.
     pub(crate) ignored: Vec<String>,
 }
 
@@ -55,7 +56,9 @@ pub(crate) fn read(record: &Record, machine: &Machine) -> Result<Resources, Erro
             ("hugepageLimits", Json::Array(list)) => reader.huge_pages(list)?,
             ("hugepageLimits", other) => return Err(shape(key, other, "an array")),
             ("unified", _) => {}
-            ("devices" | "rdma", value) if is_empty(value) => {}
+            ("devices", Json::Array(list)) => reader.devices(list)?,
+            ("devices", other) => return Err(shape(key, other, "an array")),
+            ("rdma", value) if is_empty(value) => {}
             _ => reader.found.ignored.push(key.clone()),
         }
     }
@@ -175,6 +178,27 @@ impl Reader<'_> {
         Ok(true)
     }
 
+    /// `[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":3,"access":"rw"}]`, and after them what the
+    /// runtimes allow by themselves.
+    fn devices(&mut self, list: &[Json]) -> Result<(), Error> {
+        let mut rules = Rules::default();
+        for entry in list {
+            let rule = device_rule(entry).ok_or_else(|| {
+                let wanted = "an object with allow, type, major, minor and access";
+                shape("devices", entry, wanted)
+            })?;
+            rules.extend(rule);
+        }
+        if rules.iter().any(|rule| !rule.allow) {
+            rules.extend(devices::always_allowed());
+        }
+        if !list.is_empty() {
+            let limits = &mut self.found.limits;
+            limits.set(devices::NAME, Value::Devices(rules));
+        }
+        Ok(())
+    }
+
     fn huge_pages(&mut self, list: &[Json]) -> Result<(), Error> {
         for entry in list {
             let size = entry.get("pageSize").and_then(Json::as_str);
@@ -190,6 +214,35 @@ impl Reader<'_> {
         }
         Ok(())
     }
+}
+
+/// One rule of OCI's; None: it has another shape.
+fn device_rule(entry: &Json) -> Option<Vec<Rule>> {
+    let entry = entry.as_object()?;
+    let text = |key: &str| match entry.get(key) {
+        None | Some(Json::Null) => Some(None),
+        Some(Json::String(text)) => Some(Some(text.as_str()).filter(|text| !text.is_empty())),
+        Some(_) => None,
+    };
+    // -1 is every number, as what is left out
+    let number = |key: &str| match entry.get(key) {
+        None | Some(Json::Null) => Some(None),
+        Some(number) if number.as_i64() == Some(-1) => Some(None),
+        Some(number) => u32::try_from(number.as_u64()?).ok().map(Some),
+    };
+    let kinds: &[Kind] = match text("type")?.unwrap_or("a") {
+        "a" => &[Kind::Block, Kind::Character],
+        "b" => &[Kind::Block],
+        "c" | "u" => &[Kind::Character],
+        _ => return None,
+    };
+    let access = match text("access")? {
+        Some(access) => access.parse().ok()?,
+        None => Access::ALL,
+    };
+    let allow = entry.get("allow")?.as_bool()?;
+    let numbers = (number("major")?, number("minor")?);
+    Some(devices::rules(allow, kinds, numbers, access))
 }
 
 fn shape(place: &str, found: &Json, wanted: &str) -> Error {

@@ -4,6 +4,7 @@ use record::Record;
 use serde_json::{Map, Value as Json, json};
 
 use super::THROTTLES;
+use crate::devices::{self, Kind, Rule};
 use crate::error::Error;
 use crate::limits::{
     Limits, Swap, Value, Weight, blkio_to_io_weight, io_to_blkio_weight, weight_to_shares,
@@ -64,6 +65,7 @@ pub(crate) fn write(record: &mut Record, asked: &Limits, all: &Limits) -> Result
                 set(&["blockIO", "weight"], io_to_blkio_weight(*weight).into())?;
             }
             (_, Value::Io(_)) => write_throttles(record, all)?,
+            (_, Value::Devices(_)) => write_devices(record, all)?,
             (_, Value::Amount(Amount::Exactly(limit))) if is_huge(name) => {
                 write_huge_page(record, name, *limit)?
             }
@@ -118,6 +120,38 @@ fn write_throttles(record: &mut Record, all: &Limits) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The whole list, as OCI has it, or under `unified` where a runtime would allow more than that by itself.
+fn write_devices(record: &mut Record, all: &Limits) -> Result<(), Error> {
+    let Some(Value::Devices(rules)) = all.get(devices::NAME) else {
+        return Ok(());
+    };
+    let place = ["linux", "resources", devices::NAME];
+    if let Some(said) = rules.without_always_allowed() {
+        return Ok(record.set_at(&place, said.iter().map(device).collect())?);
+    }
+    record.remove_at(&place);
+    let unified = ["linux", "resources", "unified", devices::NAME];
+    Ok(record.set_at(&unified, rules.spelt().into())?)
+}
+
+/// One rule in OCI's words.
+fn device(rule: &Rule) -> Json {
+    let mut json = json!({"allow": rule.allow});
+    if let Some(of) = rule.of {
+        json["type"] = match of.kind {
+            Kind::Block => "b".into(),
+            Kind::Character => "c".into(),
+        };
+        for (key, number) in [("major", of.major), ("minor", of.minor)] {
+            if let Some(number) = number {
+                json[key] = number.into();
+            }
+        }
+    }
+    json["access"] = rule.access.to_string().into();
+    json
 }
 
 /// `hugetlb.2MB.max` as an entry of `hugepageLimits`, in the place of an older one of that size.
