@@ -21,7 +21,7 @@ TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_STORIES = laws prefixes v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
@@ -63,7 +63,7 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
-	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool).1) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) $(DESTDIR)$(MANDIR)/man1
 
 pause-image: ## pause as an OCI image archive, for podman, containerd and docker (IMAGE=NAME:TAG)
 	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" CARGO="$(CARGO)" \

@@ -19,6 +19,7 @@ use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 use crate::sysctl::Sysctl;
 
@@ -52,6 +53,9 @@ pub(crate) enum Verb {
     Forward(ForwardArgs),
     /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
+    /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
+    #[command(subcommand)]
+    Service(ServiceVerb),
 }
 
 #[derive(Debug, Args)]

@@ -342,7 +342,7 @@ impl Pool {
     }
 
     /// Every address of the subnet that has a file.
-    fn leases(&self) -> Result<Vec<IpAddr>, Error> {
+    pub(crate) fn leases(&self) -> Result<Vec<IpAddr>, Error> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),

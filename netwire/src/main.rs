@@ -29,6 +29,7 @@ mod requests;
 mod reserve;
 mod routes;
 mod ruleset;
+mod service;
 mod show;
 mod state;
 mod subnet;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
             check::check(args)
         }
         Verb::Check(args) => print_drift(args),
+        Verb::Service(verb) => print(service::run(verb)),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }

@@ -170,7 +170,7 @@ mod tests {
             "net./.ipv4=1",
             "net...=1",
             "net/../kernel/hostname=x",
-            "net.ipv4//.kernel.x=1",
+            "net.//.kernel.x=1",
             "net.a=1\n2",
             "netx=1",
         ] {
