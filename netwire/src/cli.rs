@@ -21,6 +21,7 @@ use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
 use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
+use crate::sysctl::Sysctl;
 
 /// `--mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -152,6 +153,10 @@ pub(crate) struct UpArgs {
     /// But not to this range (may be repeated), nor to the subnet and other pods
     #[arg(long, value_name = "CIDR", requires = "nat")]
     nat_except: Vec<Cidr>,
+
+    /// Set this sysctl in the pod, beside those of linux.sysctl in the record (may be repeated)
+    #[arg(long, value_name = "net.NAME=VALUE")]
+    pub(crate) sysctl: Vec<Sysctl>,
 
     /// Ports of the host that lead to ports of the pod (may be repeated)
     #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]

@@ -34,6 +34,7 @@ mod show;
 mod state;
 mod subnet;
 mod sys;
+mod sysctl;
 mod up;
 mod verify;
 mod wire;

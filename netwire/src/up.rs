@@ -14,7 +14,8 @@ use crate::netlink::Socket;
 use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
-    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, requests, reserve, wire,
+    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, requests, reserve,
+    sysctl, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.
@@ -22,6 +23,8 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let wanted = args.wanted()?;
     let pod = PodNamespace::of(up.record(), args.netns.as_ref())?;
     let mut host = Socket::open(args.verbose)?;
+    let sysctls = sysctl::wanted(up.record(), &args.sysctl)?;
+    let of = |interface: bool| pod.inside(|| sysctl::apply(&sysctls, &wanted.ifname, interface));
     let earlier = up.state().cloned();
     let others = earlier
         .as_ref()
@@ -31,7 +34,15 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
         firewall::repair(up.id(), attachment, args.verbose)?;
         let_through(&wanted, args)?;
+        if !sysctls.is_empty() {
+            of(false)?;
+            of(true)?;
+        }
         return Ok(state.clone());
+    }
+    // Those that an interface takes over when it is made come before it.
+    if !sysctls.is_empty() {
+        of(false)?;
     }
     let made = match wanted.mode.is_loopback() {
         true => loopback(up, &wanted, earlier.as_ref(), &pod, args.verbose)?,
@@ -44,6 +55,9 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
             &mut host,
         )?,
     };
+    if !sysctls.is_empty() {
+        of(true)?;
+    }
     Ok(state::with(up.id(), earlier.as_ref(), &made, &pod))
 }
 
