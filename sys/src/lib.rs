@@ -12,10 +12,10 @@ mod calls;
 mod check;
 mod error;
 mod exec;
+mod input;
 mod linger;
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
 mod mem;
-mod input;
 mod module;
 mod mountinfo;
 mod probe;
@@ -29,8 +29,8 @@ pub use calls::{
 pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
-pub use linger::{LINGERS, Lingering, linger};
 pub use input::{Input, descriptor};
+pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
