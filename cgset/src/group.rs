@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{Call, SysError};
 
 use crate::error::Error;
@@ -299,9 +300,14 @@ impl Group {
 
     /// This group and all below it, parents first.
     pub(crate) fn tree(self) -> Result<Vec<Self>, Error> {
+        /// Descriptors that everybody has, 1024, and some for other things.
+        const USUAL: usize = 900;
         let mut found = vec![self];
         let mut at = 0;
         while at < found.len() {
+            if at == USUAL {
+                raise_descriptors();
+            }
             for name in found[at].children()? {
                 if let Some(child) = found[at].child(&name)? {
                     found.push(child);
@@ -402,6 +408,14 @@ impl Group {
         rustix::fs::unlinkat(&self.dir, name, AtFlags::REMOVEDIR)
             .call(|| format!("rmdir({})", self.path.join(name).display()))
     }
+}
+
+/// As many descriptors as may be: there is one for each group.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    // Where it fails, the next open(2) says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
 }
 
 impl AsFd for Group {

@@ -21,6 +21,7 @@ use crate::version::File;
 ///
 /// That all of them are there is known before the first is written.
 pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(), Error> {
+    talk.steps(|| plan.translations())?;
     let mut opened = Vec::new();
     for (planned, group) in plan.groups.iter().zip(groups) {
         let files = planned.files.iter();

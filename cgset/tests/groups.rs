@@ -517,7 +517,7 @@ fn requests_and_limits_of_kubernetes_are_a_pods_limits() {
 #[test]
 fn a_limit_above_the_machine_is_told() {
     let answer = story(
-        "cgset up --id foo memory.max=1P >record
+        "cgset up --id foo memory.max=1P cpu.max=900 >record
          cgset down <record >down
          cgset up --id foo memory.max=50% | cgset down >down; cgset up --id foo memory.max=max | cgset down >down",
     );
@@ -526,7 +526,10 @@ fn a_limit_above_the_machine_is_told() {
         answer
             .stderr
             .starts_with("cgset: memory.max=1125899906842624: the machine has ")
-            && answer.stderr.lines().count() == 1,
+            && answer
+                .stderr
+                .contains("\ncgset: cpu.max=90000000 100000: the machine has ")
+            && answer.stderr.lines().count() == 2,
         "{answer:?}"
     );
 }

@@ -20,6 +20,7 @@ use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
 use crate::rate::Rate;
+use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 
 /// `--mode`
@@ -50,8 +51,11 @@ pub(crate) enum Verb {
     Gc(GcArgs),
     /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
     Forward(ForwardArgs),
-    /// Tells what this kernel, user and machine allow, what is missing and how to get it
+    /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
+    /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
+    #[command(subcommand)]
+    Service(ServiceVerb),
 }
 
 #[derive(Debug, Args)]
@@ -255,6 +259,7 @@ impl UpArgs {
                     && self.ip.is_empty()
                     && self.mac.is_none()
                     && self.mtu.is_none()
+                    && self.lease_dir.is_none()
                     && !self.nat
                     && self.rate.is_none()
                     && self.publish.is_empty();
@@ -342,6 +347,10 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Also numbers, hardware addresses, MTU, routes, published ports, elements of the tables, and all counters
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -375,6 +384,9 @@ pub(crate) struct DownArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
     /// One JSON object on one line instead of a table
     #[arg(long)]
     pub(crate) json: bool,

@@ -85,6 +85,11 @@ impl Attachment {
         }
     }
 
+    /// The name of the host's end.
+    pub(crate) fn host(&self, id: &Id) -> String {
+        record::names::veth(id, self.ifname.as_ref())
+    }
+
     /// The addresses that it has.
     pub(crate) fn assigned_nets(&self) -> Vec<Assigned> {
         let assigned = |net: &Net| {
@@ -116,10 +121,7 @@ impl Attachment {
         if self.mode.is_loopback() {
             return object.into();
         }
-        object.insert(
-            "host".into(),
-            record::names::veth(id, self.ifname.as_ref()).into(),
-        );
+        object.insert("host".into(), self.host(id).into());
         if let Some(ifindex) = self.ifindex {
             object.insert("ifindex".into(), ifindex.into());
         }

@@ -31,9 +31,7 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     if let (Some(attachment), Some(state)) = (known, &earlier) {
         drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
         firewall::repair(up.id(), attachment, args.verbose)?;
-        if let Some(rate) = attachment.rate {
-            rate::repair(up.id(), attachment.ifname.as_ref(), rate, &mut host)?;
-        }
+        rate::repair(up.id(), attachment, &mut host)?;
         let_through(&wanted, args)?;
         return Ok(state.clone());
     }
@@ -214,7 +212,7 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
         bridge::steps(port, &plan.nets, &mut host)
     })?;
     let limits = wanted.rate.map_or_else(Vec::new, |rate| {
-        rate::steps(id, wanted.ifname.as_ref(), rate, mtu)
+        rate::steps(id, wanted.ifname.as_ref(), rate, &plan.host, mtu)
     });
     let steps = [
         ("host", firewall::steps(id, &attachment)?),

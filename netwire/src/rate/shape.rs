@@ -16,6 +16,7 @@ use crate::netlink::{Request, Socket, u32_at};
 use crate::nft::Attributes;
 use crate::removal;
 use crate::requests;
+use crate::state::Attachment;
 
 /// linux/pkt_sched.h and linux/rtnetlink.h
 const TC_H_ROOT: u32 = 0xffff_ffff;
@@ -97,23 +98,27 @@ fn set(id: &Id, rate: Rate, end: &Link, ifb: &Link) -> Vec<Request> {
 }
 
 /// For `--dry-run`.
-pub(crate) fn steps(id: &Id, ifname: &str, rate: Rate, mtu: u32) -> Vec<Request> {
+pub(crate) fn steps(id: &Id, ifname: &str, rate: Rate, host: &str, mtu: u32) -> Vec<Request> {
     let ifb = Ifb { id, ifname };
     let named = |name| Link {
         name,
         mtu,
         ..Link::default()
     };
-    let (end, other) = (named(names::veth(id, ifname)), named(ifb.name()));
+    let (end, other) = (named(host.to_owned()), named(ifb.name()));
     let mut steps = vec![ifb.create()];
     steps.extend(set(id, rate, &end, &other));
     steps
 }
 
 /// Sets what is missing of it, because somebody took it away: the pod runs on.
-pub(crate) fn repair(id: &Id, ifname: &str, rate: Rate, host: &mut Socket) -> Result<(), Error> {
+pub(crate) fn repair(id: &Id, attachment: &Attachment, host: &mut Socket) -> Result<(), Error> {
+    let Some(rate) = attachment.rate else {
+        return Ok(());
+    };
+    let ifname = attachment.ifname.as_ref();
     let ifb = Ifb { id, ifname };
-    let Some(end) = link::find(host, By::Name(&names::veth(id, ifname)), false)? else {
+    let Some(end) = link::find(host, By::Name(&attachment.host(id)), false)? else {
         return Ok(());
     };
     let other = link::find(host, By::Name(&ifb.name()), false)?;
@@ -327,7 +332,7 @@ mod tests {
     #[test]
     fn each_step_comes_after_what_it_needs() {
         let id = "foo".parse().unwrap();
-        let steps = steps(&id, "eth0", "10mbit".parse().unwrap(), 1500);
+        let steps = steps(&id, "eth0", "10mbit".parse().unwrap(), "vethce5359d4", 1500);
         let calls: Vec<_> = steps.iter().map(|step| step.call.as_str()).collect();
         assert_eq!(
             calls,
