@@ -19,6 +19,7 @@ use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 use crate::sysctl::Sysctl;
@@ -170,6 +171,10 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) accept_forward: bool,
 
+    /// How much it may receive and send in a second, each way, as tc(8) has it: 10mbit; and at once, in bytes
+    #[arg(long, value_name = "RATE[:BURST]")]
+    rate: Option<Rate>,
+
     /// Whether the pod is kept from passing for another: auto, always (or fail), never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     antispoof: When,
@@ -261,6 +266,7 @@ impl UpArgs {
                     && self.mtu.is_none()
                     && self.lease_dir.is_none()
                     && !self.nat
+                    && self.rate.is_none()
                     && self.publish.is_empty();
                 match none {
                     true => Ok(Mode::Loopback),
@@ -331,6 +337,7 @@ impl UpArgs {
             nat: self.nat,
             nat_except: self.nat_except.clone(),
             ports: self.publish.clone(),
+            rate: self.rate,
             antispoof: self.antispoof,
             loose: self.antispoof != When::Never && antispoof::is_loose(),
         })

@@ -24,6 +24,7 @@ mod netlink;
 mod nft;
 mod plan;
 mod publish;
+mod rate;
 mod removal;
 mod requests;
 mod reserve;

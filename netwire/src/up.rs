@@ -14,7 +14,7 @@ use crate::netlink::Socket;
 use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
-    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, requests, reserve,
+    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests, reserve,
     sysctl, wire,
 };
 
@@ -33,6 +33,7 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     if let (Some(attachment), Some(state)) = (known, &earlier) {
         drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
         firewall::repair(up.id(), attachment, args.verbose)?;
+        rate::repair(up.id(), attachment, &mut host)?;
         let_through(&wanted, args)?;
         if !sysctls.is_empty() {
             of(false)?;
@@ -102,6 +103,9 @@ fn make(
     publish::refuse_taken(&wanted.ports, &any.collect::<Vec<_>>())?;
     let mtu = wire::mtu(wanted, host)?;
     wire::refuse_foreign(up.id(), wanted, host)?;
+    if let Some(why) = wanted.rate.and_then(|rate| rate.refuses(mtu)) {
+        return Err(Error::usage(why));
+    }
     if wanted.has(false) {
         ipv6::refuse_without()?;
     }
@@ -220,15 +224,19 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
     let bridge = bridge.map_or(Ok(Vec::new()), |port| {
         bridge::steps(port, &plan.nets, &mut host)
     })?;
+    let limits = wanted.rate.map_or_else(Vec::new, |rate| {
+        rate::steps(id, wanted.ifname.as_ref(), rate, &plan.host, mtu)
+    });
     let steps = [
         ("host", firewall::steps(id, &attachment)?),
         ("host", bridge),
         ("host", requests::create(&plan, None, pod.fd())),
+        ("host", limits),
         ("host", requests::host_set(&plan, 0)),
         ("pod", requests::pod_set(&plan, 0)),
     ];
     for (at, (place, requests)) in steps.into_iter().enumerate() {
-        if at == 3 {
+        if at == 4 {
             text += &switches(&plan, &wanted);
         }
         // questions are no steps
