@@ -14,8 +14,8 @@ use crate::netlink::Socket;
 use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
-    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests, reserve,
-    sysctl, wire,
+    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests,
+    reserve, sysctl, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.

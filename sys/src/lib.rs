@@ -29,7 +29,6 @@ pub use calls::{
 pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
-pub use exec::{Command, ExecError, Program, exec};
 pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
