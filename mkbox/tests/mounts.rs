@@ -290,6 +290,20 @@ fn the_groups_are_those_of_the_process() {
 }
 
 #[test]
+fn files_of_etc_that_are_asked_for_later_are_added_and_stay() {
+    let scratch = Scratch::new();
+    let script = "mkbox up --copy true --with /etc/hosts --etc=hosts box >one.json; ls box/etc
+        mkbox up --copy true --with /etc/hosts --etc=passwd,group box >two.json; ls box/etc
+        rm box/etc/passwd; mkbox up --copy true --with /etc/hosts box | cmp - two.json; ls box/etc
+        rm -r run; echo x >box/etc/group; mkbox up --copy true --with /etc/hosts --etc=hostname box >three.json; head -n 1 box/etc/group
+        mkbox verify box; mkbox exec box -- true; mkbox down box >down.json; ls -A box .box.* 2>/dev/null || true";
+    assert_eq!(
+        scratch.good(script),
+        "hosts\ngroup\nhosts\npasswd\ngroup\nhosts\npasswd\nroot:x:0:\n"
+    );
+}
+
+#[test]
 fn files_of_etc_tell_of_the_pod_and_are_written_again() {
     let scratch = Scratch::new();
     let record = |address: &str| {

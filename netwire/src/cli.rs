@@ -19,7 +19,10 @@ use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::rate::Rate;
+use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
+use crate::sysctl::Sysctl;
 
 /// `--mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -49,8 +52,11 @@ pub(crate) enum Verb {
     Gc(GcArgs),
     /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
     Forward(ForwardArgs),
-    /// Tells what this kernel, user and machine allow, what is missing and how to get it
+    /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
+    /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
+    #[command(subcommand)]
+    Service(ServiceVerb),
 }
 
 #[derive(Debug, Args)]
@@ -149,6 +155,10 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "CIDR", requires = "nat")]
     nat_except: Vec<Cidr>,
 
+    /// Set this sysctl in the pod, beside those of linux.sysctl in the record (may be repeated)
+    #[arg(long, value_name = "net.NAME=VALUE")]
+    pub(crate) sysctl: Vec<Sysctl>,
+
     /// Ports of the host that lead to ports of the pod (may be repeated)
     #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]
     publish: Vec<Publish>,
@@ -160,6 +170,10 @@ pub(crate) struct UpArgs {
     /// Add a rule to chains of others that drop what is forwarded, for this table's pods only
     #[arg(long)]
     pub(crate) accept_forward: bool,
+
+    /// How much it may receive and send in a second, each way, as tc(8) has it: 10mbit; and at once, in bytes
+    #[arg(long, value_name = "RATE[:BURST]")]
+    rate: Option<Rate>,
 
     /// Whether the pod is kept from passing for another: auto, always (or fail), never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -250,7 +264,9 @@ impl UpArgs {
                     && self.ip.is_empty()
                     && self.mac.is_none()
                     && self.mtu.is_none()
+                    && self.lease_dir.is_none()
                     && !self.nat
+                    && self.rate.is_none()
                     && self.publish.is_empty();
                 match none {
                     true => Ok(Mode::Loopback),
@@ -321,6 +337,7 @@ impl UpArgs {
             nat: self.nat,
             nat_except: self.nat_except.clone(),
             ports: self.publish.clone(),
+            rate: self.rate,
             antispoof: self.antispoof,
             loose: self.antispoof != When::Never && antispoof::is_loose(),
         })
@@ -335,6 +352,10 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Also numbers, hardware addresses, MTU, routes, published ports, elements of the tables, and all counters
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -368,6 +389,9 @@ pub(crate) struct DownArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
     /// One JSON object on one line instead of a table
     #[arg(long)]
     pub(crate) json: bool,

@@ -9,6 +9,7 @@ use std::thread;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use record::{Namespace, ProcessId, Record};
+use serde_json::Value;
 use sys::{Call, SysError};
 
 use crate::error::Error;
@@ -95,6 +96,21 @@ impl PodNamespace {
                     None => Ok(found),
                 }
             }
+        }
+    }
+
+    /// The one in which an `up` worked: `--netns` is not in the record of others, but in ours.
+    pub(crate) fn of_state(record: &Record, state: &Value) -> Result<Self, Error> {
+        let interfaces = state.get("interfaces").and_then(Value::as_array);
+        let mut sandboxes = interfaces.into_iter().flatten().filter_map(|interface| {
+            let path = interface.get("sandbox")?.as_str()?;
+            Some(PathBuf::from(path))
+        });
+        match sandboxes.next().filter(|path| path.is_absolute()) {
+            Some(path) if record.namespace_path(Namespace::Network)?.as_ref() != Some(&path) => {
+                Self::of(record, Some(&Netns::File(path)))
+            }
+            _ => Self::of(record, None),
         }
     }
 

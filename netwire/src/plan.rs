@@ -13,6 +13,7 @@ use crate::cidr::{Cidr, width, with_bits};
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::state::Attachment;
 use crate::subnet::Subnet;
 
@@ -98,6 +99,8 @@ pub(crate) struct Wanted {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// How much may pass, each way.
+    pub(crate) rate: Option<Rate>,
     /// It must not pass for another.
     pub(crate) antispoof: When,
     /// And the interface's own switch does not decide: the table has to see to it.
@@ -358,6 +361,7 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             antispoof: When::Auto,
             loose: false,
         }

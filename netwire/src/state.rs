@@ -14,6 +14,7 @@ use crate::mode::Mode;
 use crate::namespace::PodNamespace;
 use crate::plan::{Assigned, Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::subnet::Subnet;
 
 /// Of the CNI specification whose result types `netwire` in the record follows.
@@ -39,6 +40,8 @@ pub(crate) struct Attachment {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// How much may pass, each way.
+    pub(crate) rate: Option<Rate>,
     /// It cannot pass for another.
     pub(crate) antispoof: bool,
     /// The table sees to that, as the interface's own switch does not decide.
@@ -64,6 +67,7 @@ impl Attachment {
             nat: wanted.nat,
             nat_except: wanted.nat_except.clone(),
             ports: wanted.ports.clone(),
+            rate: wanted.rate,
             antispoof: wanted.antispoof != When::Never,
             loose: wanted.loose,
         }
@@ -79,6 +83,11 @@ impl Attachment {
             nets: nets.iter().map(net).collect(),
             ..Self::intended(wanted)
         }
+    }
+
+    /// The name of the host's end.
+    pub(crate) fn host(&self, id: &Id) -> String {
+        record::names::veth(id, self.ifname.as_ref())
     }
 
     /// The addresses that it has.
@@ -112,10 +121,7 @@ impl Attachment {
         if self.mode.is_loopback() {
             return object.into();
         }
-        object.insert(
-            "host".into(),
-            record::names::veth(id, self.ifname.as_ref()).into(),
-        );
+        object.insert("host".into(), self.host(id).into());
         if let Some(ifindex) = self.ifindex {
             object.insert("ifindex".into(), ifindex.into());
         }
@@ -142,6 +148,9 @@ impl Attachment {
         if !self.ports.is_empty() {
             let ports = self.ports.iter().map(|publish| publish.to_json());
             object.insert("portMappings".into(), Value::Array(ports.collect()));
+        }
+        if let Some(rate) = self.rate {
+            object.insert("bandwidth".into(), rate.to_json());
         }
         object.insert("antispoof".into(), self.antispoof.into());
         if self.loose {
@@ -194,6 +203,7 @@ impl Attachment {
                 .and_then(Value::as_u64)
                 .and_then(|index| u32::try_from(index).ok()),
             nat: flag("nat"),
+            rate: value.get("bandwidth").map(Rate::from_json).transpose()?,
             antispoof: flag("antispoof"),
             loose: flag("loose"),
             nat_except: list("natExcept")
@@ -423,6 +433,7 @@ mod tests {
             nat: true,
             nat_except: vec!["10.96.0.0/12".parse().unwrap()],
             ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
+            rate: Some("10mbit:64k".parse().unwrap()),
             antispoof: true,
             loose: true,
         }
@@ -441,6 +452,7 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             antispoof: false,
             loose: false,
             ..attachment()

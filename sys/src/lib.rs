@@ -28,10 +28,12 @@ pub use calls::{
 };
 pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
-pub use exec::{Command, ExecError, Program, exec};
+pub use exec::{Command, ExecError, Program, exec, restore_signals};
 pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
-pub use signals::{callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition};
+pub use signals::{
+    callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition, set_mask,
+};

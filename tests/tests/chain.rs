@@ -97,6 +97,15 @@ none");
         run.stderr.contains("open(nosuch.json): No such file"),
         "{run}"
     );
+    // Nobody is in this box, whoever is in the machine's files.
+    let run = node
+        .sh("mkbox exec -P app.json -- nsrun drop --user daemon -- mkdir ran")
+        .ends(125)
+        .says_one_line("nsrun");
+    assert!(
+        run.stderr.contains("open(/etc/passwd): No such file"),
+        "{run}"
+    );
     // The command holds nothing of it.
     node.sh(r#"mkbox exec -P full.json -- nsrun drop -P full.json --seccomp none -- sh -c 'for n in 3 4 5 6 7 8 9; do (eval "exec 0<&$n") 2>/dev/null && echo $n; done; echo closed'"#)
         .succeeds()

@@ -265,7 +265,14 @@ fn a_name_is_looked_up_in_files_that_may_be_anything() {
     for (what, make) in [
         ("a FIFO", "mkfifo odd"),
         ("a link", "ln -s /proc/kmsg odd"),
+        ("a link to itself", "ln -s passwd odd"),
+        ("a link out", "ln -s ../../../../etc/shadow odd"),
         ("too long", "truncate -s 2M odd"),
+        ("a gigabyte", "truncate -s 1G odd"),
+        ("nonsense", "head -c 500000 /dev/urandom >odd"),
+        ("long lines", "head -c 1000000 /dev/zero | tr '\\0' : >odd"),
+        ("a device", "mknod odd c 1 5"),
+        ("nothing", "touch odd; rm group 2>/dev/null"),
         ("a directory", "mkdir odd"),
     ] {
         // Not bash, which itself reads the file when it starts.
@@ -348,7 +355,7 @@ fn profiles_of_docker_and_of_a_record_are_taken() {
            LC_ALL=C nsrun drop -P foo.json; nsrun drop -P foo.json --user 3 -- id -u; nsrun drop -P foo.json --dry-run --json | jq -c .user"#,
     )
     .succeeds()
-    .prints("7\nGroups:\t8 9 \n0077\n/tmp\nb\nmkdir: cannot create directory 'x': No space left on device\n99\nCapEff:\t0000000000000001\n3\n{\"uid\":7,\"gid\":8,\"additionalGids\":[9],\"umask\":63}");
+    .prints("7\nGroups:\t8 9 \n0077\n/tmp\nb\nmkdir: cannot create directory 'x': No space left on device\n99\nCapEff:\t0000000000000000\n3\n{\"uid\":7,\"gid\":8,\"additionalGids\":[9],\"umask\":63}");
     node.sh("rm profile.json foo.json").succeeds();
     node.assert_as_it_was();
 }
@@ -376,5 +383,69 @@ fn an_ordinary_user_drops_what_he_can() {
     ))
     .succeeds()
     .prints("CapEff: 0000000000000000\nCapBnd: 0000000000000000");
+    node.assert_as_it_was();
+}
+
+#[test]
+fn a_record_s_capabilities_are_those_of_its_five_sets() {
+    let node = Node::new();
+    let sets = |user: u32, capabilities: &str| {
+        let run = node.sh(&format!(
+            r#"jq -nc '{{id: "foo", process: {{user: {{uid: {user}, gid: 0}}, noNewPrivileges: false, cwd: "/", args: ["sh", "-c", "grep ^Cap /proc/self/status"],
+                capabilities: {capabilities}}}}}' >foo.json; nsrun drop -P foo.json; rm foo.json"#
+        ));
+        let set = |line: &str| {
+            let (name, bits) = line.split_once(":\t").unwrap_or((line, ""));
+            format!("{} {}", &name[3..], bits.trim_start_matches('0'))
+        };
+        run.succeeds()
+            .stdout
+            .lines()
+            .map(set)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let docker = r#"{bounding: ["CAP_CHOWN", "CAP_KILL"], permitted: ["CAP_CHOWN"], effective: ["CAP_CHOWN"], inheritable: ["CAP_CHOWN", "CAP_KILL"]}"#;
+    // Root gets by its exec what the bounding set has, as with every runtime; another user what is ambient, and here nothing is.
+    assert_eq!(sets(0, docker), "Inh , Prm 21, Eff 21, Bnd 21, Amb ");
+    assert_eq!(sets(7, docker), "Inh , Prm , Eff , Bnd 21, Amb ");
+    let ambient = r#"{bounding: ["CAP_CHOWN"], permitted: ["CAP_CHOWN"], effective: ["CAP_CHOWN"], ambient: ["CAP_CHOWN", "CAP_KILL"]}"#;
+    assert_eq!(sets(7, ambient), "Inh 1, Prm 1, Eff 1, Bnd 1, Amb 1");
+    node.assert_as_it_was();
+}
+
+#[test]
+fn a_label_that_no_security_module_takes_is_refused_by_name() {
+    let node = Node::new();
+    let record = |label: &str| {
+        format!(
+            r#"echo '{{"id":"foo","process":{{"user":{{"uid":7,"gid":7}},"args":["touch","/tmp/ran"],{label}}}}}' >foo.json; nsrun drop -P foo.json; status=$?; rm foo.json; exit $status"#
+        )
+    };
+    // Where the module is there it knows no such label; where it is not that is what is said.
+    for (script, name) in [
+        (record(r#""apparmorProfile":"no-such-profile""#), "AppArmor"),
+        (record(r#""selinuxLabel":"no_u:such_r:label_t:s0""#), "SELinux"),
+        ("nsrun drop --apparmor-profile no-such-profile -- touch /tmp/ran".into(), "AppArmor"),
+        // A kernel before 6.8, as far as this one can tell.
+        (
+            r#"echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["lsm_set_self_attr"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}' >old.json
+               nsrun drop --keep-env --caps keep --seccomp old.json -- nsrun drop --seccomp none --apparmor-profile no-such-profile -- touch /tmp/ran; status=$?; rm old.json; exit $status"#
+                .into(),
+            "AppArmor",
+        ),
+    ] {
+        let run = node.sh(&script).ends(125).says_one_line("nsrun");
+        assert!(run.stderr.contains(name) && run.stderr.contains("no"), "{run}");
+    }
+    for label in [r#""apparmorProfile":7"#, r#""selinuxLabel":"a\nb""#] {
+        let run = node.sh(&record(label)).ends(125);
+        assert!(run.stderr.contains("is not what OCI has there"), "{run}");
+    }
+    node.sh(&record(r#""apparmorProfile":"","selinuxLabel":"""#))
+        .succeeds();
+    node.sh("rm /tmp/ran").succeeds();
+    node.sh("nsrun drop --apparmor-profile unconfined -- true; ! test -e /tmp/ran")
+        .succeeds();
     node.assert_as_it_was();
 }

@@ -48,6 +48,10 @@ pub(crate) fn apply(profile: &Profile, verbose: bool) -> Result<(), Error> {
     if let Some(cwd) = &profile.cwd {
         nix::unistd::chdir(cwd).call(|| format!("chdir({})", cwd.display()))?;
     }
+    for label in &profile.labels {
+        label.set()?;
+        say(label);
+    }
     // From here on others may be who we are: nobody gets at this program, which may be the host's, by /proc/PID/exe
     // (CVE-2019-5736). The exec of CMD ends that.
     prctl::set_dumpable(false).call(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;

@@ -39,6 +39,17 @@ pub(crate) enum Request {
     Keep,
     /// These, and no others; none without an option.
     These(Set),
+    /// As `process.capabilities` of a record lists them.
+    Listed(Listed),
+}
+
+/// `process.capabilities`, but the inheritable set: that is never more than the ambient one (CVE-2022-24769).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) bounding: Set,
+    pub(crate) permitted: Set,
+    pub(crate) effective: Set,
+    pub(crate) ambient: Set,
 }
 
 impl std::str::FromStr for Request {
@@ -104,7 +115,7 @@ fn distance(one: &str, other: &str) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sets {
     pub(crate) bounding: Set,
-    /// Permitted and effective.
+    pub(crate) permitted: Set,
     pub(crate) effective: Set,
     /// Inheritable and ambient: what an exec leaves a user who is not root.
     pub(crate) ambient: Set,
@@ -121,24 +132,29 @@ impl Sets {
         present: impl FnOnce(Set) -> Result<Set, Errno>,
         is_root: bool,
     ) -> Result<Self, Errno> {
-        let (wanted, is_explicit) = match request {
-            Request::Docker => (DOCKER, false),
-            Request::Podman => (PODMAN, false),
-            Request::Keep => (Set::all(), false),
-            Request::These(these) => (*these, true),
+        let same = |bounding, ambient| Listed {
+            bounding,
+            permitted: bounding,
+            effective: bounding,
+            ambient,
+        };
+        let wanted = match request {
+            // As docker has it: who is not root has none, unless they were named.
+            Request::Docker => same(DOCKER, Set::empty()),
+            Request::Podman => same(PODMAN, Set::empty()),
+            Request::Keep => same(Set::all(), Set::empty()),
+            Request::These(these) if is_root => same(*these, Set::empty()),
+            Request::These(these) => same(*these, *these),
+            Request::Listed(listed) => *listed,
         };
         // Cut to what there is: nobody gets more than he has.
-        let bounding = present(wanted)?;
-        let effective = bounding & permitted;
+        let bounding = present(wanted.bounding)?;
+        let permitted = wanted.permitted & bounding & permitted;
         Ok(Self {
             bounding,
-            effective,
-            // As docker has it: who is not root has none, unless they were named.
-            ambient: if is_explicit && !is_root {
-                effective
-            } else {
-                Set::empty()
-            },
+            permitted,
+            effective: wanted.effective & permitted,
+            ambient: wanted.ambient & permitted,
             no_root: bounding.is_empty(),
         })
     }
@@ -153,11 +169,11 @@ impl Sets {
             names.sort();
             names
         };
-        let (effective, ambient) = (list(self.effective), list(self.ambient));
+        let ambient = list(self.ambient);
         json!({
             "bounding": list(self.bounding),
-            "effective": effective,
-            "permitted": effective,
+            "effective": list(self.effective),
+            "permitted": list(self.permitted),
             "inheritable": ambient,
             "ambient": ambient,
         })
@@ -185,7 +201,7 @@ impl Sets {
     pub(crate) fn take(&self) -> Result<(), Errno> {
         let sets = CapabilitySets {
             effective: self.effective,
-            permitted: self.effective,
+            permitted: self.permitted,
             inheritable: self.ambient,
         };
         clear_ambient_capability_set()
@@ -279,6 +295,31 @@ mod tests {
         assert_eq!(sets("docker", few, few, true).effective, few);
         assert_eq!(sets("all", few, all, true).effective, few);
         assert_eq!(sets("keep", few, all, true).bounding, all);
+    }
+
+    #[test]
+    fn a_record_s_sets_are_its_own_and_cut_to_what_there_is() {
+        let listed = |bounding: &[&str], effective: &[&str], ambient: &[&str]| {
+            let request = Request::Listed(Listed {
+                bounding: set(bounding),
+                permitted: set(effective),
+                effective: set(effective),
+                ambient: set(ambient),
+            });
+            let has = set(&["chown", "kill"]);
+            Sets::new(&request, has, |wanted| Ok(wanted & has), false).unwrap()
+        };
+        // What docker writes for a user who is not root.
+        let none = listed(&["chown", "kill"], &[], &[]);
+        assert_eq!(none.bounding, set(&["chown", "kill"]));
+        assert!(none.permitted.is_empty() && none.effective.is_empty() && none.ambient.is_empty());
+        let some = listed(
+            &["chown", "setuid"],
+            &["chown", "kill", "setuid"],
+            &["chown", "kill"],
+        );
+        assert_eq!(some.effective, set(&["chown"]));
+        assert_eq!(some.ambient, set(&["chown"]));
     }
 
     #[test]
