@@ -21,7 +21,7 @@ TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_STORIES = laws prefixes v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine jailkit python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
