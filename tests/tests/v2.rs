@@ -85,11 +85,11 @@ fn where_systemd_owns_the_tree_a_pod_is_made_in_what_it_gave() {
          cgset up --id foo memory.max=64Mi | nsrun up --net >foo.json
          cat /sys/fs/cgroup/user.slice/run-1.scope/pod-foo/memory.max; jq -r .cgset.parent foo.json
          grep -o 'run-1.*' /proc/$$/cgroup; cgset exec -P foo.json app -- grep -o 'run-1.*' /proc/self/cgroup
-         cgset check | grep -o 'delegation.*'
+         cgset check --json | jq -r '.checks[] | select(.name == \"delegation\").found'
          cgset up -q <foo.json | cmp - foo.json"
     ))
     .succeeds()
-    .prints("67108864\n/user.slice/run-1.scope\nrun-1.scope/init\nrun-1.scope/pod-foo/app\ndelegation         /user.slice/run-1.scope, by systemd")
+    .prints("67108864\n/user.slice/run-1.scope\nrun-1.scope/init\nrun-1.scope/pod-foo/app\n/user.slice/run-1.scope, by systemd")
     .says("/sys/fs/cgroup/user.slice/run-1.scope: its ");
     // From outside of it: the same pod where it is, another at the top with a word about that.
     node.sh("cgset up <foo.json | cmp - foo.json; nsrun down <foo.json | cgset down >/dev/null
