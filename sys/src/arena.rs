@@ -51,7 +51,9 @@ unsafe impl GlobalAlloc for Arena {
         let base = self.bytes.get().cast::<u8>();
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
-            let begin = (base.addr() + used).next_multiple_of(layout.align()) - base.addr();
+            // As malloc has it: nix puts control messages of sendmsg(2) into a vector of bytes (checked 0.31).
+            let align = layout.align().max(align_of::<usize>());
+            let begin = (base.addr() + used).next_multiple_of(align) - base.addr();
             let Some(end) = begin.checked_add(layout.size()).filter(|&end| end <= SIZE) else {
                 // SAFETY: the caller's promises about `layout` are passed on.
                 return unsafe { System.alloc(layout) };

@@ -10,6 +10,7 @@ static ARENA: Arena = Arena::new();
 mod arena;
 mod calls;
 mod check;
+mod close_later;
 mod error;
 mod exec;
 mod linger;
@@ -23,6 +24,7 @@ pub use calls::{
     close_on_exec_from, close_range_cloexec, ns_type, pidfd_open, pidfd_send_signal, pidfd_wait,
 };
 pub use check::{Check, Checks};
+pub use close_later::CloseLater;
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec};
 pub use linger::{LINGERS, Lingering, linger};
