@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::link::Mac;
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
+use crate::policy::PolicyArgs;
 use crate::publish::Publish;
 use crate::subnet::Subnet;
 
@@ -34,6 +35,10 @@ pub(crate) enum Verb {
     Up(Box<UpArgs>),
     /// Shows what there is now
     Show(ShowArgs),
+    /// Gives a pod that is up other rules: reads a record, writes it with them
+    Policy(EnforceArgs),
+    /// Puts back what pods have in the tables of nf_tables, after somebody flushed them
+    Reapply(ReapplyArgs),
     /// Removes what up made: reads records, writes them without it
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
@@ -94,6 +99,9 @@ pub(crate) struct UpArgs {
     /// Ports of the host that lead to ports of the pod (may be repeated)
     #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]
     publish: Vec<Publish>,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
 
     /// Make the interfaces of the default route forward, for answers and published ports only
     #[arg(long)]
@@ -205,6 +213,11 @@ impl UpArgs {
                 "--sysctl-host and --accept-forward are for what --nat or --publish forwards",
             ));
         }
+        let has = |ipv4: bool| nets.iter().any(|net| net.subnet.is_ipv4() == ipv4);
+        let policy = self
+            .policy
+            .policy(has(true), has(false))
+            .map_err(Error::usage)?;
         Ok(Wanted {
             ifname: self.ifname.clone(),
             nets,
@@ -220,6 +233,7 @@ impl UpArgs {
             ports: self.publish.clone(),
             antispoof: self.antispoof,
             loose: self.antispoof != When::Never && antispoof::is_loose(),
+            policy,
         })
     }
 }
@@ -232,6 +246,30 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnforceArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    /// Of this interface of the pod only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ifname: Option<Ifname>,
+
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReapplyArgs {
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::cli::DownArgs;
 use crate::conntrack;
+use crate::enforce;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::{Owner, Pool};
@@ -57,6 +58,9 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
 
 /// Removes what an `up` intended and did not finish.
 pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
+    if let Some(earlier) = state.get(record::RESTORES) {
+        return enforce::restore(id, &state::attachments(earlier)?);
+    }
     state::attachments(state)?
         .iter()
         .try_for_each(|attachment| detach(id, attachment, false, false))

@@ -8,6 +8,7 @@ mod cli;
 mod conntrack;
 mod down;
 mod drift;
+mod enforce;
 mod error;
 mod firewall;
 mod forwarding;
@@ -19,7 +20,9 @@ mod namespace;
 mod netlink;
 mod nft;
 mod plan;
+mod policy;
 mod publish;
+mod reapply;
 mod requests;
 mod ruleset;
 mod show;
@@ -52,6 +55,11 @@ fn main() -> ExitCode {
         Verb::Up(args) if args.dry_run => print_plan(args),
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
+        Verb::Policy(args) => {
+            let change = |up: &mut record::Up| enforce::policy(up, args);
+            record::up(TOOL, &args.source, change, down::undo)
+        }
+        Verb::Reapply(args) => print(reapply::reapply(args.verbose)),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Check(args) => check::check(args),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::namespace::PodNamespace;
 use crate::plan::{Assigned, Ifname, Net, Plan, Wanted};
+use crate::policy::Policy;
 use crate::publish::Publish;
 use crate::subnet::Subnet;
 
@@ -40,6 +41,8 @@ pub(crate) struct Attachment {
     pub(crate) antispoof: bool,
     /// The table sees to that, as the interface's own switch does not decide.
     pub(crate) loose: bool,
+    /// Who may talk to whom.
+    pub(crate) policy: Policy,
 }
 
 impl Attachment {
@@ -62,6 +65,7 @@ impl Attachment {
             ports: wanted.ports.clone(),
             antispoof: wanted.antispoof != When::Never,
             loose: wanted.loose,
+            policy: wanted.policy.clone(),
         }
     }
 
@@ -77,9 +81,14 @@ impl Attachment {
         }
     }
 
+    /// Whether it has an address of IPv4, or of IPv6.
+    pub(crate) fn has(&self, ipv4: bool) -> bool {
+        self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
+    }
+
     /// Whether anything of it is in our table of nf_tables.
     pub(crate) fn is_in_table(&self) -> bool {
-        self.nat || !self.ports.is_empty() || self.needs_filter()
+        self.nat || !self.ports.is_empty() || !self.policy.is_open() || self.needs_filter()
     }
 
     /// Whether the table has to keep it from passing for another: IPv6 has no rp_filter.
@@ -89,7 +98,7 @@ impl Attachment {
 
     /// Whether it is there for no other reason.
     pub(crate) fn is_only_filtered(&self) -> bool {
-        self.needs_filter() && !self.nat && self.ports.is_empty()
+        self.needs_filter() && !self.nat && self.ports.is_empty() && self.policy.is_open()
     }
 
     pub(crate) fn to_json(&self, id: &Id) -> Value {
@@ -122,6 +131,9 @@ impl Attachment {
         if !self.ports.is_empty() {
             let ports = self.ports.iter().map(|publish| publish.to_json());
             object.insert("portMappings".into(), Value::Array(ports.collect()));
+        }
+        if !self.policy.is_open() {
+            object.insert("policy".into(), self.policy.to_json());
         }
         object.insert("antispoof".into(), self.antispoof.into());
         if self.loose {
@@ -171,6 +183,12 @@ impl Attachment {
             nat: flag("nat"),
             antispoof: flag("antispoof"),
             loose: flag("loose"),
+            policy: match value.get("policy") {
+                Some(policy) => {
+                    Policy::from_json(policy).map_err(|why| format!("policy: {why}"))?
+                }
+                None => Policy::default(),
+            },
             nat_except: list("natExcept")
                 .iter()
                 .map(range)
@@ -296,6 +314,10 @@ mod tests {
             ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
             antispoof: true,
             loose: true,
+            policy: Policy::from_json(
+                &json!({"ingress": {"isolated": true, "allow": ["10.0.0.0/8,80/tcp"]}}),
+            )
+            .unwrap(),
         }
     }
 
@@ -314,6 +336,7 @@ mod tests {
             ports: Vec::new(),
             antispoof: false,
             loose: false,
+            policy: Policy::default(),
             ..attachment()
         };
         for attachment in [attachment(), half] {
@@ -338,6 +361,7 @@ mod tests {
             ("leaseDir", json!("/run/../etc")),
             ("natExcept", json!(["10.0.0.1/8"])),
             ("portMappings", json!([{"hostPort": 0}])),
+            ("policy", json!({"egress": {"deny": ["x"]}})),
         ] {
             let mut bad = good.clone();
             bad[key] = value.clone();

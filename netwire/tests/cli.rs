@@ -451,7 +451,15 @@ fn every_option_is_in_the_man_page() {
     let words: Vec<&str> = described
         .split(|c: char| c.is_whitespace() || ",\"".contains(c))
         .collect();
-    for (verb, least) in [("up", 4), ("show", 4), ("down", 4), ("gc", 2), ("check", 3)] {
+    for (verb, least) in [
+        ("up", 4),
+        ("show", 4),
+        ("policy", 4),
+        ("reapply", 3),
+        ("down", 4),
+        ("gc", 2),
+        ("check", 3),
+    ] {
         let answer = run.netwire(&[verb, "--help"], "");
         assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
         let options = options(&answer.stdout);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use record::{Id, names};
 
-use super::{Family, VETHS};
+use super::{Family, VETHS, policy};
 use crate::cidr::{Cidr, octets};
 use crate::nft::Element;
 use crate::publish::Publish;
@@ -45,8 +45,15 @@ pub(crate) fn elements(id: &Id, attachment: &Attachment) -> Vec<Element> {
         if attachment.nat {
             elements.extend(translated(attachment, subnet, pod));
         }
+        if !attachment.ports.is_empty() || !attachment.policy.is_open() {
+            // By a published port it sends to itself, which no rule forbids.
+            elements.push(element(Family::of(pod).hairpin, pair(pod, pod)));
+        }
         if !attachment.ports.is_empty() {
             elements.extend(published(attachment, pod));
+        }
+        if !attachment.policy.is_open() {
+            elements.extend(policy::elements(&attachment.policy, pod));
         }
     }
     elements
@@ -84,7 +91,7 @@ fn translated(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Eleme
 /// Of `--publish`.
 fn published(attachment: &Attachment, pod: IpAddr) -> Vec<Element> {
     let family = Family::of(pod);
-    let mut elements = vec![element(family.hairpin, pair(pod, pod))];
+    let mut elements = Vec::new();
     let ours = attachment.ports.iter();
     let ours = ours.filter(|publish| {
         publish
@@ -133,6 +140,7 @@ fn outermost(ranges: Vec<Cidr>) -> Vec<Cidr> {
 mod tests {
     use super::*;
     use crate::plan::Net;
+    use crate::policy::Policy;
 
     fn net(subnet: &str, address: &str) -> Net {
         Net {
@@ -152,6 +160,7 @@ mod tests {
             ports: Vec::new(),
             antispoof: true,
             loose: false,
+            policy: Policy::default(),
         }
     }
 
