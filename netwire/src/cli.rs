@@ -14,11 +14,19 @@ use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::Mac;
+use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::policy::PolicyArgs;
 use crate::publish::Publish;
 use crate::subnet::Subnet;
+
+/// `--mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ModeName {
+    Ptp,
+    None,
+}
 
 /// Wires a pod's network namespace to the host: veth, addresses, routes, leases
 #[derive(Debug, Parser)]
@@ -57,8 +65,33 @@ pub(crate) struct UpArgs {
     pub(crate) netns: Option<Netns>,
 
     /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
-    #[arg(long, value_name = "CIDR", required = true)]
+    #[arg(long, value_name = "CIDR", required_unless_present = "mode")]
     subnet: Vec<Subnet>,
+
+    /// How the pod is connected: ptp, by a link of its own, or none, which switches lo on
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "ptp",
+        hide_default_value = true
+    )]
+    mode: ModeName,
+
+    /// Connect it to this bridge of the host instead; one that is missing is made, and goes with the last pod
+    #[arg(long, value_name = "NAME")]
+    bridge: Option<Ifname>,
+
+    /// On the bridge it reaches the host, and no other port that is isolated
+    #[arg(long, requires = "bridge")]
+    isolated: bool,
+
+    /// On the bridge it is in this VLAN, without tags; the host is in none
+    #[arg(long, value_name = "ID", requires = "bridge", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    vlan: Option<u16>,
+
+    /// Gateway of the subnet of its family; without it the first address
+    #[arg(long, value_name = "ADDRESS")]
+    gateway: Vec<IpAddr>,
 
     /// Address of the pod, one of each subnet at most; without it the next free one
     #[arg(long, value_name = "ADDRESS")]
@@ -128,6 +161,14 @@ impl UpArgs {
     /// The subnets, IPv4 first, with the addresses that are asked for.
     fn nets(&self) -> Result<Vec<Net>, Error> {
         let mut subnets = self.subnet.clone();
+        for &gateway in &self.gateway {
+            let of_family = |subnet: &&mut Subnet| subnet.is_ipv4() == gateway.is_ipv4();
+            let subnet = subnets.iter_mut().find(of_family).ok_or_else(|| {
+                Error::usage(format!("--gateway {gateway}: no --subnet is of its family"))
+            })?;
+            let with = subnet.with_gateway(gateway);
+            *subnet = with.map_err(|why| Error::usage(format!("--gateway: {why}")))?;
+        }
         subnets.sort_by_key(|subnet| !subnet.is_ipv4());
         let mut pairs = subnets.windows(2);
         let same = |pair: &&[Subnet]| {
@@ -177,9 +218,42 @@ impl UpArgs {
         }
     }
 
+    /// How it is connected.
+    fn mode(&self) -> Result<Mode, Error> {
+        let port = |bridge: &Ifname| Port {
+            bridge: bridge.clone(),
+            isolated: self.isolated,
+            vlan: self.vlan,
+        };
+        let bridge = self.bridge.as_ref().map(port);
+        match (self.mode, bridge) {
+            (ModeName::None, bridge) => {
+                let none = self.subnet.is_empty()
+                    && bridge.is_none()
+                    && self.ip.is_empty()
+                    && self.mac.is_none()
+                    && self.mtu.is_none()
+                    && !self.nat
+                    && self.publish.is_empty();
+                match none {
+                    true => Ok(Mode::Loopback),
+                    false => Err(Error::usage(
+                        "--mode none: there is no interface for the other options",
+                    )),
+                }
+            }
+            (ModeName::Ptp, _) if self.subnet.is_empty() => {
+                Err(Error::usage("--subnet is missing (or --mode none)"))
+            }
+            (ModeName::Ptp, Some(port)) => Ok(Mode::Bridge(port)),
+            (ModeName::Ptp, None) => Ok(Mode::Ptp),
+        }
+    }
+
     /// What is wanted, checked as far as the command line tells, and the directory it names.
     pub(crate) fn wanted(&self) -> Result<Wanted, Error> {
         let nets = self.nets()?;
+        let mode = self.mode()?;
         let lease_dir = match &self.lease_dir {
             // The record outlives the working directory, and what is read from one must have no ".." in it.
             Some(dir) => Some(
@@ -218,8 +292,20 @@ impl UpArgs {
             .policy
             .policy(has(true), has(false))
             .map_err(Error::usage)?;
+        if nets.is_empty() && !policy.is_open() {
+            return Err(Error::usage(
+                "--allow and --deny are for a pod with an address",
+            ));
+        }
+        // Of a bridge the frames are looked at, whatever the host's setting is.
+        let ptp = mode == Mode::Ptp;
+        let loose = ptp && self.antispoof != When::Never && antispoof::is_loose();
         Ok(Wanted {
-            ifname: self.ifname.clone(),
+            ifname: match mode {
+                Mode::Loopback => Ifname::loopback(),
+                _ => self.ifname.clone(),
+            },
+            mode,
             nets,
             mac: self.mac,
             choice: Choice {
@@ -232,7 +318,7 @@ impl UpArgs {
             nat_except: self.nat_except.clone(),
             ports: self.publish.clone(),
             antispoof: self.antispoof,
-            loose: self.antispoof != When::Never && antispoof::is_loose(),
+            loose,
             policy,
         })
     }
@@ -287,6 +373,10 @@ pub(crate) struct GcArgs {
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+
+    /// Remove this interface of the pod, and leave the others
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ifname: Option<Ifname>,
 
     /// Wait until the kernel is done with the interface, and not only until it is gone
     #[arg(long)]

@@ -1,44 +1,34 @@
 //! Whether what an earlier `up` made is what is wanted now, and is what the kernel has.
 
 use record::{Id, names};
-use serde_json::Value;
 
 use crate::antispoof::When;
+use crate::bridge;
 use crate::cidr::{Cidr, width};
 use crate::error::Error;
 use crate::lease::Pool;
 use crate::link::{self, By};
+use crate::mode::Mode;
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::{Net, Wanted};
 use crate::publish::Publish;
-use crate::state::{self, Attachment};
+use crate::state::Attachment;
 
 /// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
-/// repaired with the pod running. Returns what was made.
+/// repaired with the pod running.
 pub(crate) fn check(
     id: &Id,
-    state: &Value,
+    is: &Attachment,
     wanted: &Wanted,
     pod: &PodNamespace,
     host: &mut Socket,
-) -> Result<Attachment, Error> {
+) -> Result<(), Error> {
     let differs = |what: String| Err(differing(id, &what));
-    let attachments = state::attachments(state)?;
-    let Some(is) = attachments
-        .iter()
-        .find(|attachment| attachment.ifname == wanted.ifname)
-    else {
-        let names: Vec<_> = attachments
-            .iter()
-            .map(|attachment| attachment.ifname.as_ref())
-            .collect();
-        return differs(format!(
-            "the interface is {}, not {}",
-            names.join(", "),
-            wanted.ifname
-        ));
-    };
+    if is.mode != wanted.mode {
+        let (is_so, wanted_so) = (&is.mode, &wanted.mode);
+        return differs(format!("{} is {is_so}, not {wanted_so}", is.ifname));
+    }
     let subnets = |nets: &[Net]| {
         let subnets: Vec<String> = nets.iter().map(|net| net.subnet.to_string()).collect();
         subnets.join(" and ")
@@ -55,6 +45,11 @@ pub(crate) fn check(
             pool(wanted.lease_dir.as_deref()),
         );
         return differs(format!("the lease is in {is}, not in {wanted}"));
+    }
+    let mut gateways = is.nets.iter().zip(&wanted.nets);
+    if let Some((is_at, wanted)) = gateways.find(|(is, wanted)| is.subnet != wanted.subnet) {
+        let (is_at, wanted) = (is_at.subnet.gateway(), wanted.subnet.gateway());
+        return differs(format!("the gateway is {is_at}, not {wanted}"));
     }
     for (is_at, wanted) in is.nets.iter().zip(&wanted.nets) {
         match (is_at.address, wanted.address) {
@@ -113,7 +108,7 @@ pub(crate) fn check(
     }
     match drift(id, is, wanted, pod, host)? {
         Some(what) => Err(differing(id, &what)),
-        None => Ok(is.clone()),
+        None => Ok(()),
     }
 }
 
@@ -129,6 +124,10 @@ fn drift(
     pod: &PodNamespace,
     host: &mut Socket,
 ) -> Result<Option<String>, Error> {
+    if is.mode.is_loopback() {
+        let lo = link::find(&mut pod.socket(false)?, By::Name("lo"), false)?;
+        return Ok((!lo.is_some_and(|lo| lo.up)).then(|| "lo is down".to_owned()));
+    }
     let name = names::veth(id, is.ifname.as_ref());
     let place = pod.path().display();
     let end = link::find(host, By::Name(&name), false)?;
@@ -157,6 +156,9 @@ fn drift(
     if let Some(mac) = wanted.mac.filter(|&mac| peer.mac != Some(mac)) {
         return Ok(Some(format!("{} in {place} has not {mac}", peer.name)));
     }
+    if let Some(what) = bridge::drift(&is.mode, &end, host)? {
+        return Ok(Some(what));
+    }
     let there = link::addresses(inside, peer.index)?;
     for net in &is.nets {
         let (address, prefix) = (
@@ -169,7 +171,9 @@ fn drift(
                 is.ifname
             )));
         }
-        if link::route_to(host, address)? != Some((end.index, width(address))) {
+        if is.mode == Mode::Ptp
+            && link::route_to(host, address)? != Some((end.index, width(address)))
+        {
             return Ok(Some(format!("{address} is not routed to {name}")));
         }
     }

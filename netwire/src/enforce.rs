@@ -61,9 +61,19 @@ pub(crate) fn policy(up: &mut Up, args: &EnforceArgs) -> Result<Value, Error> {
     Ok(after)
 }
 
-/// Goes back to what was before, for each of these interfaces.
-pub(crate) fn restore(id: &Id, earlier: &[Attachment]) -> Result<(), Error> {
-    earlier
+/// Gives the interfaces that were about to get other rules those of before.
+pub(crate) fn restore(
+    id: &Id,
+    before: &[Attachment],
+    intended: &[Attachment],
+) -> Result<(), Error> {
+    let other = |earlier: &&Attachment| {
+        let mut intended = intended.iter();
+        let same = intended.find(|one| one.ifname == earlier.ifname);
+        same.is_some_and(|one| one.policy != earlier.policy)
+    };
+    before
         .iter()
-        .try_for_each(|attachment| firewall::change(id, attachment, false))
+        .filter(other)
+        .try_for_each(|earlier| firewall::change(id, earlier, false))
 }

@@ -197,12 +197,14 @@ fn is_left_behind(comment: &str) -> Result<bool, Error> {
     Ok(veth.is_none() && matches!(record::known(TOOL, &id), Known::Nothing))
 }
 
-/// Takes out what has the comment of this attachment, whatever it is.
+/// Takes out what has the comment of this attachment, whatever it is. A kernel without nf_tables has nothing of it.
 pub(crate) fn remove(id: &Id, ifname: &str, verbose: bool) -> Result<(), Error> {
-    remove_commented(
-        &mut Socket::netfilter(verbose)?,
-        &ruleset::comment(id, ifname),
-    )
+    let answer = Socket::netfilter(verbose)
+        .and_then(|mut socket| remove_commented(&mut socket, &ruleset::comment(id, ifname)));
+    match answer {
+        Err(error) if error.lacks_nf_tables() => Ok(()),
+        answer => answer,
+    }
 }
 
 fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {

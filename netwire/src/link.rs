@@ -80,6 +80,10 @@ pub(crate) struct Link {
     pub(crate) peer: Option<u32>,
     /// `veth`, `bridge` …; None: a piece of hardware, or lo.
     pub(crate) kind: Option<String>,
+    /// Of a port: its bridge's number.
+    pub(crate) master: Option<u32>,
+    /// Of a bridge: `vlan_filtering`.
+    pub(crate) filters_vlans: bool,
     /// Bytes received.
     pub(crate) rx_bytes: u64,
     /// Bytes sent.
@@ -103,12 +107,17 @@ impl Link {
                 libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
                 libc::IFLA_OPERSTATE => link.operstate = value.first().copied()?,
                 libc::IFLA_LINK => link.peer = u32_at(value, 0),
+                libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 // struct rtnl_link_stats64: packets, then bytes; received, then sent
                 libc::IFLA_STATS64 => {
                     link.rx_bytes = u64_at(value, 16)?;
                     link.tx_bytes = u64_at(value, 24)?;
                 }
-                libc::IFLA_LINKINFO => link.kind = info_kind(value),
+                libc::IFLA_LINKINFO => {
+                    link.kind = info_kind(value);
+                    link.filters_vlans =
+                        link.kind.as_deref() == Some("bridge") && filters_vlans(value);
+                }
                 _ => {}
             }
         }
@@ -135,6 +144,17 @@ fn info_kind(info: &[u8]) -> Option<String> {
         .flatten()
         .find(|nested| nested.kind() == libc::IFLA_INFO_KIND)?;
     string(kind.value())
+}
+
+/// `IFLA_BR_VLAN_FILTERING` of an `IFLA_LINKINFO`.
+fn filters_vlans(info: &[u8]) -> bool {
+    const IFLA_BR_VLAN_FILTERING: u16 = 7;
+    let mut parts = NlasIterator::new(info).flatten();
+    let Some(data) = parts.find(|nested| nested.kind() == libc::IFLA_INFO_DATA) else {
+        return false;
+    };
+    let mut switches = NlasIterator::new(data.value()).flatten();
+    switches.any(|one| one.kind() == IFLA_BR_VLAN_FILTERING && one.value() == [1])
 }
 
 /// Which interface is meant.
@@ -172,6 +192,11 @@ pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
 /// The kind of the interface in the payload of an `RTM_NEWLINK`: `veth`. None: hardware, or lo.
 pub(crate) fn kind(payload: &[u8]) -> Option<String> {
     Link::parse(payload)?.kind
+}
+
+/// The bridge of the interface in the payload of an `RTM_NEWLINK`.
+pub(crate) fn master(payload: &[u8]) -> Option<u32> {
+    Link::parse(payload)?.master
 }
 
 /// The interface in an answer to [`get`].

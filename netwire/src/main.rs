@@ -1,6 +1,8 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
+mod announce;
 mod antispoof;
+mod bridge;
 mod check;
 mod choice;
 mod cidr;
@@ -16,6 +18,7 @@ mod gc;
 mod ipv6;
 mod lease;
 mod link;
+mod mode;
 mod namespace;
 mod netlink;
 mod nft;
@@ -23,13 +26,16 @@ mod plan;
 mod policy;
 mod publish;
 mod reapply;
+mod removal;
 mod requests;
+mod reserve;
 mod ruleset;
 mod show;
 mod state;
 mod subnet;
 mod sys;
 mod up;
+mod wire;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -13,7 +13,7 @@ use nix::sys::socket::sockopt::SndBufForce;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 use sys::{Call, CloseLater};
 
-use crate::error::Error;
+use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::nft;
 use crate::sys::setsockopt_netlink;
 
@@ -57,7 +57,7 @@ impl Socket {
                 Error::Record(record::Error::Sys(error))
                     if error.errno == Errno::EPROTONOSUPPORT =>
                 {
-                    error.hint("needs nf_tables in the kernel").into()
+                    error.hint(NEEDS_NF_TABLES).into()
                 }
                 error => error,
             }

@@ -4,6 +4,7 @@
 //! its comment. `nft list table inet chroot0` shows it. A table is made of layers, each there when somebody needs it.
 
 mod accept;
+mod bridge;
 mod elements;
 mod family;
 mod nat;
@@ -21,14 +22,24 @@ pub(crate) const INET: Table = Table {
     family: nft::INET,
     name: "chroot0",
 };
+/// What frames of ports of a bridge may be.
+pub(crate) const BRIDGE: Table = Table {
+    family: nft::BRIDGE,
+    name: "chroot0",
+};
 /// One element for each attachment that has any: the table goes with the last.
 pub(crate) const VETHS: &str = "veths";
+/// The same of the table of bridges.
+const PORTS: &str = "ports";
 
-pub(crate) const TABLES: [Table; 1] = [INET];
+pub(crate) const TABLES: [Table; 2] = [INET, BRIDGE];
 
 /// The set of a table that has an element for each attachment that has any.
-pub(crate) fn marker(_table: Table) -> &'static str {
-    VETHS
+pub(crate) fn marker(table: Table) -> &'static str {
+    match table == INET {
+        true => VETHS,
+        false => PORTS,
+    }
 }
 
 /// Sets, and the chains and rules that ask them.
@@ -54,7 +65,7 @@ struct Chain {
 type Rule = (&'static str, Vec<Expression>);
 
 /// Every layer there is; the first of a table has the set that tells whose elements are in it.
-pub(crate) static LAYERS: [Layer; 2] = [nat::LAYER, policy::LAYER];
+pub(crate) static LAYERS: [Layer; 3] = [nat::LAYER, policy::LAYER, bridge::LAYER];
 
 impl Layer {
     /// The one that has `set`.
@@ -122,7 +133,7 @@ const fn ranges(name: &'static str, key: &'static [Type]) -> Set {
     }
 }
 
-/// linux/netfilter_ipv4.h
+/// linux/netfilter_ipv4.h; the first is the same in linux/netfilter_bridge.h.
 mod hook {
     pub(super) const PREROUTING: u32 = 0;
     pub(super) const FORWARD: u32 = 2;

@@ -3,7 +3,7 @@
 use nix::errno::Errno;
 
 use super::ATTEMPTS;
-use crate::error::Error;
+use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::forwarding::Uplink;
 use crate::netlink::{Socket, string};
 use crate::nft::{self, Element, Table};
@@ -166,7 +166,7 @@ pub(super) fn generation(socket: &mut Socket) -> Result<u32, Error> {
             Error::Refused(mut refused)
                 if matches!(refused.errno, Errno::EINVAL | Errno::EOPNOTSUPP) =>
             {
-                refused.hint = Some("needs nf_tables in the kernel");
+                refused.hint = Some(NEEDS_NF_TABLES);
                 Error::Refused(refused)
             }
             error => error,

@@ -12,7 +12,6 @@ use crate::netlink::{Request, string};
 pub(crate) enum Type {
     Ipv4,
     Ipv6,
-    #[expect(dead_code, reason = "for the table of bridges")]
     Ether,
     Protocol,
     Port,
@@ -113,7 +112,7 @@ pub(crate) fn new_set(table: Table, set: &Set, number: u32) -> Request {
         attributes = attributes.nested(9, &Attributes::default().nested(2, &fields));
         flags |= NFT_SET_INTERVAL | NFT_SET_CONCAT;
     }
-    if set.key == [Type::Ifname] {
+    if set.key.first() == Some(&Type::Ifname) {
         // For nft(8): names are in the order of this machine, else it shows none.
         let order = [&[0, 4][..], &1_u32.to_ne_bytes()].concat();
         attributes = attributes.bytes(13, &order);

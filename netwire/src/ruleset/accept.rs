@@ -1,8 +1,8 @@
 //! For hosts whose own chains drop what is forwarded.
 
 use super::{
-    CT_STATE, CT_STATUS, ESTABLISHED_OR_RELATED, INET, IPS_DST_NAT, META_IIFNAME, META_MARK,
-    META_OIFNAME, VETHS, has_bits, hook,
+    CT_STATE, CT_STATUS, ESTABLISHED_OR_RELATED, INET, IPS_DST_NAT, IPV4, IPV6, META_IIFNAME,
+    META_MARK, META_OIFNAME, VETHS, has_bits, hook,
 };
 use crate::netlink::Request;
 use crate::nft::{self, Expression, REGISTERS};
@@ -18,29 +18,27 @@ const MARK: u32 = 0x0100_0000;
 ///
 /// A verdict of ours cannot keep a packet from another chain, and a rule there cannot ask our sets.
 pub(crate) fn create_accept() -> Vec<Request> {
-    let to_a_pod = |steps: Vec<Expression>| {
-        let mut rule = vec![
-            Expression::meta(META_OIFNAME, REGISTERS[0]),
-            Expression::lookup(VETHS, false),
-        ];
-        rule.extend(steps);
-        rule
-    };
     let from_a_pod = vec![
         Expression::meta(META_IIFNAME, REGISTERS[0]),
         Expression::lookup(VETHS, false),
     ];
-    let rules = [
-        from_a_pod,
-        to_a_pod(has_bits(
-            Expression::ct(CT_STATE, REGISTERS[0]),
-            ESTABLISHED_OR_RELATED,
-        )),
-        to_a_pod(has_bits(
-            Expression::ct(CT_STATUS, REGISTERS[0]),
-            IPS_DST_NAT,
-        )),
+    let to_a_pod = vec![
+        Expression::meta(META_OIFNAME, REGISTERS[0]),
+        Expression::lookup(VETHS, false),
     ];
+    let mut from = vec![from_a_pod];
+    let mut to = vec![to_a_pod];
+    for family in [&IPV4, &IPV6] {
+        from.push(family.on_a_bridge(META_IIFNAME, family.saddr, false));
+        to.push(family.on_a_bridge(META_OIFNAME, family.daddr, false));
+    }
+    let mut rules = from;
+    for to_a_pod in to {
+        for (key, bits) in [(CT_STATE, ESTABLISHED_OR_RELATED), (CT_STATUS, IPS_DST_NAT)] {
+            let steps = has_bits(Expression::ct(key, REGISTERS[0]), bits);
+            rules.push([to_a_pod.clone(), steps].concat());
+        }
+    }
     // before the filters of others, and after nobody's mark
     let mut requests = vec![nft::new_chain(INET, ACCEPT, "filter", hook::FORWARD, -2)];
     for mut expressions in rules {

@@ -21,6 +21,8 @@ pub(crate) struct Family {
     pub(crate) direct: &'static str,
     /// A pod that reaches itself by a published port.
     pub(crate) hairpin: &'static str,
+    /// A pod on a bridge, with that.
+    pub(crate) bridged: &'static str,
     /// Published on any address of the host.
     pub(crate) ports: &'static str,
     /// And on one.
@@ -37,6 +39,7 @@ pub(crate) const IPV4: Family = Family {
     masquerade: "masquerade4",
     direct: "direct4",
     hairpin: "hairpin4",
+    bridged: "bridged4",
     ports: "ports4",
     host_ports: "host_ports4",
     opened: "opened4",
@@ -49,6 +52,7 @@ pub(crate) const IPV6: Family = Family {
     masquerade: "masquerade6",
     direct: "direct6",
     hairpin: "hairpin6",
+    bridged: "bridged6",
     ports: "ports6",
     host_ports: "host_ports6",
     opened: "opened6",
@@ -77,5 +81,16 @@ impl Family {
 
     pub(super) fn address(&self, offset: u32, register: usize) -> Expression {
         Expression::payload(1, offset, self.length, REGISTERS[register])
+    }
+
+    /// `iifname . ip saddr @bridged4`, or `oifname . ip daddr @bridged4`, or not.
+    pub(super) fn on_a_bridge(&self, name: u32, offset: u32, inverted: bool) -> Vec<Expression> {
+        let mut rule = self.only().to_vec();
+        rule.extend([
+            Expression::meta(name, REGISTERS[0]),
+            self.address(offset, 4),
+            Expression::lookup(self.bridged, inverted),
+        ]);
+        rule
     }
 }

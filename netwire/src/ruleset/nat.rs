@@ -2,7 +2,7 @@
 
 use super::{
     CT_STATE, CT_STATUS, Chain, ESTABLISHED_OR_RELATED, Family, INET, IPS_DST_NAT, IPV4, IPV6,
-    Layer, META_IIFNAME, META_L4PROTO, META_OIFNAME, Rule, VETHS, hook, ranges, set,
+    Layer, META_IIFNAME, META_L4PROTO, META_OIFNAME, Rule, VETHS, has_bits, hook, ranges, set,
 };
 use crate::nft::{Expression, REGISTERS, Set, Type};
 
@@ -28,14 +28,19 @@ const fn chain(name: &'static str, kind: &'static str, hook: u32, priority: i32)
     }
 }
 
+/// The host's ends of pods that are to have no other address.
+pub(super) const GUARDED: &str = "guarded_veths";
+
 const PORT: &[Type] = &[Type::Protocol, Type::Port];
 
 fn sets() -> Vec<Set> {
     vec![
         set(VETHS, &[Type::Ifname], &[]),
+        set(GUARDED, &[Type::Ifname], &[]),
         set(IPV4.masquerade, &[Type::Ipv4], &[]),
         ranges(IPV4.direct, &[Type::Ipv4, Type::Ipv4]),
         set(IPV4.hairpin, &[Type::Ipv4, Type::Ipv4], &[]),
+        set(IPV4.bridged, &[Type::Ifname, Type::Ipv4], &[]),
         set(IPV4.ports, PORT, &[Type::Ipv4, Type::Port]),
         set(
             IPV4.host_ports,
@@ -45,6 +50,7 @@ fn sets() -> Vec<Set> {
         set(IPV6.masquerade, &[Type::Ipv6], &[]),
         ranges(IPV6.direct, &[Type::Ipv6, Type::Ipv6]),
         set(IPV6.hairpin, &[Type::Ipv6, Type::Ipv6], &[]),
+        set(IPV6.bridged, &[Type::Ifname, Type::Ipv6], &[]),
         set(IPV6.ports, PORT, &[Type::Ipv6, Type::Port]),
         set(
             IPV6.host_ports,
@@ -62,7 +68,8 @@ fn rules() -> Vec<Rule> {
         ("raw", loopback_of_a_pod(IPV4.saddr)),
         ("raw", from_somewhere_else(&IPV4)),
         ("raw", from_somewhere_else(&IPV6)),
-        ("raw", router_of_a_pod()),
+        ("raw", router_of_a_pod(ROUTER_ADVERTISEMENT)),
+        ("raw", router_of_a_pod(REDIRECT)),
     ];
     for family in [&IPV4, &IPV6] {
         for chain in ["prerouting", "output"] {
@@ -70,9 +77,11 @@ fn rules() -> Vec<Rule> {
             rules.push((chain, published(family)));
         }
         rules.push(("postrouting", hairpin(family)));
+        rules.push(("postrouting", between_ports(family)));
     }
     rules.extend([
-        ("postrouting", from_the_hosts_loopback()),
+        ("postrouting", from_the_hosts_loopback(to_a_veth())),
+        ("postrouting", from_the_hosts_loopback(to_a_bridge())),
         ("postrouting", to_the_world(&IPV4)),
         ("postrouting", to_the_world(&IPV6)),
         ("forward", neither_published_nor_answer(&IPV4)),
@@ -97,12 +106,12 @@ fn loopback_of_a_pod(offset: u32) -> Vec<Expression> {
     rule
 }
 
-/// `iifname @veths fib saddr . iif oif missing drop`: as a strict `rp_filter`, which IPv6 has not, and which the host's setting
+/// `iifname @guarded_veths fib saddr . iif oif missing drop`: as a strict `rp_filter`, which IPv6 has not, and which the host's setting
 /// may overrule. Addresses of the link mean something on that link alone.
 fn from_somewhere_else(family: &Family) -> Vec<Expression> {
     let mut rule = vec![
         Expression::meta(META_IIFNAME, REGISTERS[0]),
-        Expression::lookup(VETHS, false),
+        Expression::lookup(GUARDED, false),
     ];
     rule.extend(family.only());
     if family.number == IPV6.number {
@@ -120,19 +129,22 @@ fn from_somewhere_else(family: &Family) -> Vec<Expression> {
     rule
 }
 
-/// `iifname @veths icmpv6 type nd-router-advert drop`
-fn router_of_a_pod() -> Vec<Expression> {
+/// Types of ICMPv6, RFC 4861.
+const ROUTER_ADVERTISEMENT: u8 = 134;
+const REDIRECT: u8 = 137;
+
+/// `iifname @guarded_veths icmpv6 type nd-router-advert drop`
+fn router_of_a_pod(kind: u8) -> Vec<Expression> {
     const ICMPV6: u8 = 58;
-    const ROUTER_ADVERTISEMENT: u8 = 134;
     let mut rule = vec![
         Expression::meta(META_IIFNAME, REGISTERS[0]),
-        Expression::lookup(VETHS, false),
+        Expression::lookup(GUARDED, false),
         Expression::meta(META_L4PROTO, REGISTERS[0]),
         Expression::equal(REGISTERS[0], &[ICMPV6]),
     ];
     rule.extend([
         Expression::payload(2, 0, 1, REGISTERS[0]),
-        Expression::equal(REGISTERS[0], &[ROUTER_ADVERTISEMENT]),
+        Expression::equal(REGISTERS[0], &[kind]),
         Expression::drop(),
     ]);
     rule
@@ -187,20 +199,41 @@ fn hairpin(family: &Family) -> Vec<Expression> {
     rule
 }
 
+/// `iifname . ip saddr @bridged4 oifname . ip daddr @bridged4 ct status dnat masquerade`: an answer from one port of a bridge to
+/// another does not come by here, and would be from somebody who was never asked.
+fn between_ports(family: &Family) -> Vec<Expression> {
+    let mut rule = has_bits(Expression::ct(CT_STATUS, REGISTERS[0]), IPS_DST_NAT);
+    rule.extend(family.on_a_bridge(META_IIFNAME, family.saddr, false));
+    rule.extend(family.on_a_bridge(META_OIFNAME, family.daddr, false));
+    rule.push(Expression::masquerade());
+    rule
+}
+
 /// `ip saddr 127.0.0.0/8 oifname @veths masquerade`: to the pod, 127.0.0.1 is itself.
-fn from_the_hosts_loopback() -> Vec<Expression> {
+fn from_the_hosts_loopback(to_a_pod: Vec<Expression>) -> Vec<Expression> {
     let mut rule = IPV4.only().to_vec();
     rule.extend([
         Expression::payload(1, IPV4.saddr, 1, REGISTERS[0]),
         Expression::equal(REGISTERS[0], &[127]),
-        Expression::meta(META_OIFNAME, REGISTERS[0]),
-        Expression::lookup(VETHS, false),
-        Expression::masquerade(),
     ]);
+    rule.extend(to_a_pod);
+    rule.push(Expression::masquerade());
     rule
 }
 
-/// `ip saddr @masquerade4 ip daddr != 224.0.0.0/4 oifname != @veths ip saddr . ip daddr != @direct4 masquerade`
+fn to_a_veth() -> Vec<Expression> {
+    vec![
+        Expression::meta(META_OIFNAME, REGISTERS[0]),
+        Expression::lookup(VETHS, false),
+    ]
+}
+
+fn to_a_bridge() -> Vec<Expression> {
+    IPV4.on_a_bridge(META_OIFNAME, IPV4.daddr, false)
+}
+
+/// `ip saddr @masquerade4 ip daddr != 224.0.0.0/4 oifname != @veths oifname . ip daddr != @bridged4
+/// ip saddr . ip daddr != @direct4 masquerade`
 fn to_the_world(family: &Family) -> Vec<Expression> {
     let (mask, multicast) = match family.number == IPV4.number {
         true => ([0xf0, 0, 0, 0], [0xe0, 0, 0, 0]),
@@ -215,6 +248,9 @@ fn to_the_world(family: &Family) -> Vec<Expression> {
         Expression::differs(REGISTERS[0], &multicast),
         Expression::meta(META_OIFNAME, REGISTERS[0]),
         Expression::lookup(VETHS, true),
+    ]);
+    rule.extend(family.on_a_bridge(META_OIFNAME, family.daddr, true));
+    rule.extend([
         family.address(family.saddr, 0),
         family.address(family.daddr, family.behind()),
         Expression::lookup(family.direct, true),
