@@ -228,10 +228,13 @@ fn switches(plan: &Plan, wanted: &Wanted) -> String {
     if plan.port.is_some() || (!wanted.has(false) && wanted.antispoof != When::Never) {
         text += &format!("host: {}\n", antispoof::step(&plan.host));
     } else if wanted.has(false) {
-        text += &format!("host: {}\n", ipv6::steps(&plan.host));
+        text += &ipv6::steps(&plan.host)
+            .map(|step| format!("host: {step}\n"))
+            .concat();
     }
     if wanted.has(false) {
-        text += &format!("pod: {}\n", ipv6::steps(plan.ifname.as_ref()));
+        let steps = ipv6::steps(plan.ifname.as_ref());
+        text += &steps.map(|step| format!("pod: {step}\n")).concat();
     }
     text
 }
