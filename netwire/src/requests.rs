@@ -397,6 +397,7 @@ mod tests {
             ports: Vec::new(),
             antispoof: When::Auto,
             loose: false,
+            policy: crate::policy::Policy::default(),
         };
         Plan::new(
             &"foo".parse().unwrap(),
