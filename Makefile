@@ -1,6 +1,6 @@
 # What a developer or packager types. `make help` lists it.
 
-TOOLS    = pause nsrun cgset mkbox netwire
+TOOLS    = pause nsrun cgset mkbox netwire podspec
 CARGO   ?= cargo
 PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
@@ -17,15 +17,15 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
-TEST_PACKAGES = $(DEMO_PACKAGES) crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_STORIES = laws prefixes v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
-all: ## build the five tools, static, into target/
+all: ## build the five tools and podspec, static, into target/
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET)
 
 help: ## this list
@@ -63,7 +63,7 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
-	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool).1) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) $(DESTDIR)$(MANDIR)/man1
 
 pause-image: ## pause as an OCI image archive, for podman, containerd and docker (IMAGE=NAME:TAG)
 	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" CARGO="$(CARGO)" \

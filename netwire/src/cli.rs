@@ -13,12 +13,14 @@ use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::forward::Spec;
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::policy::PolicyArgs;
 use crate::publish::Publish;
+use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 
 /// `--mode`
@@ -51,8 +53,35 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
     Gc(GcArgs),
-    /// Tells what this kernel, user and machine allow, what is missing and how to get it
+    /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
+    Forward(ForwardArgs),
+    /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
+    /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
+    #[command(subcommand)]
+    Service(ServiceVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Where to listen, and the port of the pod; without HOSTPORT, as in :80, a free one
+    #[arg(required = true, value_name = "[[HOSTADDR:]HOSTPORT:]PORT[/PROTOCOL]")]
+    pub(crate) ports: Vec<Spec>,
+
+    /// A client of UDP from whom and to whom nothing came for so long is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) udp_idle: u32,
+
+    /// No progress line on a terminal
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Say each connection on stderr when it ends
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -233,6 +262,7 @@ impl UpArgs {
                     && self.ip.is_empty()
                     && self.mac.is_none()
                     && self.mtu.is_none()
+                    && self.lease_dir.is_none()
                     && !self.nat
                     && self.publish.is_empty();
                 match none {
@@ -332,6 +362,10 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Also numbers, hardware addresses, MTU, routes, published ports, elements of the tables, and all counters
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -389,6 +423,9 @@ pub(crate) struct DownArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
     /// One JSON object on one line instead of a table
     #[arg(long)]
     pub(crate) json: bool,

@@ -18,7 +18,8 @@ use crate::nft::{self, Element, Table};
 use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
 
-use seen::{Seen, generation};
+use seen::Seen;
+pub(crate) use seen::generation;
 
 /// How often a transaction may come too late before something must be wrong.
 const ATTEMPTS: usize = 1000;
@@ -28,7 +29,9 @@ fn restless() -> Error {
 }
 
 /// Runs `attempt` until its transaction is on the ruleset that it read.
-fn until_it_counts<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn until_it_counts<T>(
+    mut attempt: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
     for _ in 0..ATTEMPTS {
         match attempt() {
             Err(error) if error.refused() == Some(Errno::ERESTART) => {}

@@ -2,6 +2,8 @@
 //!
 //! Numbers are big endian in attributes of netfilter; what a rule compares is in the order it has in a packet.
 
+mod balance;
+mod bulk;
 mod element;
 mod expression;
 mod object;
@@ -10,6 +12,10 @@ use std::fmt;
 
 use crate::netlink::{Request, string, u32_at};
 
+pub(crate) use balance::{
+    add_for, add_goto, get_element, new_memory, new_regular_chain, new_verdict_map,
+};
+pub(crate) use bulk::Bulk;
 pub(crate) use element::{Element, add_elements, elements, get_elements, remove_elements};
 pub(crate) use expression::Expression;
 pub(crate) use object::{
@@ -37,6 +43,7 @@ const NLA_F_NESTED: u16 = 0x8000;
 /// `NFT_MSG_…`
 pub(crate) mod message {
     pub(crate) const NEWTABLE: u16 = 0;
+    pub(crate) const GETTABLE: u16 = 1;
     pub(crate) const DELTABLE: u16 = 2;
     pub(crate) const NEWCHAIN: u16 = 3;
     pub(crate) const GETCHAIN: u16 = 4;

@@ -8,12 +8,15 @@ use crate::firewall::{self, Part};
 use crate::link::{self, By};
 use crate::netlink::Socket;
 use crate::ruleset;
+use crate::service;
 use crate::state;
 
-/// Puts back what is missing, of all pods in one transaction; says of whom something was.
+/// Puts back what is missing, of all pods in one transaction and of all services in another; says of whom something was.
 pub(crate) fn reapply(verbose: bool) -> Result<String, Error> {
-    let lines = firewall::put_back(everything, verbose)?.into_iter();
-    Ok(lines.map(|comment| comment + "\n").collect())
+    let pods = firewall::put_back(everything, verbose)?.into_iter();
+    let services = service::reapply(verbose)?.into_iter();
+    let services = services.map(|name| format!("service {name}"));
+    Ok(pods.chain(services).map(|line| line + "\n").collect())
 }
 
 /// What the pods of the index need, each part with its comment.

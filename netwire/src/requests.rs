@@ -241,7 +241,7 @@ pub(crate) fn forget_neighbour(address: IpAddr, interface: &str, index: u32) -> 
 pub(crate) fn pod_set(plan: &Plan, index: u32) -> Vec<Request> {
     let ifname = plan.ifname.as_ref();
     let mut requests = vec![
-        Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO)),
+        lo_up(),
         Request::new(
             "RTM_SETLINK",
             &format!("{ifname} up"),
@@ -271,6 +271,11 @@ pub(crate) fn remove(name: &str, index: u32) -> Request {
     let mut message = LinkMessage::default();
     message.header.index = index;
     Request::new("RTM_DELLINK", name, libc::RTM_DELLINK, 0, &message)
+}
+
+/// Switches `lo` on.
+pub(crate) fn lo_up() -> Request {
+    Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO))
 }
 
 fn up(index: u32) -> LinkMessage {

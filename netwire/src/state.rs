@@ -88,6 +88,11 @@ impl Attachment {
         }
     }
 
+    /// The name of the host's end.
+    pub(crate) fn host(&self, id: &Id) -> String {
+        record::names::veth(id, self.ifname.as_ref())
+    }
+
     /// Whether it has an address of IPv4, or of IPv6.
     pub(crate) fn has(&self, ipv4: bool) -> bool {
         self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
@@ -136,10 +141,7 @@ impl Attachment {
         if self.mode.is_loopback() {
             return object.into();
         }
-        object.insert(
-            "host".into(),
-            record::names::veth(id, self.ifname.as_ref()).into(),
-        );
+        object.insert("host".into(), self.host(id).into());
         if let Some(ifindex) = self.ifindex {
             object.insert("ifindex".into(), ifindex.into());
         }

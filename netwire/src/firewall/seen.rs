@@ -158,7 +158,7 @@ impl Seen {
 }
 
 /// What the ruleset is like now.
-pub(super) fn generation(socket: &mut Socket) -> Result<u32, Error> {
+pub(crate) fn generation(socket: &mut Socket) -> Result<u32, Error> {
     let answers = socket
         .batch(vec![nft::get_generation()])
         .map_err(|error| match error {

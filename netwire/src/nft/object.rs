@@ -15,6 +15,10 @@ pub(crate) enum Type {
     Ether,
     Protocol,
     Port,
+    /// A number as this machine has it.
+    Mark,
+    /// The same, as a packet's priority.
+    Priority,
     Ifname,
 }
 
@@ -26,6 +30,8 @@ impl Type {
             Self::Ether => 9,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::Mark => 19,
+            Self::Priority => 23,
             Self::Ifname => 41,
         }
     }
@@ -35,7 +41,7 @@ impl Type {
         match self {
             Self::Protocol => 1,
             Self::Port => 2,
-            Self::Ipv4 => 4,
+            Self::Ipv4 | Self::Mark | Self::Priority => 4,
             Self::Ether => 6,
             Self::Ipv6 | Self::Ifname => 16,
         }
@@ -46,7 +52,7 @@ impl Type {
         self.bytes().next_multiple_of(4)
     }
 
-    fn concatenated(types: &[Self]) -> (u32, u32) {
+    pub(super) fn concatenated(types: &[Self]) -> (u32, u32) {
         types.iter().fold((0, 0), |(number, length), of| {
             (number << 6 | of.number(), length + of.length())
         })
@@ -115,6 +121,10 @@ pub(crate) fn new_set(table: Table, set: &Set, number: u32) -> Request {
     if set.key.first() == Some(&Type::Ifname) {
         // For nft(8): names are in the order of this machine, else it shows none.
         let order = [&[0, 4][..], &1_u32.to_ne_bytes()].concat();
+        attributes = attributes.bytes(13, &order);
+    }
+    if set.data == [Type::Priority] {
+        let order = [&[1, 4][..], &1_u32.to_ne_bytes()].concat();
         attributes = attributes.bytes(13, &order);
     }
     attributes = attributes.number(3, flags);
