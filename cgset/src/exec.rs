@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use record::{Id, Known, Record};
 use sys::Call;
@@ -9,7 +10,8 @@ use sys::Call;
 use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::place::price;
 use crate::plan::Plan;
 use crate::state::{EXEC, PAUSE, State};
 use crate::talk::Talk;
@@ -149,6 +151,8 @@ struct Pod<'a> {
     groups: Vec<(String, &'a Hierarchy, Group)>,
     /// Of the pod's group below each mount.
     path: String,
+    /// Where this process is.
+    own: &'a Membership,
 }
 
 impl<'a> Pod<'a> {
@@ -193,7 +197,8 @@ impl<'a> Pod<'a> {
         if groups.is_empty() {
             return Err(none());
         }
-        Ok(Self { groups, path })
+        let own = hierarchies.own();
+        Ok(Self { groups, path, own })
     }
 
     fn keys(&self) -> Vec<(String, &'a Hierarchy)> {
@@ -225,16 +230,12 @@ impl<'a> Pod<'a> {
         let mut children = Vec::new();
         let mut is_new = false;
         for (key, _, pod) in &self.groups {
-            let missing = pod.child(child)?.is_none();
-            if missing {
-                talk.step(|| format!("mkdir({}/{child})", pod.path().display()));
-            }
-            let group = if is_named {
-                pod.child_or_new(child)?
-            } else {
-                pod.leaf(child)?
+            let (group, missing) = match is_named {
+                true => pod.child_and_whether_new(child)?,
+                false => pod.leaf(child)?,
             };
             if missing {
+                talk.step(|| format!("mkdir({})", group.path().display()));
                 made.push(pod);
             }
             is_new |= missing;
@@ -256,11 +257,19 @@ impl<'a> Pod<'a> {
 
     /// Puts this process into `children`, unless it is in `stays_in` already.
     fn enter(&self, children: &[Group], stays_in: &str, talk: Talk) -> Result<(), Error> {
-        let now = Membership::of("self")?;
         for ((_, hierarchy, _), group) in self.groups.iter().zip(children) {
-            if !now.is_within(hierarchy, stays_in) {
+            if !self.own.is_within(hierarchy, stays_in) {
                 talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
+                let begin = Instant::now();
                 group.enter()?;
+                if hierarchy.version == Version::V2 {
+                    talk.step(|| {
+                        price(
+                            begin.elapsed(),
+                            "with --rm it is born there and waits for nothing",
+                        )
+                    });
+                }
             }
         }
         Ok(())

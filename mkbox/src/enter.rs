@@ -174,7 +174,7 @@ impl Entry {
         self.assembly.finish()?;
         self.begin_in_cwd()?;
         rustix::process::umask(umask);
-        sys::restore_sigpipe();
+        sys::restore_signals();
         let command = sys::Command::new(command);
         Err(Failed::Command(match own {
             Some(program) => command.exec_program(&Program::File(program), true),

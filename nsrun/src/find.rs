@@ -1,4 +1,4 @@
-//! The `pause` that goes with this nsrun.
+//! The `pause` that goes with this nsrun, and this nsrun itself.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,17 @@ pub(crate) fn find_pause(elsewhere: bool) -> Result<Program, Error> {
     ))
 }
 
-/// Its file.
+/// This nsrun, by descriptor.
+///
+/// # Errors
+/// What open(2) answers, as where there is no /proc.
+pub(crate) fn find_self() -> Result<Program, Error> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let file = open("/proc/self/exe", flags, Mode::empty());
+    Ok(Program::File(file.call(|| "open(/proc/self/exe)".into())?))
+}
+
+/// The file of pause.
 pub(crate) fn pause_file() -> Option<PathBuf> {
     let beside = std::env::current_exe()
         .ok()

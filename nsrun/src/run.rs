@@ -18,7 +18,7 @@ use rustix::fs::CWD;
 
 use crate::cli::{ExecArgs, NamespaceArgs};
 use crate::error::Error;
-use crate::find::find_pause;
+use crate::find::{find_pause, find_self};
 use crate::groups::Group;
 use crate::maps::{Maps, RecordedMaps};
 use crate::offset::Offsets;
@@ -77,6 +77,8 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     let request = request(arguments, pod.as_ref())?;
     let mut command = if arguments.init {
         under_pause(argv, &request, &arguments.namespaces)?
+    } else if is_own(argv) && goes_elsewhere(&request, &arguments.namespaces) {
+        Command::new(argv).found(find_self()?)
     } else {
         Command::new(argv)
     };
@@ -132,14 +134,24 @@ fn fork(arguments: &ExecArgs) -> Option<bool> {
     (asked || arguments.no_fork).then_some(asked)
 }
 
+/// `nsrun` without a slash: the rest of a chain, which no other root or mount namespace need have.
+fn is_own(argv: &[OsString]) -> bool {
+    argv.first().is_some_and(|name| name == crate::TOOL)
+}
+
+/// CMD runs where paths may lead elsewhere.
+fn goes_elsewhere(request: &Request, arguments: &NamespaceArgs) -> bool {
+    let mut joins = request.joins.iter();
+    arguments.root.is_some() || joins.any(|join| join.kind == Namespace::Mount)
+}
+
 /// `pause -- CMD`: the host's pause, which is found before we are in another root.
 fn under_pause(
     argv: &[OsString],
     request: &Request,
     arguments: &NamespaceArgs,
 ) -> Result<Command, Error> {
-    let mut joins = request.joins.iter();
-    let elsewhere = arguments.root.is_some() || joins.any(|join| join.kind == Namespace::Mount);
+    let elsewhere = goes_elsewhere(request, arguments);
     let mut line: Vec<OsString> = vec!["pause".into(), "--".into()];
     line.extend_from_slice(argv);
     Ok(Command::new(&line).found(find_pause(elsewhere)?))

@@ -31,24 +31,6 @@ pub(crate) fn every_signal() -> SigSet {
     }
 }
 
-/// Blocks the signals whose bit is set, from 1 on, and no others; rt_sigprocmask(2).
-///
-/// # Errors
-/// None that a kernel has.
-pub(crate) fn set_mask(mask: u64) -> Result<(), Errno> {
-    // SAFETY: the kernel reads one set, of the eight bytes that are named, and writes none.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            std::ptr::null_mut::<u64>(),
-            size_of::<u64>(),
-        )
-    };
-    Errno::result(answer).map(drop)
-}
-
 /// Waits for one of the (blocked) signals of `set`; sigwaitinfo(2).
 pub(crate) fn sigwaitinfo(set: &SigSet) -> Result<Signal, Errno> {
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();

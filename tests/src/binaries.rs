@@ -4,7 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// The tools, in the order of the record's table.
-pub(crate) const TOOLS: [&str; 5] = ["pause", "mkbox", "nsrun", "cgset", "netwire"];
+pub(crate) const TOOLS: [&str; 6] = ["pause", "mkbox", "nsrun", "cgset", "netwire", "podspec"];
 
 /// The directory of the tools under test: `$CHROOT0_BIN`, else where cargo built the test itself.
 ///

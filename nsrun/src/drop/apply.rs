@@ -52,6 +52,9 @@ pub(crate) fn apply(profile: &Profile, verbose: bool) -> Result<(), Error> {
         label.set()?;
         say(label);
     }
+    // From here on others may be who we are: nobody gets at this program, which may be the host's, by /proc/PID/exe
+    // (CVE-2019-5736). The exec of CMD ends that.
+    prctl::set_dumpable(false).call(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
     // Without no_new_privs only who has CAP_SYS_ADMIN may install a filter, and then he has to do it now.
     if !profile.no_new_privs {
         filter(profile, keeps_typing_out, &say)?;

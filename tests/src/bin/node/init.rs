@@ -17,7 +17,7 @@ use tests::mountinfo::mounts;
 use crate::cgroups::{Hierarchy, hierarchies};
 use crate::{Answer, Tried, say};
 
-const TOOLS: [&str; 5] = ["pause", "mkbox", "nsrun", "cgset", "netwire"];
+const TOOLS: [&str; 6] = ["pause", "mkbox", "nsrun", "cgset", "netwire", "podspec"];
 
 /// What programs expect in /dev.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];

@@ -1,0 +1,57 @@
+//! What the user typed; opens nothing.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use crate::words::Tool;
+
+/// Reads a Kubernetes Pod manifest, YAML or JSON, and writes records: one for the pod, one for each container
+#[derive(Debug, Parser)]
+#[command(
+    name = "podspec",
+    version,
+    override_usage = "podspec [--run-dir DIR] [FILE]\n       podspec --in POD [--image CONFIG] [OPTIONS] [RECORD]\n       podspec --words TOOL | --get KEY [RECORD]"
+)]
+pub(crate) struct Cli {
+    /// The manifest, or the record [default: stdin]
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Where pods have their directories, the volumes among it [default: that of the tools, /run/chroot0]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run_dir: Option<String>,
+
+    /// Complete a container's record by what that of its pod says, in the file POD: addresses, aliases, name servers
+    #[arg(long = "in", value_name = "POD", conflicts_with_all = ["words", "get"])]
+    pub(crate) pod: Option<PathBuf>,
+
+    /// And by what its image says, an OCI image configuration or a record: command, environment, user
+    #[arg(long, value_name = "CONFIG", conflicts_with_all = ["words", "get"])]
+    pub(crate) image: Option<PathBuf>,
+
+    /// With --in: the name servers of the node, by its resolv.conf
+    #[arg(long, value_name = "FILE", requires = "pod")]
+    pub(crate) resolv_conf: Option<PathBuf>,
+
+    /// With --in: the name server of a pod whose dnsPolicy is ClusterFirst (may be repeated)
+    #[arg(long, value_name = "ADDRESS", requires = "pod")]
+    pub(crate) cluster_dns: Vec<std::net::IpAddr>,
+
+    /// With --cluster-dns: the domain of services
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "cluster.local",
+        requires = "cluster_dns"
+    )]
+    pub(crate) cluster_domain: String,
+
+    /// Print what a record says to TOOL on its command line, quoted for a shell
+    #[arg(long, value_name = "TOOL", conflicts_with = "get")]
+    pub(crate) words: Option<Tool>,
+
+    /// Print the value of KEY in each record: podspec.containers, netwire.ips.0.address; nothing and status 1 where there is none
+    #[arg(long, value_name = "KEY")]
+    pub(crate) get: Option<String>,
+}
