@@ -25,7 +25,7 @@ VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test control --test parent --test compat --test cli
 VM_STORIES = laws limits nat pipe prefixes signals v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine jailkit python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
