@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
@@ -57,6 +58,8 @@ pub(crate) struct Tree {
     pub(crate) controllers: Vec<String>,
     pub(crate) mount: PathBuf,
     pub(crate) read_only: bool,
+    /// `UID:GID` of the top, as far as it can be seen.
+    pub(crate) owner: Option<String>,
     /// Whether this user may make a group at the top.
     pub(crate) writable: Answer,
     /// v2: controllers that groups below have.
@@ -99,6 +102,9 @@ impl Tree {
             version: hierarchy.version,
             controllers: hierarchy.controllers.clone(),
             read_only: hierarchy.read_only,
+            owner: fs::metadata(&mount)
+                .ok()
+                .map(|top| format!("{}:{}", top.uid(), top.gid())),
             writable: writable(&mount),
             given: lines("cgroup.subtree_control"),
             subtree_writable: writable(&mount.join("cgroup.subtree_control")),
