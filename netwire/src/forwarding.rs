@@ -1,129 +1,13 @@
-//! What of the host's own stands in the way of packets that are forwarded: found, named, and changed only on request.
+//! Firewalls of others in the way of packets that are forwarded: found, named, and passed only on request.
 //!
-//! Whether a packet may be forwarded is asked of the interface it comes in by (`IN_DEV_FORWARD`). Our own interfaces do; for
-//! answers from the world and for published ports the host's must as well. And each chain at the hook "forward"
-//! has to let it pass, whoever's it is.
+//! Each chain at the hook "forward" has to let a packet pass, whoever's it is.
 
-use std::fs;
-use std::path::PathBuf;
-
-use netlink_packet_route::AddressFamily;
 use nix::errno::Errno;
-use sys::{SysError, ToErrno};
 
 use crate::error::Error;
-use crate::link::{self, By};
 use crate::netlink::{Request, Socket, string};
 use crate::nft::{self, NFGENMSG, find, number};
-use crate::ruleset::{self, ACCEPT, FOREIGN, Family, INET, IPV4, IPV6};
-
-/// An interface of the default route, and whose.
-#[derive(Debug)]
-pub(crate) struct Uplink {
-    pub(crate) family: &'static Family,
-    pub(crate) name: String,
-}
-
-impl PartialEq for Uplink {
-    fn eq(&self, other: &Self) -> bool {
-        self.family.opened == other.family.opened && self.name == other.name
-    }
-}
-
-impl Uplink {
-    fn is_ipv4(&self) -> bool {
-        self.family.opened == IPV4.opened
-    }
-
-    /// As sysctl(8) has it. Of IPv6, `forwarding` of one interface says what it is and not what it does; Linux 6.17 has another.
-    pub(crate) fn sysctl(&self) -> String {
-        let (family, switch) = match self.is_ipv4() {
-            true => ("ipv4", "forwarding"),
-            false => ("ipv6", "force_forwarding"),
-        };
-        format!("net.{family}.conf.{}.{switch}", self.name)
-    }
-
-    fn path(&self) -> PathBuf {
-        let (family, switch) = match self.is_ipv4() {
-            true => ("ipv4", "forwarding"),
-            false => ("ipv6", "force_forwarding"),
-        };
-        ["/proc/sys/net", family, "conf", &self.name, switch]
-            .iter()
-            .collect()
-    }
-
-    fn forwards(&self) -> Result<bool, Error> {
-        if !self.is_ipv4() && forwards_ipv6() {
-            return Ok(true);
-        }
-        let path = self.path();
-        match fs::read_to_string(&path) {
-            Ok(value) => Ok(value.trim_end() != "0"),
-            Err(error) if error.to_errno() == Errno::ENOENT => Ok(false),
-            Err(error) => Err(SysError::new(format!("read({})", path.display()), error).into()),
-        }
-    }
-
-    fn set(&self, value: &str) -> Result<(), Error> {
-        let path = self.path();
-        match fs::write(&path, value) {
-            Err(error) if error.to_errno() != Errno::ENOENT => {
-                let error = SysError::new(format!("write({}, {value})", path.display()), error);
-                Err(match error.errno {
-                    Errno::EROFS => error.hint("is /proc/sys read-only here?"),
-                    _ => error,
-                }
-                .into())
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Whether the machine as a whole forwards IPv6.
-pub(crate) fn forwards_ipv6() -> bool {
-    let all = fs::read_to_string("/proc/sys/net/ipv6/conf/all/forwarding");
-    all.is_ok_and(|all| all.trim_end() != "0")
-}
-
-/// The interfaces of the host's default routes that do not forward: what comes in there reaches no pod.
-pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
-    let mut host = Socket::open(false)?;
-    let mut closed = Vec::new();
-    let families = [
-        (ipv4, &IPV4, AddressFamily::Inet),
-        (ipv6, &IPV6, AddressFamily::Inet6),
-    ];
-    for (_, family, number) in families.into_iter().filter(|(wanted, ..)| *wanted) {
-        for index in link::default_route(Socket::open(false)?, number)? {
-            if let Some(link) = link::find(&mut host, By::Index(index), false)? {
-                closed.push(Uplink {
-                    family,
-                    name: link.name,
-                });
-            }
-        }
-    }
-    let mut still = Vec::new();
-    for uplink in closed {
-        if !uplink.forwards()? {
-            still.push(uplink);
-        }
-    }
-    Ok(still)
-}
-
-/// Makes them forward.
-pub(crate) fn open(uplinks: &[Uplink]) -> Result<(), Error> {
-    uplinks.iter().try_for_each(|uplink| uplink.set("1"))
-}
-
-/// Makes them forward no more; one that is gone does not.
-pub(crate) fn close(uplinks: &[Uplink]) -> Result<(), Error> {
-    uplinks.iter().try_for_each(|uplink| uplink.set("0"))
-}
+use crate::ruleset::{self, ACCEPT, FOREIGN, INET};
 
 /// A chain at the hook "forward".
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -38,6 +38,7 @@ mod state;
 mod subnet;
 mod sys;
 mod up;
+mod uplink;
 mod verify;
 mod wire;
 
