@@ -2,12 +2,16 @@
 //!
 //! Each chain at the hook "forward" has to let a packet pass, whoever's it is.
 
+use netlink_packet_core::NlasIterator;
 use nix::errno::Errno;
 
 use crate::error::Error;
 use crate::netlink::{Request, Socket, string};
 use crate::nft::{self, NFGENMSG, find, number};
 use crate::ruleset::{self, ACCEPT, FOREIGN, INET};
+
+/// linux/netfilter.h
+const NF_DROP: u32 = 0;
 
 /// A chain at the hook "forward".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +41,6 @@ fn chains(socket: &mut Socket) -> Result<Vec<Chain>, Error> {
 
 fn chain(payload: &[u8]) -> Option<Chain> {
     const NF_INET_FORWARD: u32 = 2;
-    const NF_DROP: u32 = 0;
     let attributes = payload.get(NFGENMSG..)?;
     let family = *payload.first()?;
     let hook = number(find(find(attributes, 4)?, 1)?)?;
@@ -54,8 +57,16 @@ fn chain(payload: &[u8]) -> Option<Chain> {
     })
 }
 
-/// The handles of our rules in a chain.
-fn ours(socket: &mut Socket, chain: &Chain) -> Result<Vec<u64>, Error> {
+/// What a chain of somebody else says of us.
+#[derive(Debug, Default)]
+struct Rules {
+    /// The handles of our rules in it.
+    ours: Vec<u64>,
+    /// Its last rule lets nothing pass: as good as a policy, and firewalld's and RHEL's way.
+    ends_closed: bool,
+}
+
+fn rules(socket: &mut Socket, chain: &Chain) -> Result<Rules, Error> {
     let attributes = nft::Attributes::default()
         .text(1, &chain.table)
         .text(2, &chain.name);
@@ -67,24 +78,53 @@ fn ours(socket: &mut Socket, chain: &Chain) -> Result<Vec<u64>, Error> {
         chain.family,
         &attributes,
     );
-    let mut handles = Vec::new();
+    let mut found = Rules::default();
     let mut see = |payload: &[u8]| -> Option<()> {
         let attributes = payload.get(NFGENMSG..)?;
         // Kernels that do not filter send all: the names tell.
         let same = string(find(attributes, 2)?)? == chain.name
             && string(find(attributes, 1)?)? == chain.table;
-        if same && nft::comment(find(attributes, 7)?) == FOREIGN {
-            handles.push(u64::from_be_bytes(find(attributes, 3)?.try_into().ok()?));
+        if !same {
+            return None;
+        }
+        found.ends_closed = find(attributes, 4).is_some_and(lets_nothing_pass);
+        if nft::comment(find(attributes, 7)?) == FOREIGN {
+            let handle = find(attributes, 3)?.try_into().ok()?;
+            found.ours.push(u64::from_be_bytes(handle));
         }
         Some(())
     };
     socket.dump_all(get, |payload| {
         let _ = see(payload);
     })?;
-    Ok(handles)
+    Ok(found)
 }
 
-/// The chains whose policy drops what no rule accepts, and which have no rule of ours.
+/// Whether the expressions of a rule ask nothing, and reject or drop.
+fn lets_nothing_pass(expressions: &[u8]) -> bool {
+    let mut closes = false;
+    for expression in NlasIterator::new(expressions).flatten() {
+        let data = find(expression.value(), 2).unwrap_or_default();
+        match find(expression.value(), 1).and_then(string).as_deref() {
+            Some("counter" | "log") => {}
+            Some("reject") => closes = true,
+            // as iptables-nft writes it
+            Some("target") => {
+                let name = find(data, 1).and_then(string);
+                closes = matches!(name.as_deref(), Some("REJECT" | "DROP"));
+            }
+            Some("immediate") => {
+                let verdict = find(data, 2).and_then(|data| find(data, 2));
+                let code = verdict.and_then(|verdict| find(verdict, 1));
+                closes = code.and_then(number) == Some(NF_DROP);
+            }
+            _ => return false,
+        }
+    }
+    closes
+}
+
+/// The chains that drop what no rule accepts, and which have no rule of ours.
 pub(crate) fn dropping(ipv4: bool, ipv6: bool) -> Result<Vec<Chain>, Error> {
     dropping_in(&mut Socket::netfilter(false)?, ipv4, ipv6)
 }
@@ -97,11 +137,12 @@ fn dropping_in(socket: &mut Socket, ipv4: bool, ipv6: bool) -> Result<Vec<Chain>
             "ip6" => ipv6,
             _ => true,
         };
-        chain.drops && concerns
+        concerns
     });
     let mut without = Vec::new();
     for chain in found {
-        if ours(socket, &chain)?.is_empty() {
+        let rules = rules(socket, &chain)?;
+        if rules.ours.is_empty() && (chain.drops || rules.ends_closed) {
             without.push(chain);
         }
     }
@@ -152,7 +193,7 @@ pub(crate) fn remove_accept(socket: &mut Socket) -> Result<Vec<Request>, Error> 
     }
     let mut requests = Vec::new();
     for chain in chains(socket)? {
-        for handle in ours(socket, &chain)? {
+        for handle in rules(socket, &chain)?.ours {
             let attributes = nft::Attributes::default()
                 .text(1, &chain.table)
                 .text(2, &chain.name)

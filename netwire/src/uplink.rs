@@ -191,9 +191,8 @@ pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
                 for switch in [forward].into_iter().chain(filter) {
                     let name = link.name.clone();
                     let uplink = Uplink { switch, name };
-                    if !found.contains(&uplink)
-                        && !(switch == Switch::Filter && best.contains(&index))
-                    {
+                    let filtered = switch == Switch::Filter && best.contains(&index);
+                    if !(filtered || found.contains(&uplink)) {
                         found.push(uplink);
                     }
                 }
