@@ -40,6 +40,7 @@ mod subnet;
 mod sys;
 mod sysctl;
 mod up;
+mod uplink;
 mod verify;
 mod wire;
 
