@@ -29,15 +29,15 @@ type Plan = Result<String, Error>;
 /// Makes services that are not there yet; those that are must be the same.
 pub(crate) fn up(wanted: Vec<Service>, how: How) -> Plan {
     check(&wanted)?;
-    let mut store = Store::make()?;
-    let answer = add(&mut store, wanted, how);
+    let store = Store::make()?;
+    let answer = add(&store, wanted, how);
     if store.is_empty() {
         store.tidy()?;
     }
     answer
 }
 
-fn add(store: &mut Store, mut wanted: Vec<Service>, how: How) -> Plan {
+fn add(store: &Store, mut wanted: Vec<Service>, how: How) -> Plan {
     let known = store.find(wanted.iter().map(|service| &service.name))?;
     for service in &wanted {
         let there = known
@@ -91,7 +91,7 @@ fn add(store: &mut Store, mut wanted: Vec<Service>, how: How) -> Plan {
 /// Makes services as they are wanted, whatever they were; those that are not there are an error.
 pub(crate) fn set(wanted: Vec<Service>, how: How) -> Plan {
     check(&wanted)?;
-    let Some(mut store) = Store::open()? else {
+    let Some(store) = Store::open()? else {
         return Err(no_such(wanted.first()));
     };
     let known = store.find(wanted.iter().map(|service| &service.name))?;
@@ -108,7 +108,7 @@ pub(crate) fn set(wanted: Vec<Service>, how: How) -> Plan {
         .iter()
         .filter_map(|service| known.get(&service.name).cloned())
         .collect();
-    replace(&mut store, (&old, &new), how).inspect(|_| ports::warn(&new))
+    replace(&store, (&old, &new), how).inspect(|_| ports::warn(&new))
 }
 
 fn no_such(service: Option<&Service>) -> Error {
@@ -129,7 +129,7 @@ pub(crate) fn edit(
             "service {name}: there is none (netwire service up)"
         ))
     };
-    let mut store = Store::open()?.ok_or_else(none)?;
+    let store = Store::open()?.ok_or_else(none)?;
     let known = store.find(std::iter::once(name))?;
     let old = known.get(name).ok_or_else(none)?;
     let mut new = vec![old.clone()];
@@ -139,10 +139,10 @@ pub(crate) fn edit(
     if new[0] == *old && Table::open(false)?.is_whole()? && !store.is_unfinished() {
         return Ok(String::new());
     }
-    replace(&mut store, (std::slice::from_ref(old), &new), how)
+    replace(&store, (std::slice::from_ref(old), &new), how)
 }
 
-fn replace(store: &mut Store, (old, new): (&[Service], &[Service]), how: How) -> Plan {
+fn replace(store: &Store, (old, new): (&[Service], &[Service]), how: How) -> Plan {
     let is_whole = Table::open(false)?.is_whole()? && !store.is_unfinished();
     if new.is_empty() && is_whole {
         return Ok(String::new());
@@ -221,7 +221,7 @@ pub(crate) fn reapply(verbose: bool) -> Result<Vec<Name>, Error> {
 
 /// One change: written down, made in one transaction, and taken back when that fails.
 fn change(
-    store: &mut Store,
+    store: &Store,
     (old, new): (&[Service], &[Service]),
     how: How,
     requests: impl Fn(&mut Table) -> Result<Vec<Request>, Error>,
@@ -233,7 +233,7 @@ fn change(
     store.begin()?;
     let before = store.append(new)?;
     if let Err(error) = table.transaction(requests) {
-        store.take_back(before)?;
+        store.take_back(&before)?;
         return Err(error);
     }
     conntrack::forget_udp(how.verbose, |to, from| is_stale((old, new), to, from))?;
