@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use super::definition::Service;
 use super::name::Name;
 use super::store::Store;
-use super::table::Table;
-use super::{pods, ports};
+use super::table::{Table, Unused};
+use super::{elements, pods, ports};
 use crate::TOOL;
 use crate::conntrack;
 use crate::error::Error;
@@ -170,6 +170,7 @@ fn replace(store: &Store, (old, new): (&[Service], &[Service]), how: How) -> Pla
 /// Removes them; one that is not there is as good as removed.
 pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
     let Some(store) = Store::open()? else {
+        Store::tidy_above();
         return Ok(String::new());
     };
     let all = store.all()?;
@@ -198,6 +199,10 @@ pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
         answer => answer?,
     }
     conntrack::forget_udp(how.verbose, |to, from| is_stale((&old, &[]), to, from))?;
+    if left.is_empty() {
+        store.clear()?;
+        return Ok(String::new());
+    }
     store.finish()?;
     store.forget(old.iter().map(|service| &service.name))?;
     Ok(String::new())
@@ -215,7 +220,10 @@ pub(crate) fn reapply(verbose: bool) -> Result<Vec<Name>, Error> {
     }
     store.begin()?;
     table.transaction(|table| table.anew(&all))?;
-    store.finish()?;
+    match all.is_empty() {
+        true => store.clear()?,
+        false => store.finish()?,
+    }
     Ok(all.into_iter().map(|service| service.name).collect())
 }
 
@@ -296,26 +304,34 @@ fn find_elsewhere(services: &mut [Service]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Addresses of the old that neither the new nor any other service leads to.
-fn unused(store: &Store, old: &[Service], new: &[Service]) -> Result<Vec<IpAddr>, Error> {
-    let mut gone: BTreeSet<IpAddr> = old.iter().flat_map(Service::endpoints).collect();
-    for service in new {
-        for ip in service.endpoints() {
-            gone.remove(&ip);
+/// What the old have that neither the new nor any other service has.
+fn unused(store: &Store, old: &[Service], new: &[Service]) -> Result<Unused, Error> {
+    let of = |services: &[Service]| -> BTreeSet<IpAddr> {
+        services.iter().flat_map(Service::endpoints).collect()
+    };
+    let mut addresses: BTreeSet<IpAddr> = &of(old) - &of(new);
+    let mut classes = &elements::classes(old) - &elements::classes(new);
+    let others = match (classes.is_empty(), addresses.is_empty()) {
+        (true, true) => Vec::new(),
+        (true, false) => {
+            let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            store.that_mention(&texts)?
+        }
+        (false, _) => store.all()?,
+    };
+    let is_other = |other: &Service| !old.iter().any(|service| service.name == other.name);
+    for other in others.into_iter().filter(is_other) {
+        for ip in other.endpoints() {
+            addresses.remove(&ip);
+        }
+        for class in elements::classes(std::slice::from_ref(&other)) {
+            classes.remove(&class);
         }
     }
-    if gone.is_empty() {
-        return Ok(Vec::new());
-    }
-    let texts: Vec<String> = gone.iter().map(IpAddr::to_string).collect();
-    for other in store.that_mention(&texts)? {
-        if !old.iter().any(|service| service.name == other.name) {
-            for ip in other.endpoints() {
-                gone.remove(&ip);
-            }
-        }
-    }
-    Ok(gone.into_iter().collect())
+    Ok(Unused {
+        addresses: addresses.into_iter().collect(),
+        classes: classes.into_iter().collect(),
+    })
 }
 
 /// Two services cannot have the same address, protocol and port, nor the same port of the machine.

@@ -103,9 +103,10 @@ impl Store {
         self.dir.join(AT_WORK).exists()
     }
 
-    /// Whether there is a log, whatever is in it.
+    /// Whether no log has anything in it.
     pub(crate) fn is_empty(&self) -> bool {
-        !(0..LOGS).any(|number| log(&self.dir, number).exists())
+        let length = |number| fs::metadata(log(&self.dir, number)).map_or(0, |log| log.len());
+        (0..LOGS).all(|number| length(number) == 0)
     }
 
     /// All services.
@@ -266,20 +267,31 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the directory when there is no log any more.
+    /// Removes the directory when nothing is in it any more.
     pub(crate) fn tidy(&self) -> Result<(), Error> {
-        if !self.is_empty() {
-            return Ok(());
+        match self.is_empty() {
+            true => self.clear(),
+            false => Ok(()),
         }
-        for name in ["new", AT_WORK] {
-            let path = self.dir.join(name);
+    }
+
+    /// Removes it whatever is in it: there are no services.
+    pub(crate) fn clear(&self) -> Result<(), Error> {
+        let logs = (0..LOGS).map(|number| log(&self.dir, number));
+        let others = ["new", AT_WORK].map(|name| self.dir.join(name));
+        for path in logs.chain(others) {
             gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
         }
         gone(fs::remove_dir(&self.dir)).call(|| format!("rmdir({})", self.dir.display()))?;
+        Self::tidy_above();
+        Ok(())
+    }
+
+    /// The directory above goes with the last that is in it; one that was chosen is not ours.
+    pub(crate) fn tidy_above() {
         if std::env::var_os("CHROOT0_RUN").is_none() {
             let _ = fs::remove_dir(names::run_dir());
         }
-        Ok(())
     }
 }
 
