@@ -88,10 +88,10 @@ pub(crate) fn forwards_ipv6() -> bool {
     all.is_ok_and(|all| all.trim_end() != "0")
 }
 
-/// The interfaces of the host's default routes that do not forward: what comes in there reaches no pod.
-pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
+/// The interfaces of the host's default routes.
+pub(crate) fn uplinks(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
     let mut host = Socket::open(false)?;
-    let mut closed = Vec::new();
+    let mut found = Vec::new();
     let families = [
         (ipv4, &IPV4, AddressFamily::Inet),
         (ipv6, &IPV6, AddressFamily::Inet6),
@@ -99,15 +99,20 @@ pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
     for (_, family, number) in families.into_iter().filter(|(wanted, ..)| *wanted) {
         for index in link::default_route(Socket::open(false)?, number)? {
             if let Some(link) = link::find(&mut host, By::Index(index), false)? {
-                closed.push(Uplink {
+                found.push(Uplink {
                     family,
                     name: link.name,
                 });
             }
         }
     }
+    Ok(found)
+}
+
+/// Those of them that do not forward: what comes in there reaches no pod.
+pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
     let mut still = Vec::new();
-    for uplink in closed {
+    for uplink in uplinks(ipv4, ipv6)? {
         if !uplink.forwards()? {
             still.push(uplink);
         }

@@ -37,6 +37,7 @@ mod subnet;
 mod sys;
 mod up;
 mod verify;
+mod why;
 mod wire;
 
 use std::io::{self, Write};
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb};
+use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb, WhyArgs};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
+        Verb::Why(args) => print_why(args),
         Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
             check::check(args)
         }
@@ -130,6 +132,21 @@ fn forward_one(args: &ForwardArgs) -> ExitCode {
             record::report(TOOL, &error);
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
+    }
+}
+
+/// `why`: a line, and a status for scripts.
+fn print_why(args: &WhyArgs) -> ExitCode {
+    let record = record::one(&args.source).map_err(Error::from);
+    let answer = record.and_then(|record| why::why(&record, args));
+    let mut is_open = false;
+    let printed = print(answer.map(|(text, open)| {
+        is_open = open;
+        text
+    }));
+    match printed == ExitCode::SUCCESS && !is_open {
+        true => ExitCode::FAILURE,
+        false => printed,
     }
 }
 

@@ -457,6 +457,7 @@ fn every_option_is_in_the_man_page() {
         ("down", 4),
         ("gc", 2),
         ("forward", 5),
+        ("why", 4),
         ("check", 3),
     ] {
         let answer = run.netwire(&[verb, "--help"], "");
