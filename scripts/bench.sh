@@ -57,9 +57,9 @@ compare() {
         { printf "  %-44s %10.3f %10.3f %8.2f\n", $1, $2, $3, $4 }'
 }
 
-# in_c NAME: compiles NAME.c, which does the same with the bare system calls, to $work/NAME. False where there is no compiler.
+# in_c NAME [LIBRARY]: compiles NAME.c, which does the same with the bare system calls, to $work/NAME. False where there is no compiler.
 in_c() {
-    command -v cc >/dev/null && cc -O2 -static -s -o "$work/$1" "$parts/$1.c" && return
+    command -v cc >/dev/null && cc -O2 -static -s -o "$work/$1" "$parts/$1.c" "${@:2}" && return
     printf '\nno C compiler, or no static C library: nothing is compared with %s.c\n' "$1"
     return 1
 }

@@ -4,10 +4,12 @@ use nix::errno::Errno;
 use sys::SysError;
 
 use crate::hierarchy::Version;
+use crate::systemd;
 
 /// Why no group can be made.
 pub(crate) fn make(errno: Errno) -> Option<&'static str> {
     match errno {
+        Errno::EACCES | Errno::EPERM if systemd::is_init() => Some(systemd::FOR_USERS),
         Errno::EACCES | Errno::EPERM => {
             Some("needs root, or --parent with a group that was delegated to you")
         }

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::link::{self, By};
 use crate::netlink::{Request, Socket, string};
 use crate::nft::{self, NFGENMSG, find, number};
-use crate::ruleset::{self, ACCEPT, FOREIGN, Family, IPV4, IPV6, TABLE};
+use crate::ruleset::{self, ACCEPT, FOREIGN, Family, INET, IPV4, IPV6};
 
 /// An interface of the default route, and whose.
 #[derive(Debug)]
@@ -163,7 +163,7 @@ fn chain(payload: &[u8]) -> Option<Chain> {
     let family = *payload.first()?;
     let hook = number(find(find(attributes, 4)?, 1)?)?;
     let table = string(find(attributes, 1)?)?;
-    let ours = family == nft::INET && table == TABLE;
+    let ours = family == INET.family && table == INET.name;
     let ip = ["inet", "ip", "ip6"].contains(&nft::family_name(family));
     let forward = hook == NF_INET_FORWARD && string(find(attributes, 7)?)? == "filter";
     (forward && ip && !ours).then_some(())?;
@@ -230,7 +230,9 @@ fn dropping_in(socket: &mut Socket, ipv4: bool, ipv6: bool) -> Result<Vec<Chain>
 }
 
 fn has_accept(socket: &mut Socket) -> Result<bool, Error> {
-    let attributes = nft::Attributes::default().text(1, TABLE).text(3, ACCEPT);
+    let attributes = nft::Attributes::default()
+        .text(1, INET.name)
+        .text(3, ACCEPT);
     let message = ("NFT_MSG_GETCHAIN", nft::message::GETCHAIN);
     match socket.batch(vec![nft::request(
         message,

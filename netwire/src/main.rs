@@ -10,6 +10,7 @@ mod cli;
 mod conntrack;
 mod down;
 mod drift;
+mod enforce;
 mod error;
 mod firewall;
 mod forward;
@@ -23,8 +24,10 @@ mod namespace;
 mod netlink;
 mod nft;
 mod plan;
+mod policy;
 mod publish;
 mod rate;
+mod reapply;
 mod removal;
 mod requests;
 mod reserve;
@@ -35,6 +38,7 @@ mod show;
 mod state;
 mod subnet;
 mod sys;
+mod sysctl;
 mod up;
 mod verify;
 mod why;
@@ -64,6 +68,11 @@ fn main() -> ExitCode {
         Verb::Up(args) if args.dry_run => print_plan(args),
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
+        Verb::Policy(args) => {
+            let change = |up: &mut record::Up| enforce::policy(up, args);
+            record::up(TOOL, &args.source, change, down::undo)
+        }
+        Verb::Reapply(args) => print(reapply::reapply(args.verbose)),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
         Verb::Why(args) => print_why(args),

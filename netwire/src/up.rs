@@ -15,7 +15,7 @@ use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
     TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests,
-    reserve, wire,
+    reserve, sysctl, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.
@@ -23,6 +23,8 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let wanted = args.wanted()?;
     let pod = PodNamespace::of(up.record(), args.netns.as_ref())?;
     let mut host = Socket::open(args.verbose)?;
+    let sysctls = sysctl::wanted(up.record(), &args.sysctl)?;
+    let of = |interface: bool| pod.inside(|| sysctl::apply(&sysctls, &wanted.ifname, interface));
     let earlier = up.state().cloned();
     let others = earlier
         .as_ref()
@@ -33,7 +35,15 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
         firewall::repair(up.id(), attachment, args.verbose)?;
         rate::repair(up.id(), attachment, &mut host)?;
         let_through(&wanted, args)?;
+        if !sysctls.is_empty() {
+            of(false)?;
+            of(true)?;
+        }
         return Ok(state.clone());
+    }
+    // Those that an interface takes over when it is made come before it.
+    if !sysctls.is_empty() {
+        of(false)?;
     }
     let made = match wanted.mode.is_loopback() {
         true => loopback(up, &wanted, earlier.as_ref(), &pod, args.verbose)?,
@@ -46,6 +56,9 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
             &mut host,
         )?,
     };
+    if !sysctls.is_empty() {
+        of(true)?;
+    }
     Ok(state::with(up.id(), earlier.as_ref(), &made, &pod))
 }
 
@@ -107,12 +120,6 @@ fn make(
     let nets = reserve::reserve(up.id(), wanted, host, args.verbose)?;
     // Before the interface is there: what its packets may do is settled when the first of them comes.
     let mut attachment = Attachment::assigned(wanted, &nets);
-    if wanted.mode.port().is_some() {
-        if wanted.antispoof == When::Always {
-            return Err(Error::usage("--antispoof always: not on a bridge"));
-        }
-        (attachment.antispoof, attachment.loose) = (false, false);
-    }
     if let Err(error) = firewall::add(up.id(), &attachment, args.verbose) {
         antispoof::unless_demanded(error, attachment.is_only_filtered(), wanted.antispoof)?;
         (attachment.antispoof, attachment.loose) = (false, false);
@@ -121,8 +128,11 @@ fn make(
     conntrack::forget_ports(&wanted.ports, args.verbose)?;
     let plan = Plan::new(up.id(), wanted, others, nets, mtu);
     let (end, peer) = wire::connect(&plan, wanted, &mut attachment, pod, host, &mut inside)?;
-    if plan.port.is_some() {
+    if let Some(port) = &plan.port {
         pod.inside(|| announce::announce(&plan, &peer))?;
+        if plan.route_localnet {
+            bridge::route_localnet(port, host)?;
+        }
     }
     attachment.ifindex = Some(end.index);
     Ok(Made {
@@ -240,10 +250,13 @@ fn switches(plan: &Plan, wanted: &Wanted) -> String {
     if plan.port.is_some() || (!wanted.has(false) && wanted.antispoof != When::Never) {
         text += &format!("host: {}\n", antispoof::step(&plan.host));
     } else if wanted.has(false) {
-        text += &format!("host: {}\n", ipv6::steps(&plan.host));
+        text += &ipv6::steps(&plan.host)
+            .map(|step| format!("host: {step}\n"))
+            .concat();
     }
     if wanted.has(false) {
-        text += &format!("pod: {}\n", ipv6::steps(plan.ifname.as_ref()));
+        let steps = ipv6::steps(plan.ifname.as_ref());
+        text += &steps.map(|step| format!("pod: {step}\n")).concat();
     }
     text
 }

@@ -15,3 +15,21 @@ pub const DOWN: &str =
 
 /// All of it gone, by name alone; each status counts.
 pub const DOWN_BY_NAME: &str = "nsrun down --id foo >/dev/null && netwire down --id foo >/dev/null && cgset down --id foo >/dev/null && mkbox down --id box >/dev/null";
+
+/// `pod` as a function of a shell, and box directories for the images that manifests name: busybox, and web servers of it.
+pub const SCRIPT: &str = r#"export POD_IMAGES=/home/namespace/images POD_CONFIG=/home/namespace/config POD_BACKOFF_MS=50
+pod() { /mnt/scripts/pod "$@"; }
+state() { until pod show "$1" 2>/dev/null | grep -q "^ *$2 *$3"; do sleep 0.05; done; }
+"#;
+
+/// Makes them.
+pub const IMAGES: &str = r#"mkdir -p images/busybox/bin images/nginx images/kennethreitz images/curlimages
+cp "$(command -v busybox)" images/busybox/bin/
+for name in $(busybox --list); do [ "$name" = busybox ] || ln -s busybox "images/busybox/bin/$name"; done
+cp -a images/busybox/. images/nginx
+cp -a images/nginx images/kennethreitz/httpbin
+cp -a images/busybox images/curlimages/curl
+echo hello >images/nginx/index.html
+echo httpbin >images/kennethreitz/httpbin/index.html
+echo '{"config":{"Cmd":["httpd","-f","-p","80","-h","/"]}}' | tee images/nginx.json >images/kennethreitz/httpbin.json
+echo '{"config":{"Cmd":["sh"]}}' >images/busybox.json"#;

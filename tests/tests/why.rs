@@ -255,6 +255,35 @@ fn no_translation_and_translation_that_comes_too_late() {
 }
 
 #[test]
+fn our_own_rules() {
+    let node = node();
+    for (pod, options) in [
+        ("out", "--deny-to 203.0.113.0/24,80 --nat"),
+        ("in", "--allow 10.244.0.9"),
+    ] {
+        node.sh(&format!(
+            "nsrun up --id {pod} --net | netwire up --subnet 10.245.0.0/24 {options} >{pod}.json
+             nsrun exec -P {pod}.json -- /mnt/node serve 80 hello >{pod}.listening 2>&1 & until grep -qs . {pod}.listening; do :; done"
+        ))
+        .succeeds();
+    }
+    names(
+        &node,
+        "10.245.0.3:80",
+        "policy: --deny or --allow of in, chain inet chroot0 ingress: a rule of it drops this",
+    );
+    let of_out = |target: &str| node.sh(&format!("netwire why -P out.json {target}"));
+    of_out("203.0.113.7:80").ends(1).prints(
+        "policy: --deny-to or --allow-to of out, chain inet chroot0 egress: a rule of it drops this",
+    );
+    of_out("192.0.2.9:80").succeeds();
+    of_out("10.244.0.3:80").succeeds();
+    node.sh("for pod in in out; do nsrun down <$pod.json | netwire down >/dev/null; done")
+        .succeeds();
+    clean(&node);
+}
+
+#[test]
 fn nobody_listens_and_a_name_that_is_none() {
     let node = node();
     for target in [

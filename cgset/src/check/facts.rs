@@ -10,6 +10,7 @@ use sys::{Answer, Check, ToErrno, in_child};
 
 use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
 use crate::plan::ALWAYS;
+use crate::systemd;
 
 /// Directories of a hierarchy that are looked into for files of later kernels.
 const LOOKED_INTO: usize = 32;
@@ -18,6 +19,10 @@ const LOOKED_INTO: usize = 32;
 pub(crate) struct Facts {
     pub(crate) proc: bool,
     pub(crate) is_root: bool,
+    /// It is the init, and so the owner of the tree.
+    pub(crate) systemd: bool,
+    /// The group that it gave this process.
+    pub(crate) delegated: Option<String>,
     pub(crate) trees: Vec<Tree>,
     /// A v2 hierarchy is mounted whose controllers are all elsewhere.
     pub(crate) bare_v2: bool,
@@ -138,6 +143,8 @@ impl Facts {
         Self {
             proc,
             is_root: geteuid().is_root(),
+            systemd: systemd::is_init(),
+            delegated: systemd::delegated(&hierarchies).ok().flatten(),
             bare_v2: !v2.is_empty() && !trees.iter().any(|tree| tree.version == Version::V2),
             nsdelegate: v2.iter().any(|mount| has_nsdelegate(&mount.options)),
             known: fs::read_to_string("/proc/cgroups")
@@ -202,10 +209,8 @@ fn words(file: &Path) -> Vec<String> {
 
 /// As a directory, if it lies below what is mounted.
 fn own_group(hierarchy: &Hierarchy, membership: &Membership) -> Option<PathBuf> {
-    let group = membership.group_in(hierarchy)?;
-    let below = group.strip_prefix(hierarchy.root.trim_end_matches('/'))?;
-    let below = below.trim_start_matches('/');
-    (!below.split('/').any(|part| part == "..")).then(|| hierarchy.mount.join(below))
+    let below = membership.below_mount_of(hierarchy)?;
+    Some(hierarchy.mount.join(below))
 }
 
 fn writable(path: &Path) -> Answer {

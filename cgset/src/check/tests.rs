@@ -30,6 +30,8 @@ fn facts(trees: Vec<Tree>) -> Facts {
     Facts {
         proc: true,
         is_root: true,
+        systemd: false,
+        delegated: None,
         trees,
         bare_v2: false,
         nsdelegate: true,

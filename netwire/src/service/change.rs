@@ -203,16 +203,20 @@ pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
     Ok(String::new())
 }
 
-/// Makes the table anew, as after a flush by somebody else.
-#[expect(dead_code, reason = "for the verb reapply")]
-pub(crate) fn reapply(verbose: bool) -> Result<(), Error> {
+/// Makes the table anew where it lacks anything, as after a flush by somebody else, and says which services there are then.
+pub(crate) fn reapply(verbose: bool) -> Result<Vec<Name>, Error> {
     let Some(store) = Store::open()? else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let all = store.all()?;
+    let mut table = Table::open(verbose)?;
+    if table.is_whole()? && !store.is_unfinished() && !table.lacks_any(all.iter())? {
+        return Ok(Vec::new());
+    }
     store.begin()?;
-    Table::open(verbose)?.transaction(|table| table.anew(&all))?;
-    store.finish()
+    table.transaction(|table| table.anew(&all))?;
+    store.finish()?;
+    Ok(all.into_iter().map(|service| service.name).collect())
 }
 
 /// One change: written down, made in one transaction, and taken back when that fails.

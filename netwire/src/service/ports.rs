@@ -61,7 +61,7 @@ fn by_pods() -> Result<Vec<(Vec<u8>, String)>, Error> {
     let mut found = Vec::new();
     for family in [&ruleset::IPV4, &ruleset::IPV6] {
         for set in [family.ports, family.host_ports] {
-            let dump = nft::get_elements(ruleset::TABLE, set);
+            let dump = nft::get_elements(ruleset::INET, set);
             let answer = socket.dump_all(dump, |payload| {
                 let elements = nft::elements(set, payload).into_iter();
                 found.extend(elements.map(|(element, comment)| (element.key, comment)));

@@ -36,18 +36,26 @@ impl Table {
 
     /// Whether there is one, whatever is left of it.
     fn exists(&mut self) -> Result<bool, Error> {
-        let attributes = nft::Attributes::default().text(1, TABLE);
+        let attributes = nft::Attributes::default().text(1, TABLE.name);
         let message = ("NFT_MSG_GETTABLE", nft::message::GETTABLE);
         Ok(self
-            .ask(nft::request(message, TABLE, 0, nft::INET, &attributes))?
+            .ask(nft::request(
+                message,
+                &TABLE.to_string(),
+                0,
+                nft::INET,
+                &attributes,
+            ))?
             .is_some())
     }
 
     /// How often a chain is used; None: there is none.
     fn uses(&mut self, chain: &str) -> Result<Option<u32>, Error> {
-        let attributes = nft::Attributes::default().text(1, TABLE).text(3, chain);
+        let attributes = nft::Attributes::default()
+            .text(1, TABLE.name)
+            .text(3, chain);
         let message = ("NFT_MSG_GETCHAIN", nft::message::GETCHAIN);
-        let what = format!("inet {TABLE} {chain}");
+        let what = format!("{TABLE} {chain}");
         let answer = self.ask(nft::request(message, &what, 0, nft::INET, &attributes))?;
         let uses = answer.map(|payload| {
             let attributes = payload.get(NFGENMSG..).unwrap_or_default();

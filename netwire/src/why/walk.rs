@@ -435,7 +435,12 @@ fn through(
             .as_ref()
             .and_then(|rules| machine::pass(rules, hook, &mut packet));
         if let Some(culprit) = culprit {
-            blame(step_of(&culprit), &culprit, "", walk);
+            blame(
+                step_of(&culprit),
+                &culprit,
+                &whose(&culprit, pod, &output),
+                walk,
+            );
         } else if hook == FORWARD {
             walk.open("policy", "all rules let it pass");
         }
@@ -446,6 +451,18 @@ fn through(
     back_from_the_world(&packet, &output, walk)?;
     arrival.next = Some((output, next));
     stale(&packet, destination, port, walk)
+}
+
+/// Of our own rules: those of which pod they are.
+fn whose(culprit: &Culprit, pod: &Pod, output: &Link) -> String {
+    match (step_of(culprit), culprit.chain.as_str()) {
+        ("policy", "egress") => format!("--deny-to or --allow-to of {}, ", pod.id),
+        ("policy", "ingress") => {
+            let other = output.alias.as_deref().unwrap_or("the other pod");
+            format!("--deny or --allow of {other}, ")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Which of our own it is, or that it is somebody else's.
