@@ -24,6 +24,7 @@ use crate::rate::Rate;
 use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 use crate::sysctl::Sysctl;
+use crate::why::Target;
 
 /// `--mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,6 +56,8 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
     Gc(GcArgs),
+    /// Says in one line what stands between the pod and an address, a port or a name
+    Why(WhyArgs),
     /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
     Forward(ForwardArgs),
     /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
@@ -62,6 +65,24 @@ pub(crate) enum Verb {
     /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
     #[command(subcommand)]
     Service(ServiceVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// What the pod wants to reach; an address of IPv6 with a port is written in brackets
+    #[arg(value_name = "ADDR|NAME[:PORT[/PROTOCOL]]")]
+    pub(crate) target: Target,
+
+    /// One JSON object, with every step
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Every step of the way, one line each
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
