@@ -19,11 +19,11 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
-TEST_PACKAGES = $(DEMO_PACKAGES) crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_STORIES = laws prefixes v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
@@ -66,7 +66,7 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
-	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool).1) scripts/pod.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) scripts/pod.1 $(DESTDIR)$(MANDIR)/man1
 	install -d $(DESTDIR)$(DATADIR)/pod.d
 	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
 	install -m 644 scripts/pod.d/*.sh $(DESTDIR)$(DATADIR)/pod.d

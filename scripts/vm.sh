@@ -5,6 +5,8 @@
 # is that of the tests. Needs root (the box's programs belong to it), qemu-system-x86, cpio, kmod, and apt-get for the kernel, once.
 set -euo pipefail
 tools=${CHROOT0_BIN:?the directory of the tools}
+# The distribution's programs, not what stands before them for one user.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
 work=${VM_DIR:-target/vm}
 mkdir -p "$work"
 work=$(readlink -f "$work")
@@ -83,7 +85,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$controller >/sys/fs/cgroup/cgroup.subtree_control; done
 for module in veth bridge overlay nft_chain_nat nft_masq; do modprobe -q \$module; done
 ip link set lo up
-export CHROOT0_BIN=$tools
+export CHROOT0_BIN=$tools CHROOT0_TEST_SECONDS=${VM_TEST_SECONDS:-600}
 status=0
 [ "\$(cat /first-status)" = 0 ] || status=1
 for test in $*; do

@@ -12,8 +12,8 @@ mod tests;
 
 use crate::TOOL;
 use crate::cli::CheckArgs;
-use crate::group::make_hint;
 use crate::hierarchy::Version;
+use crate::hints;
 use crate::plan::{ALWAYS, MOUNT_HINT, NONE_OF_ALWAYS};
 use facts::{Facts, Known, Tree};
 
@@ -30,14 +30,7 @@ const CONTROLLERS: [(&str, &str); 7] = [
 
 /// `cgset check`
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
-    match judge(Facts::gather()).print(args.json) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            record::report(TOOL, &error);
-            ExitCode::FAILURE
-        }
-    }
+    judge(Facts::gather()).finish(args.json)
 }
 
 /// From what was found to what it means.
@@ -156,7 +149,7 @@ fn of_groups(tree: &Tree) -> Check {
     };
     Check::tried(name, &call, Some(answer), found)
         .needed(tree.is_always())
-        .hint(answer.err().and_then(make_hint))
+        .hint(answer.err().and_then(hints::make))
         .with("mount", tree.mount.to_string_lossy())
         .with("controllers", tree.controllers.clone())
 }

@@ -149,6 +149,8 @@ struct Pod<'a> {
     groups: Vec<(String, &'a Hierarchy, Group)>,
     /// Of the pod's group below each mount.
     path: String,
+    /// Where this process is.
+    own: &'a Membership,
 }
 
 impl<'a> Pod<'a> {
@@ -193,7 +195,8 @@ impl<'a> Pod<'a> {
         if groups.is_empty() {
             return Err(none());
         }
-        Ok(Self { groups, path })
+        let own = hierarchies.own();
+        Ok(Self { groups, path, own })
     }
 
     fn keys(&self) -> Vec<(String, &'a Hierarchy)> {
@@ -225,16 +228,12 @@ impl<'a> Pod<'a> {
         let mut children = Vec::new();
         let mut is_new = false;
         for (key, _, pod) in &self.groups {
-            let missing = pod.child(child)?.is_none();
-            if missing {
-                talk.step(|| format!("mkdir({}/{child})", pod.path().display()));
-            }
-            let group = if is_named {
-                pod.child_or_new(child)?
-            } else {
-                pod.leaf(child)?
+            let (group, missing) = match is_named {
+                true => pod.child_and_whether_new(child)?,
+                false => pod.leaf(child)?,
             };
             if missing {
+                talk.step(|| format!("mkdir({})", group.path().display()));
                 made.push(pod);
             }
             is_new |= missing;
@@ -256,9 +255,8 @@ impl<'a> Pod<'a> {
 
     /// Puts this process into `children`, unless it is in `stays_in` already.
     fn enter(&self, children: &[Group], stays_in: &str, talk: Talk) -> Result<(), Error> {
-        let now = Membership::of("self")?;
         for ((_, hierarchy, _), group) in self.groups.iter().zip(children) {
-            if !now.is_within(hierarchy, stays_in) {
+            if !self.own.is_within(hierarchy, stays_in) {
                 talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
                 group.enter()?;
             }

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{Call, SysError};
 
 use crate::error::Error;
 use crate::hierarchy::{Hierarchy, Version};
+use crate::hints;
 use crate::version::File;
 
 /// `f_type` of statfs(2); linux/magic.h.
@@ -24,20 +26,6 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC)
     .union(OFlags::NOFOLLOW);
-
-/// Why no group can be made.
-pub(crate) fn make_hint(errno: Errno) -> Option<&'static str> {
-    match errno {
-        Errno::EACCES | Errno::EPERM => {
-            Some("needs root, or --parent with a group that was delegated to you")
-        }
-        Errno::EROFS => Some("the cgroup filesystem is mounted read-only here"),
-        Errno::ENOMEM => {
-            Some("the memory limit of the group above leaves no room for another group")
-        }
-        _ => None,
-    }
-}
 
 /// Whether an error says that the group itself is no more.
 pub(crate) trait IsGone {
@@ -62,9 +50,22 @@ pub(crate) struct Group {
 impl Group {
     /// The group at which `hierarchy` is mounted.
     pub(crate) fn mounted(hierarchy: &Hierarchy) -> Result<Self, Error> {
-        let path = &hierarchy.mount;
-        let dir = rustix::fs::open(path, DIRECTORY, Mode::empty())
-            .call(|| format!("open({})", path.display()))?;
+        Self::below(hierarchy, "")?.ok_or_else(|| {
+            let call = format!("open({})", hierarchy.mount.display());
+            SysError::new(call, Errno::ENOENT).into()
+        })
+    }
+
+    /// The group at `path` below the mount of `hierarchy`, if there is one: [`Group::descendant`] in two calls less.
+    pub(crate) fn below(hierarchy: &Hierarchy, path: &str) -> Result<Option<Self>, Error> {
+        let path = match path {
+            "" => hierarchy.mount.clone(),
+            path => hierarchy.mount.join(path),
+        };
+        let dir = match rustix::fs::open(&path, DIRECTORY, Mode::empty()) {
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            answer => answer.call(|| format!("open({})", path.display()))?,
+        };
         let found = rustix::fs::fstatfs(&dir).call(|| format!("statfs({})", path.display()))?;
         let expected = match hierarchy.version {
             Version::V1 => CGROUP_SUPER_MAGIC,
@@ -77,11 +78,11 @@ impl Group {
                 path.display()
             )));
         }
-        Ok(Self {
+        Ok(Some(Self {
             dir,
-            path: path.clone(),
+            path,
             version: hierarchy.version,
-        })
+        }))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -114,14 +115,11 @@ impl Group {
 
     /// The group at `path` below this one: `a/b`, or `` for this one.
     pub(crate) fn descendant(&self, path: &str) -> Result<Option<Self>, Error> {
-        let mut group = self.itself()?;
-        for name in path.split('/').filter(|name| !name.is_empty()) {
-            match group.child(name)? {
-                Some(child) => group = child,
-                None => return Ok(None),
-            }
+        match path {
+            "" => self.itself().map(Some),
+            // nothing there is a link: the kernel has none in these file systems
+            path => self.child(path),
         }
-        Ok(Some(group))
     }
 
     /// Makes the child `name`, which must not be there.
@@ -129,7 +127,7 @@ impl Group {
         let path = self.path.join(name);
         rustix::fs::mkdirat(&self.dir, name, Mode::from_raw_mode(0o755))
             .call(|| format!("mkdir({})", path.display()))
-            .map_err(|error| match make_hint(error.errno) {
+            .map_err(|error| match hints::make(error.errno) {
                 Some(hint) => error.hint(hint),
                 None => error,
             })?;
@@ -143,27 +141,30 @@ impl Group {
 
     /// The child `name`, made where it is missing.
     pub(crate) fn child_or_new(&self, name: &str) -> Result<Self, Error> {
-        if let Some(child) = self.child(name)? {
-            return Ok(child);
-        }
+        self.child_and_whether_new(name).map(|(child, _)| child)
+    }
+
+    /// [`Group::child_or_new`], and whether it was missing: mkdir(2) tells.
+    pub(crate) fn child_and_whether_new(&self, name: &str) -> Result<(Self, bool), Error> {
         match self.make_child(name) {
-            // another was faster
-            Err(error) if error.errno == Errno::EEXIST => {
-                self.child(name)?.ok_or_else(|| error.into())
-            }
-            answer => Ok(answer?),
+            Ok(child) => Ok((child, true)),
+            // who may make none can still have one
+            Err(error) => match self.child(name)? {
+                Some(child) => Ok((child, false)),
+                None => Err(error.into()),
+            },
         }
     }
 
     /// [`Group::child_or_new`] for processes without limits of their own.
     ///
     /// A v1 group whose memory is too little even for another group (10 bytes) is used itself.
-    pub(crate) fn leaf(&self, name: &str) -> Result<Self, Error> {
-        match self.child_or_new(name) {
+    pub(crate) fn leaf(&self, name: &str) -> Result<(Self, bool), Error> {
+        match self.child_and_whether_new(name) {
             Err(Error::Sys(error))
                 if error.errno == Errno::ENOMEM && self.version == Version::V1 =>
             {
-                self.descendant("")?.ok_or_else(|| error.into())
+                Ok((self.itself()?, false))
             }
             answer => answer,
         }
@@ -178,19 +179,25 @@ impl Group {
 
     /// Writes `text` into the file `name` in one write(2), as these files want it.
     pub(crate) fn write(&self, file: &File) -> Result<(), SysError> {
-        let path = self.path.join(&file.name);
-        let fd = rustix::fs::openat(
-            &self.dir,
-            file.name.as_str(),
-            OFlags::WRONLY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .call(|| format!("open({})", path.display()))
-        .map_err(|error| self.explain_missing(error, &file.name))?;
-        fs::File::from(fd)
+        self.write_into(&self.open_to_write(&file.name)?, file)
+    }
+
+    /// The file `name`, to be written.
+    pub(crate) fn open_to_write(&self, name: &str) -> Result<fs::File, SysError> {
+        let mode = OFlags::WRONLY | OFlags::CLOEXEC;
+        let fd = rustix::fs::openat(&self.dir, name, mode, Mode::empty())
+            .call(|| format!("open({})", self.path.join(name).display()))
+            .map_err(|error| hints::missing(error, self.version, name))?;
+        Ok(fd.into())
+    }
+
+    /// [`Group::write`] where the file is open.
+    pub(crate) fn write_into(&self, mut opened: &fs::File, file: &File) -> Result<(), SysError> {
+        let path = || self.path.join(&file.name);
+        opened
             .write_all(file.text.as_bytes())
-            .call(|| format!("write({}, {})", path.display(), file.text))
-            .map_err(|error| explain_refused(error, &file.name))
+            .call(|| format!("write({}, {})", path().display(), file.text))
+            .map_err(|error| hints::refused(error, &file.name))
     }
 
     /// The file `name`, to be read, and with `write` to be written as well.
@@ -198,7 +205,7 @@ impl Group {
         let mode = if write { OFlags::RDWR } else { OFlags::RDONLY };
         let fd = rustix::fs::openat(&self.dir, name, mode | OFlags::CLOEXEC, Mode::empty())
             .call(|| format!("open({})", self.path.join(name).display()))
-            .map_err(|error| self.explain_missing(error, name))?;
+            .map_err(|error| hints::missing(error, self.version, name))?;
         Ok(fd.into())
     }
 
@@ -293,9 +300,14 @@ impl Group {
 
     /// This group and all below it, parents first.
     pub(crate) fn tree(self) -> Result<Vec<Self>, Error> {
+        /// Descriptors that everybody has, 1024, and some for other things.
+        const USUAL: usize = 900;
         let mut found = vec![self];
         let mut at = 0;
         while at < found.len() {
+            if at == USUAL {
+                raise_descriptors();
+            }
             for name in found[at].children()? {
                 if let Some(child) = found[at].child(&name)? {
                     found.push(child);
@@ -324,7 +336,7 @@ impl Group {
     /// Moves process `pid`, all its threads, into this group. The kernel makes it wait for RCU: 5 to 18 ms.
     pub(crate) fn take(&self, pid: i32) -> Result<(), SysError> {
         let file = File::new("cgroup.procs", pid.to_string());
-        self.write(&file).map_err(explain_attach)
+        self.write(&file).map_err(hints::attach)
     }
 
     /// Moves this process, which has one thread, into this group.
@@ -333,7 +345,7 @@ impl Group {
     /// `cgroup.procs`, which is what v2 has.
     pub(crate) fn enter(&self) -> Result<(), SysError> {
         self.write(&File::new(self.door(), "0".to_owned()))
-            .map_err(explain_attach)
+            .map_err(hints::attach)
     }
 
     /// The file by which [`Group::enter`] enters.
@@ -382,11 +394,11 @@ impl Group {
                 // A process that is ending counts until the kernel has taken it out.
                 Err(error) if error.errno == Errno::EBUSY && Instant::now() < until => {
                     if !self.processes()?.is_empty() {
-                        return Err(explain_enable(error).into());
+                        return Err(hints::enable(error).into());
                     }
                     std::thread::sleep(Duration::from_millis(1));
                 }
-                answer => return Ok(answer.map_err(explain_enable)?),
+                answer => return Ok(answer.map_err(hints::enable)?),
             }
         }
     }
@@ -396,78 +408,18 @@ impl Group {
         rustix::fs::unlinkat(&self.dir, name, AtFlags::REMOVEDIR)
             .call(|| format!("rmdir({})", self.path.join(name).display()))
     }
+}
 
-    fn explain_missing(&self, error: SysError, name: &str) -> SysError {
-        match (error.errno, self.version) {
-            (Errno::ENOENT | Errno::EACCES, _) if name.starts_with("memory.memsw.") || name.starts_with("memory.swap.") => {
-                error.hint("the kernel does not count swap: boot it with swapaccount=1")
-            }
-            (Errno::ENOENT | Errno::EACCES, Version::V2) if name.starts_with("cgroup.") => error,
-            (Errno::ENOENT, Version::V2) => {
-                error.hint("not in this kernel, or the controller is not in the parent's cgroup.subtree_control")
-            }
-            (Errno::ENOENT, Version::V1) => error.hint("this kernel has no such file"),
-            _ => error,
-        }
-    }
+/// As many descriptors as may be: there is one for each group.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    // Where it fails, the next open(2) says so.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
 }
 
 impl AsFd for Group {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.dir.as_fd()
-    }
-}
-
-fn explain_refused(error: SysError, file: &str) -> SysError {
-    match (error.errno, file) {
-        (Errno::EBUSY, "memory.limit_in_bytes" | "memory.memsw.limit_in_bytes") => {
-            error.hint("the group uses more than that")
-        }
-        (Errno::EINVAL, "cpu.cfs_quota_us" | "cpu.max") => {
-            error.hint("more than the group above may use")
-        }
-        (Errno::EINVAL | Errno::ERANGE | Errno::EACCES, "cpuset.cpus" | "cpuset.mems") => {
-            error.hint("not among those of the group above")
-        }
-        (Errno::EPERM, "devices.allow") => error.hint("the group above may not use it either"),
-        (Errno::EINVAL, "devices.allow" | "devices.deny") => {
-            error.hint("all or none is said before there are groups in it")
-        }
-        (Errno::ENODEV, _) if file.starts_with("io.") || file.starts_with("blkio.") => {
-            error.hint("a whole disk by its MAJOR:MINOR, as in lsblk")
-        }
-        _ => error,
-    }
-}
-
-fn explain_enable(error: SysError) -> SysError {
-    match error.errno {
-        Errno::EBUSY => error.hint(
-            "a v2 group with processes of its own gives controllers to no group below it: move them into one, or use --parent",
-        ),
-        Errno::ENOENT => error.hint("the group above has not been given it"),
-        Errno::EOPNOTSUPP => {
-            error.hint("the group or one above it is threaded: only cpu, cpuset, perf_event and pids go below it")
-        }
-        Errno::EACCES | Errno::EPERM => {
-            error.hint("needs root, or --parent with a group that was delegated to you")
-        }
-        _ => error,
-    }
-}
-
-fn explain_attach(error: SysError) -> SysError {
-    match error.errno {
-        Errno::ENOSPC => error.hint("the group has no cpuset.cpus or cpuset.mems"),
-        Errno::EINVAL => error
-            .hint("a real-time process needs cpu.rt_runtime_us, a kernel thread cannot be moved"),
-        Errno::EBUSY => {
-            error.hint("a v2 group that gives controllers to groups below it takes no process")
-        }
-        Errno::EOPNOTSUPP => error.hint("the v2 group is threaded or invalid: see its cgroup.type"),
-        Errno::EACCES => error.hint(
-            "needs to write cgroup.procs of that group, and on v2 of the one that has both that group and the process",
-        ),
-        _ => error,
     }
 }

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::buffer::spare_capacity;
+use rustix::fs::{Mode, OFlags};
 use sys::{Call, Mount};
 
 use crate::error::Error;
@@ -16,6 +18,15 @@ pub(crate) enum Version {
     V1,
     /// The unified hierarchy.
     V2,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        })
+    }
 }
 
 /// One mounted hierarchy.
@@ -48,25 +59,21 @@ impl Hierarchy {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hierarchies {
     list: Vec<Hierarchy>,
+    own: Membership,
 }
 
 impl Hierarchies {
     /// Of this process.
     pub(crate) fn detect() -> Result<Self, Error> {
-        let read = |path: &str| -> Result<Vec<u8>, Error> {
-            // at once: these files are put together anew for each read(2)
-            let mut text = Vec::with_capacity(16 << 10);
-            let file = std::fs::File::open(path).call(|| format!("open({path})"))?;
-            let read = std::io::Read::read_to_end(&mut &file, &mut text);
-            read.call(|| format!("read({path})"))?;
-            Ok(text)
-        };
-        let mountinfo = read("/proc/self/mountinfo")?;
-        let own = read("/proc/self/cgroup")?;
+        let mountinfo = read(Path::new("/proc/self/mountinfo"))?;
+        let own = read(Path::new("/proc/self/cgroup"))?;
         Ok(Self::parse(
             &mountinfo,
             &String::from_utf8_lossy(&own),
-            |mount| std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default(),
+            |mount| {
+                let text = read(&mount.join("cgroup.controllers")).unwrap_or_default();
+                String::from_utf8_lossy(&text).into_owned()
+            },
         ))
     }
 
@@ -108,7 +115,8 @@ impl Hierarchies {
                 None => found.push(hierarchy),
             }
         }
-        Self { list: found }
+        let own = Membership::parse(own);
+        Self { list: found, own }
     }
 
     /// Without a freezer that is of no use here: it is a hierarchy for nothing but that, and a pod can do without.
@@ -132,6 +140,11 @@ impl Hierarchies {
             .find(|hierarchy| hierarchy.version == Version::V2)
     }
 
+    /// Where this process was when they were found.
+    pub(crate) fn own(&self) -> &Membership {
+        &self.own
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Hierarchy> {
         self.list.iter()
     }
@@ -151,7 +164,7 @@ fn better(new: &Hierarchy, old: &Hierarchy) -> bool {
 }
 
 /// In which group a process is, by its /proc/PID/cgroup.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Membership(String);
 
 impl Membership {
@@ -189,6 +202,29 @@ impl Membership {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
         self.group_in(hierarchy).is_some_and(inside)
+    }
+}
+
+/// The whole of a small file, in as few system calls as there can be: std asks for a size, which these files do not have.
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let call = || format!("open({})", path.display());
+    let file = rustix::fs::open(path, flags, Mode::empty()).call(call)?;
+    // at once: they are put together anew for each read(2)
+    let mut text = Vec::with_capacity(16 << 10);
+    loop {
+        let before = text.len();
+        text.reserve(4 << 10);
+        let read = rustix::io::read(&file, spare_capacity(&mut text));
+        match read {
+            Err(rustix::io::Errno::INTR) => {}
+            answer => {
+                answer.call(|| format!("read({})", path.display()))?;
+                if text.len() == before {
+                    return Ok(text);
+                }
+            }
+        }
     }
 }
 

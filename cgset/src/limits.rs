@@ -192,6 +192,17 @@ impl Device {
     }
 }
 
+/// By what a weight of one version becomes one of the other.
+pub(crate) fn formula(name: &str) -> Option<&'static str> {
+    match name {
+        "cpu.weight" => {
+            Some("cpu.weight = ceil(10^((l^2 + 125 l)/612 - 7/34)), l = log2(cpu.shares)")
+        }
+        "io.weight" => Some("io.weight = 1 + (blkio.weight - 10) 9999/990"),
+        _ => None,
+    }
+}
+
 /// The `cpu.weight` of v2 for v1's `cpu.shares`, by the formula of today's OCI runtimes: 2 → 1, 1024 → 100, 262144 → 10000.
 ///
 /// (The older linear one makes 39 of the default 1024.)

@@ -1,5 +1,6 @@
 //! Making groups and setting limits, as a plan says; and reading back what the kernel made of them.
 
+use std::fs;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -20,32 +21,28 @@ use crate::version::File;
 ///
 /// That all of them are there is known before the first is written.
 pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(), Error> {
-    let all = || {
-        plan.groups
-            .iter()
-            .zip(groups)
-            .flat_map(|(planned, group)| planned.files.iter().map(move |file| (group, file)))
-    };
-    for (group, file) in all() {
-        if !group.has(&file.name) && file.name != devices::NAME {
-            group.write(file)?; // says which and why
-        }
+    talk.steps(|| plan.translations())?;
+    let mut opened = Vec::new();
+    for (planned, group) in plan.groups.iter().zip(groups) {
+        let files = planned.files.iter();
+        let files = files.filter(|file| file.name != devices::NAME);
+        let files = files.map(|file| Ok((file, group.open_to_write(&file.name)?)));
+        opened.push((group, files.collect::<Result<Vec<_>, SysError>>()?));
     }
     if let Some(Value::Devices(rules)) = plan.limits().get(devices::NAME) {
         attach(plan, groups, rules, talk)?;
     }
-    for (planned, group) in plan.groups.iter().zip(groups) {
-        let files = planned.files.iter();
-        let mut files = files.filter(|file| file.name != devices::NAME).peekable();
-        while let Some(file) = files.next() {
-            let answer = write_one(group, file, talk);
+    for (group, files) in &opened {
+        let mut files = files.iter().peekable();
+        while let Some(this) = files.next() {
+            let answer = write_one(group, this, talk);
             match (answer, files.peek()) {
                 (Err(Error::Sys(error)), Some(next))
-                    if error.errno == Errno::EINVAL && are_bound(file, next) =>
+                    if error.errno == Errno::EINVAL && are_bound(this.0, next.0) =>
                 {
                     // Each of the two must fit the other at every moment, so one of the two orders goes.
                     write_one(group, next, talk)?;
-                    write_one(group, file, talk)?;
+                    write_one(group, this, talk)?;
                     files.next();
                 }
                 (answer, _) => answer?,
@@ -79,7 +76,7 @@ pub(crate) fn call(dir: &Path, file: &File) -> String {
     }
 }
 
-fn write_one(group: &Group, file: &File, talk: Talk) -> Result<(), Error> {
+fn write_one(group: &Group, (file, opened): &(&File, fs::File), talk: Talk) -> Result<(), Error> {
     talk.step(|| call(group.path(), file));
     // v1 refuses a limit below what is used; v2 would call the OOM killer, if there is anything to kill.
     if file.name == "memory.max" && group.read("cgroup.events")?.contains("populated 1") {
@@ -90,7 +87,7 @@ fn write_one(group: &Group, file: &File, talk: Talk) -> Result<(), Error> {
                 .into());
         }
     }
-    Ok(group.write(file)?)
+    Ok(group.write_into(opened, file)?)
 }
 
 /// Pairs of v1 of which one bounds the other.
@@ -112,7 +109,7 @@ pub(crate) fn read_back(
     for (name, value) in limits.iter() {
         let at = plan.place_of(name)?;
         let (version, group) = (plan.groups[at].hierarchy.version, &groups[at]);
-        if group.is_write_only(name) {
+        if matches!(value, Value::Text(_)) && group.is_write_only(name) {
             continue; // memory.force_empty
         }
         if let (Version::V2, Value::Devices(rules)) = (version, value) {

@@ -127,7 +127,7 @@ fn target<'a>(plan: &Plan<'a>, name: &str) -> Result<Target<'a>, Error> {
                 plan.dir(planned).display()
             ))
         })?;
-        let group = pod.leaf(name)?;
+        let (group, _) = pod.leaf(name)?;
         group.inherit_cpuset(&pod, &planned.key)?;
         groups.push((planned.key.clone(), planned.hierarchy, group));
     }

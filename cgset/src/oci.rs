@@ -127,7 +127,7 @@ mod tests {
             ),
             (
                 r#"{"unified":{"memory.mx":"7"}}"#,
-                "linux.resources: memory.mx: no such limit (did you mean memory.max?)",
+                "linux.resources: memory.mx: no such limit (did you mean memory.max or memory.min?)",
             ),
             (
                 r#"{"memory":{"limit":"much"}}"#,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::limits::formula;
 use crate::parent::{self, Made};
 
 /// The group in the pod that its first process is in.
@@ -49,7 +50,7 @@ impl Member {
         let Some(hierarchy) = self.hierarchy(hierarchies) else {
             return Ok(None);
         };
-        let Some(group) = Group::mounted(hierarchy)?.descendant(path)? else {
+        let Some(group) = Group::below(hierarchy, path)? else {
             return Ok(None);
         };
         match self.inode {
@@ -108,6 +109,14 @@ impl State {
             "groups": groups, "join": PAUSE, "written": self.written, "effective": self.effective,
             "inodes": inodes, "boot_id": self.boot_id,
         });
+        let formulas = self.effective.keys().filter_map(|name| {
+            let formula = formula(name)?;
+            Some((name.clone(), formula.into()))
+        });
+        let formulas: Map<String, Json> = formulas.collect();
+        if !formulas.is_empty() {
+            json["formulas"] = formulas.into();
+        }
         if !self.parent.is_empty() {
             json["parent"] = format!("/{}", self.parent).into();
         }
@@ -291,6 +300,11 @@ mod tests {
         assert_eq!(json["groups"]["memory"], "/sys/fs/cgroup/memory/pod-foo");
         assert_eq!(json["join"], "pause");
         assert_eq!(json["inodes"], json!({"memory": 7}));
+        assert_eq!(json.get("formulas"), None);
+        let mut weighed = state();
+        weighed.effective.insert("cpu.weight".into(), 1.into());
+        let formula = &weighed.to_json()["formulas"]["cpu.weight"];
+        assert!(formula.as_str().unwrap().contains("log2(cpu.shares)"));
     }
 
     #[test]

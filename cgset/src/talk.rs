@@ -29,6 +29,14 @@ impl Talk {
         }
     }
 
+    /// Lines about the steps to come; with `-v`.
+    pub(crate) fn steps<E>(self, lines: impl FnOnce() -> Result<Vec<String>, E>) -> Result<(), E> {
+        if self.steps {
+            lines()?.iter().for_each(|line| record::report(TOOL, line));
+        }
+        Ok(())
+    }
+
     /// Something the user did not expect and should know; not with `-q`.
     pub(crate) fn note(self, line: impl Display) {
         if !self.quiet {

@@ -3,25 +3,24 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use nix::unistd::{AccessFlags, access};
-use record::{Id, Record, Up, names};
+use record::{Id, Record, Up};
 use serde_json::Value as Json;
 
 use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Version};
-use crate::kube::{self, Kube};
-use crate::limits::Limits;
+use crate::hierarchy::{Hierarchies, Version};
+use crate::kube;
 use crate::newcomers::Newcomers;
 use crate::owner::Owner;
 use crate::parent::Made;
 use crate::place;
 use crate::plan::Plan;
+use crate::same::{is_there, verify};
 use crate::state::{EXEC, Member, Moved, PAUSE, State};
 use crate::talk::Talk;
-use crate::units::Amount;
-use crate::vocabulary::{self, Machine};
+use crate::vocabulary::Machine;
+use crate::wanted::{Place, Wanted, more_than_there_is};
 use crate::{TOOL, make, oci, parent, remove};
 
 /// Runs the verb.
@@ -49,7 +48,9 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
             "linux.resources.{key}: passed on, not applied"
         ));
     }
-    note_more_than_there_is(&wanted.all, &Machine::this(), talk);
+    for line in more_than_there_is(&wanted.all, &Machine::this()) {
+        talk.note(line);
+    }
     for name in kube.iter().flat_map(|kube| &kube.ignored) {
         talk.note(format_args!(
             "--kube: {name}: no limit of a cgroup, not applied"
@@ -72,100 +73,6 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
         ..made
     }
     .to_json())
-}
-
-/// A limit above what the machine has limits nobody: the machine's own OOM killer comes first.
-fn note_more_than_there_is(limits: &Limits, machine: &Machine, talk: Talk) {
-    if let Some(Amount::Exactly(asked)) = limits.memory_max() {
-        let total = (machine.memory_total)();
-        if total > 0 && asked > total && asked < 1 << 62 {
-            talk.note(format_args!(
-                "memory.max={asked}: the machine has {total} (the whole of it may go before this limit is met)"
-            ));
-        }
-    }
-}
-
-/// Where the pod's group goes, and whose it is.
-struct Place {
-    /// A path below each mount; empty: the top.
-    parent: String,
-    name: String,
-    /// `linux.cgroupsPath`
-    given: Option<String>,
-    delegate: Option<Owner>,
-}
-
-impl Place {
-    /// `--parent`; else where `linux.cgroupsPath` has the pod's own group.
-    fn new(record: &Record, id: &Id, args: &UpArgs) -> Result<Self, Error> {
-        let name = names::group(id);
-        let given = match record.pointer("/linux/cgroupsPath") {
-            None | Some(Json::Null) => None,
-            Some(Json::String(given)) => Some(given.clone()),
-            Some(other) => {
-                return Err(Error::Usage(format!(
-                    "linux.cgroupsPath: {other} is not a string"
-                )));
-            }
-        };
-        let parent = match (&args.parent, &given) {
-            (Some(group), _) => parent::given("--parent", group)?,
-            (None, Some(given)) => parent::of_path(given, &name).unwrap_or(""),
-            (None, None) => "",
-        };
-        if parent.split('/').any(|part| part == name) {
-            return Err(Error::Usage(format!(
-                "--parent /{parent}: is in the pod itself"
-            )));
-        }
-        Ok(Self {
-            parent: parent.to_owned(),
-            name,
-            delegate: args.delegate,
-            given,
-        })
-    }
-
-    /// All there are, but for a freezer that nobody asked for and in which we may make no group.
-    fn hierarchies(&self, limits: &Limits) -> Result<Hierarchies, Error> {
-        let is_asked_for = limits.get("cgroup.freeze").is_some();
-        let is_writable = |hierarchy: &Hierarchy| {
-            let mut dir = hierarchy.mount.join(&self.parent);
-            while !dir.exists() && dir.pop() {}
-            !hierarchy.read_only && access(&dir, AccessFlags::W_OK).is_ok()
-        };
-        let all = Hierarchies::detect()?;
-        Ok(all.without_freezer_unless(|freezer| is_asked_for || is_writable(freezer)))
-    }
-
-    /// Of the pod's group below each mount.
-    fn path(&self) -> String {
-        parent::join(&self.parent, &self.name)
-    }
-}
-
-/// The limits: those of the record, and over them those that were typed.
-struct Wanted {
-    typed: Limits,
-    all: Limits,
-    ignored: Vec<String>,
-}
-
-impl Wanted {
-    fn new(record: &Record, words: &[String], kube: Option<&Kube>) -> Result<Self, Error> {
-        let machine = Machine::this();
-        let words = kube.iter().flat_map(|kube| &kube.words).chain(words);
-        let typed = vocabulary::parse_all(words.map(String::as_str), &machine)?;
-        let resources = oci::read(record, &machine)?;
-        let mut all = resources.limits;
-        all.extend(typed.clone());
-        Ok(Self {
-            typed,
-            all,
-            ignored: resources.ignored,
-        })
-    }
 }
 
 /// Makes the groups, with their write-ahead.
@@ -245,7 +152,7 @@ fn limit(
         {
             for leaf in leaves {
                 talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
-                let made = group.leaf(leaf)?;
+                let (made, _) = group.leaf(leaf)?;
                 made.inherit_cpuset(group, &planned.key)?;
                 if let Some(owner) = delegate {
                     owner.own(&made, version, talk)?;
@@ -295,114 +202,6 @@ fn make_groups(
         }
     }
     Ok(groups)
-}
-
-/// Whether any of what an earlier `up` made is still there.
-fn is_there(state: &State, hierarchies: &Hierarchies, id: &Id) -> Result<bool, Error> {
-    if !state.is_of_this_boot()? {
-        return Ok(false);
-    }
-    for member in state.members.iter().filter(|member| member.inode.is_some()) {
-        if member.open(hierarchies, &state.path(id))?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// An earlier `up` made what is wanted now, and the kernel still has it so; else the first difference.
-fn verify(state: &State, plan: &Plan<'_>, place: &Place, id: &Id) -> Result<(), Error> {
-    let again = format!("cgset down --id {id} first");
-    let differs = |what: String| Err(Error::Failed(format!("{what} ({again})")));
-    if state.parent != place.parent {
-        return differs(format!(
-            "{}: is in /{}, not in /{}",
-            place.name, state.parent, place.parent
-        ));
-    }
-    let wanted = place.delegate.map(|owner| owner.to_string());
-    if state.delegate != wanted {
-        let whose = |owner: &Option<String>| owner.clone().unwrap_or_else(|| "nobody".into());
-        return differs(format!(
-            "{}: is delegated to {}, not to {}",
-            plan.name,
-            whose(&state.delegate),
-            whose(&wanted)
-        ));
-    }
-    let keys = |keys: Vec<&str>| keys.join(" ");
-    let there = keys(
-        state
-            .members
-            .iter()
-            .map(|member| member.key.as_str())
-            .collect(),
-    );
-    let wanted = keys(plan.groups.iter().map(|group| group.key.as_str()).collect());
-    let asked = plan.written();
-    for (file, value) in &asked {
-        match state.written.get(file) {
-            Some(old) if old == value => {}
-            Some(old) => {
-                return differs(format!(
-                    "{}: {file} is {}, not {}",
-                    plan.name,
-                    make::plain(old),
-                    make::plain(value)
-                ));
-            }
-            None => {
-                return differs(format!(
-                    "{}: {file} is not set, {} is asked for",
-                    plan.name,
-                    make::plain(value)
-                ));
-            }
-        }
-    }
-    if let Some((file, old)) = state
-        .written
-        .iter()
-        .find(|(file, _)| asked.get(*file).is_none())
-    {
-        return differs(format!(
-            "{}: {file} is {}, none is asked for",
-            plan.name,
-            make::plain(old)
-        ));
-    }
-    if there != wanted {
-        return differs(format!(
-            "{}: has groups in {there}, {wanted} are asked for",
-            plan.name
-        ));
-    }
-    let mut groups = Vec::new();
-    for (planned, member) in plan.groups.iter().zip(&state.members) {
-        let found = Group::mounted(planned.hierarchy)?.descendant(&plan.name)?;
-        match found {
-            Some(group) if Some(group.inode()?) == member.inode => groups.push(group),
-            _ => {
-                return differs(format!(
-                    "{}: is gone or not the pod's own",
-                    plan.dir(planned).display()
-                ));
-            }
-        }
-    }
-    let now = make::read_back(plan, &groups, plan.limits())?;
-    for (key, made) in &state.effective {
-        let found = now.get(key).unwrap_or(&Json::Null);
-        if found != made {
-            return differs(format!(
-                "{}: {key} is {} by now, not {}",
-                plan.name,
-                make::plain(found),
-                make::plain(made)
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// Undoes a state that was written ahead, whole or half made.

@@ -1,134 +1,11 @@
 //! The words a limit may be written in: cgroup v2's names, and v1's for the same things.
 
-use crate::devices;
 use crate::error::Error;
+use crate::keys::KEYS;
 use crate::limits::Limits;
+use crate::nearest::nearest;
 use crate::units;
 use crate::values::{self, Kind};
-
-/// Each key, the name it goes by from there on, and how its value is read.
-const KEYS: &[(&str, &str, Kind)] = &[
-    ("memory.max", "memory.max", Kind::Memory),
-    ("memory.limit_in_bytes", "memory.max", Kind::Memory),
-    ("memory.high", "memory.high", Kind::Memory),
-    ("memory.low", "memory.low", Kind::Memory),
-    ("memory.soft_limit_in_bytes", "memory.low", Kind::Memory),
-    ("memory.min", "memory.min", Kind::Memory),
-    ("memory.swap.max", "memory.swap.max", Kind::Swap),
-    (
-        "memory.memsw.limit_in_bytes",
-        "memory.swap.max",
-        Kind::SwapTotal,
-    ),
-    ("memory.swap.high", "memory.swap.high", Kind::Bytes),
-    ("memory.zswap.max", "memory.zswap.max", Kind::Bytes),
-    (
-        "memory.zswap.writeback",
-        "memory.zswap.writeback",
-        Kind::Number(1),
-    ),
-    ("memory.oom.group", "memory.oom.group", Kind::Number(1)),
-    ("memory.oom_control", "memory.oom_control", Kind::Number(1)),
-    ("memory.swappiness", "memory.swappiness", Kind::Number(200)),
-    (
-        "memory.kmem.limit_in_bytes",
-        "memory.kmem.limit_in_bytes",
-        Kind::Bytes,
-    ),
-    (
-        "memory.kmem.tcp.limit_in_bytes",
-        "memory.kmem.tcp.limit_in_bytes",
-        Kind::Bytes,
-    ),
-    // PIDS_MAX of the kernel: more is EINVAL
-    ("pids.max", "pids.max", Kind::Count(4 << 20)),
-    ("cpu.max", "cpu.max", Kind::CpuMax),
-    ("cpu.cfs_quota_us", "cpu.max", Kind::Quota),
-    ("cpu.cfs_period_us", "cpu.max", Kind::Period),
-    ("cpu.max.burst", "cpu.max.burst", Kind::Number(u64::MAX)),
-    ("cpu.cfs_burst_us", "cpu.max.burst", Kind::Number(u64::MAX)),
-    ("cpu.weight", "cpu.weight", Kind::Weight),
-    ("cpu.shares", "cpu.weight", Kind::Shares),
-    ("cpu.weight.nice", "cpu.weight.nice", Kind::Text),
-    ("cpu.idle", "cpu.idle", Kind::Number(1)),
-    ("cpu.uclamp.min", "cpu.uclamp.min", Kind::Text),
-    ("cpu.uclamp.max", "cpu.uclamp.max", Kind::Text),
-    ("cpu.rt_runtime_us", "cpu.rt_runtime_us", Kind::Text),
-    (
-        "cpu.rt_period_us",
-        "cpu.rt_period_us",
-        Kind::Number(u64::MAX),
-    ),
-    ("cpuset.cpus", "cpuset.cpus", Kind::List),
-    ("cpuset.mems", "cpuset.mems", Kind::List),
-    ("cpuset.cpus.partition", "cpuset.cpus.partition", Kind::Text),
-    ("cpuset.cpus.exclusive", "cpuset.cpus.exclusive", Kind::List),
-    (
-        "cpuset.cpu_exclusive",
-        "cpuset.cpu_exclusive",
-        Kind::Number(1),
-    ),
-    (
-        "cpuset.mem_exclusive",
-        "cpuset.mem_exclusive",
-        Kind::Number(1),
-    ),
-    (
-        "cpuset.mem_hardwall",
-        "cpuset.mem_hardwall",
-        Kind::Number(1),
-    ),
-    (
-        "cpuset.memory_migrate",
-        "cpuset.memory_migrate",
-        Kind::Number(1),
-    ),
-    ("io.weight", "io.weight", Kind::IoWeight),
-    ("blkio.weight", "io.weight", Kind::BlkioWeight),
-    ("io.max", "io.max", Kind::IoMax),
-    (
-        "blkio.throttle.read_bps_device",
-        "io.max",
-        Kind::Throttle(0),
-    ),
-    (
-        "blkio.throttle.write_bps_device",
-        "io.max",
-        Kind::Throttle(1),
-    ),
-    (
-        "blkio.throttle.read_iops_device",
-        "io.max",
-        Kind::Throttle(2),
-    ),
-    (
-        "blkio.throttle.write_iops_device",
-        "io.max",
-        Kind::Throttle(3),
-    ),
-    ("io.latency", "io.latency", Kind::Text),
-    ("io.bfq.weight", "io.bfq.weight", Kind::Text),
-    ("blkio.bfq.weight", "blkio.bfq.weight", Kind::Text),
-    ("cgroup.freeze", "cgroup.freeze", Kind::Number(1)),
-    ("freezer.state", "cgroup.freeze", Kind::FreezerState),
-    (
-        "cgroup.max.depth",
-        "cgroup.max.depth",
-        Kind::Count(u64::MAX),
-    ),
-    (
-        "cgroup.max.descendants",
-        "cgroup.max.descendants",
-        Kind::Count(u64::MAX),
-    ),
-    ("devices", devices::NAME, Kind::Devices),
-    ("devices.allow", devices::NAME, Kind::DeviceRule(true)),
-    ("devices.deny", devices::NAME, Kind::DeviceRule(false)),
-    ("rdma.max", "rdma.max", Kind::Text),
-    ("misc.max", "misc.max", Kind::Text),
-    ("net_cls.classid", "net_cls.classid", Kind::Text),
-    ("net_prio.ifpriomap", "net_prio.ifpriomap", Kind::Text),
-];
 
 /// The kernel's controllers, and `cgroup` for what every v2 group has.
 const CONTROLLERS: &[&str] = &[
@@ -231,7 +108,7 @@ fn lookup(key: &str) -> Option<(String, Kind)> {
     };
     // A misspelt key would be a file that is not there; a far-off one may be a newer kernel's.
     let raw =
-        CONTROLLERS.contains(&controller) && file.split('.').all(part) && nearest(key).is_none();
+        CONTROLLERS.contains(&controller) && file.split('.').all(part) && nearest(key).is_empty();
     raw.then(|| (key.to_owned(), Kind::Text))
 }
 
@@ -251,40 +128,15 @@ fn hugetlb(key: &str) -> Option<String> {
 
 fn unknown(key: &str) -> Error {
     let shown = printable(key);
-    match nearest(key) {
-        Some(word) => Error::Usage(format!("{shown}: no such limit (did you mean {word}?)")),
-        None => Error::Usage(format!(
+    match nearest(key).as_slice() {
+        [] => Error::Usage(format!(
             "{shown}: no such limit (cgroup v2's names, v1's, or CONTROLLER.FILE)"
         )),
-    }
-}
-
-/// A word that could be meant, and is not the same.
-fn nearest(key: &str) -> Option<&'static str> {
-    let allowed = (key.len() / 4).clamp(1, 3);
-    KEYS.iter()
-        .map(|(word, ..)| (distance(key, word), *word))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, word)| word)
-}
-
-/// How many letters have to be changed, put in or left out (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    if a.len().abs_diff(b.len()) > 3 {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(diagonal + 1).min(row[j] + 1);
+        words => {
+            let words = words.join(" or ");
+            Error::Usage(format!("{shown}: no such limit (did you mean {words}?)"))
         }
     }
-    row[b.len()]
 }
 
 /// What stands in an error must not act on a terminal, nor fill it.
@@ -474,9 +326,9 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelt_key_is_told_the_nearest() {
+    fn a_misspelt_key_is_told_the_nearest_ones() {
         for (word, meant) in [
-            ("memory.mx=1", "memory.max"),
+            ("memory.mx=1", "memory.max or memory.min"),
             ("memroy.max=1", "memory.max"),
             ("pid.max=1", "pids.max"),
             ("cpu.share=2", "cpu.shares"),

@@ -95,7 +95,7 @@ fn a_limit_that_makes_no_sense_is_refused_before_anything_is_made() {
     for (word, error) in [
         (
             "memory.mx=1",
-            "memory.mx: no such limit (did you mean memory.max?)",
+            "memory.mx: no such limit (did you mean memory.max or memory.min?)",
         ),
         (
             "memory=1",
@@ -152,7 +152,7 @@ fn a_records_resources_are_checked_as_well() {
         ),
         (
             r#"{"unified":{"memory.mx":"1"}}"#,
-            "linux.resources: memory.mx: no such limit (did you mean memory.max?)",
+            "linux.resources: memory.mx: no such limit (did you mean memory.max or memory.min?)",
         ),
     ] {
         let record = format!(r#"{{"id":"foo","linux":{{"resources":{resources}}}}}"#);

@@ -164,7 +164,7 @@ fn a_record_that_nobody_takes_is_undone_and_the_process_brought_back() {
         "{WHERE}
          sleep 1000 & pid=$!
          cgset up --id foo pids.max=5 --pid $pid >/dev/full; echo $?
-         where $pid; kill $pid"
+         where $pid | sed s,^$home$,,; kill $pid"
     ));
     // back at the top of the node
     assert_eq!(answer.stdout, "1\n\n", "{answer:?}");
@@ -295,7 +295,7 @@ fn a_live_process_is_refused_moved_or_killed() {
          until [ \"$(where $pid)\" = /pod-foo/app ] && grep -q sleep /proc/$pid/comm; do :; done
          cgset down <record >failed; echo $?; where $pid
          cgset down --to /nowhere <record >failed; echo $?; where $pid
-         cgset down --to / <record >down; echo $?; where $pid
+         cgset down --to $home <record >down; echo $?; where $pid | sed s,^$home$,,
          echo $pid >pid
          cgset up --id foo --pid $pid >record; where $pid
          cgset down --kill <record >down; echo $?
@@ -469,7 +469,7 @@ fn what_cannot_be_written_says_which_file_and_why() {
          cgset exec -P record app -- true
          rmdir $dir/app $dir/pause $dir
          cgset exec -P record app -- true; echo $?
-         cgset show --json <record | wc -l
+         if [ $version = 1 ]; then cgset show --json <record | wc -l; else cgset show <record 2>&1 | grep -c 'its groups are gone'; fi
          cgset down <record >down; echo $?",
     );
     assert_eq!(answer.stdout, "1\n125\n1\n0\n", "{answer:?}");
@@ -517,7 +517,7 @@ fn requests_and_limits_of_kubernetes_are_a_pods_limits() {
 #[test]
 fn a_limit_above_the_machine_is_told() {
     let answer = story(
-        "cgset up --id foo memory.max=1P >record
+        "cgset up --id foo memory.max=1P cpu.max=900 >record
          cgset down <record >down
          cgset up --id foo memory.max=50% | cgset down >down; cgset up --id foo memory.max=max | cgset down >down",
     );
@@ -526,7 +526,10 @@ fn a_limit_above_the_machine_is_told() {
         answer
             .stderr
             .starts_with("cgset: memory.max=1125899906842624: the machine has ")
-            && answer.stderr.lines().count() == 1,
+            && answer
+                .stderr
+                .contains("\ncgset: cpu.max=90000000 100000: the machine has ")
+            && answer.stderr.lines().count() == 2,
         "{answer:?}"
     );
 }

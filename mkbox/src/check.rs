@@ -45,14 +45,7 @@ const STEPS: [(&str, &str, &str, bool); 6] = [
 /// `mkbox check`
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
     let directory = args.root.as_deref().unwrap_or(".");
-    match judge(Facts::gather(directory.as_ref())).print(args.json) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            record::report(TOOL, &error);
-            ExitCode::FAILURE
-        }
-    }
+    judge(Facts::gather(directory.as_ref())).finish(args.json)
 }
 
 /// From what was found to what it means.

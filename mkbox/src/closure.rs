@@ -3,7 +3,7 @@
 //! Follows ld.so(8) object by object, as the loader will do it at the start of the program; runs nothing.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::host::{Host, Known};
 use crate::loader::{Family, Loader, normalize};
 use crate::origin::Origin;
-use crate::program::{self, Interpreter};
+use crate::program::{self, Interpreter, SearchPath};
 use crate::search::{Found, Object, Process, soname};
 use crate::text::short;
 use crate::wishes::Wishes;
@@ -91,7 +91,7 @@ struct Search<'a> {
     extras: Vec<&'static str>,
     closure: Closure,
     /// Place in `closure.files` by destination.
-    taken: HashMap<PathBuf, usize>,
+    taken: foldhash::HashMap<OsString, usize>,
     loaders: HashMap<(Option<PathBuf>, Target), Rc<Loader>>,
 }
 
@@ -102,14 +102,16 @@ impl<'a> Search<'a> {
             wishes,
             extras: extras(origin, wishes),
             closure: Closure::default(),
-            taken: HashMap::new(),
+            taken: foldhash::HashMap::default(),
             loaders: HashMap::new(),
         }
     }
 
     fn programs(&mut self, names: &[String]) -> Result<(), Error> {
+        let origin = self.host.origin.clone();
+        let mut path = SearchPath::new(&origin);
         for name in names {
-            let source = program::find_in(&self.host.origin, name)?;
+            let source = path.find(name)?;
             self.program(&source, None, SCRIPTS, Why::Asked(name.clone()))?;
         }
         Ok(())
@@ -143,8 +145,10 @@ impl<'a> Search<'a> {
         scripts: usize,
         why: Why,
     ) -> Result<(), Error> {
-        let shown = short(source);
-        let fail = |reason: &str| Err(Error::Failed(format!("closure({shown}): {reason}")));
+        let fail = |reason: &str| {
+            let shown = short(source);
+            Err(Error::Failed(format!("closure({shown}): {reason}")))
+        };
         let Some(name) = source.file_name() else {
             return fail("the path does not end in a name");
         };
@@ -210,7 +214,7 @@ impl<'a> Search<'a> {
         match interpreter.program.as_deref().map(OsStr::to_str) {
             None => Ok(()),
             Some(Some(name)) => {
-                let found = program::find_in(&self.host.origin, name)?;
+                let found = SearchPath::new(&self.host.origin).find(name)?;
                 self.program(&found, None, scripts, why)
             }
             Some(None) => fail("#! names a program that is not UTF-8".into()),
@@ -225,7 +229,7 @@ impl<'a> Search<'a> {
         known: &Known,
         why: Why,
     ) -> Result<bool, Error> {
-        if let Some(&at) = self.taken.get(destination) {
+        if let Some(&at) = self.taken.get(destination.as_os_str()) {
             let there = &self.closure.files[at];
             if there.identity == known.identity {
                 return Ok(false);
@@ -244,7 +248,7 @@ impl<'a> Search<'a> {
             )));
         }
         self.taken
-            .insert(destination.to_owned(), self.closure.files.len());
+            .insert(destination.into(), self.closure.files.len());
         self.closure.files.push(BoxFile {
             source: source.to_owned(),
             destination: destination.to_owned(),
@@ -290,8 +294,9 @@ impl<'a> Search<'a> {
         }
         let loader = self.loader(elf.interpreter.as_deref(), elf.target);
         // The kernel resolves the program's own links for $ORIGIN; a library's stay as they are.
-        let real = self.host.origin.canonicalize(source);
-        let real = real.unwrap_or_else(|| source.to_owned());
+        let is_asked = elf.has_tokens() || !self.host.origin.library_path().is_empty();
+        let real = is_asked.then(|| self.host.origin.canonicalize(source));
+        let real = real.flatten().unwrap_or_else(|| source.to_owned());
         process
             .objects
             .push(Object::new(&real, destination, elf, None));

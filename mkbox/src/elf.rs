@@ -28,6 +28,8 @@ const STRINGS_BYTES: u64 = 16 << 20;
 const NOTES_BYTES: u64 = 64 << 10;
 /// Libraries that one file may ask for by name.
 const NEEDED: usize = 4_096;
+/// Of read-only segments; linkers make two.
+const PIECES: usize = 4;
 /// `DT_FLAGS_1`'s bit for "do not look into the default directories".
 const DF_1_NODEFLIB: u64 = 0x800;
 
@@ -63,6 +65,16 @@ pub(crate) struct Elf {
     pub(crate) no_default_directories: bool,
     /// What `.note.dlopen` says; None without such a note.
     pub(crate) dlopen: Option<Result<Vec<Dlopen>, Corrupt>>,
+}
+
+impl Elf {
+    /// Whether a path in it depends on where the file itself lies, or may: `$ORIGIN`.
+    pub(crate) fn has_tokens(&self) -> bool {
+        let paths = self.rpath.iter().chain(&self.runpath).chain(&self.needed);
+        paths
+            .map(|path| path.as_bytes())
+            .any(|path| path.contains(&b'$'))
+    }
 }
 
 /// What is wrong with a file that begins as an ELF file does.
@@ -163,6 +175,34 @@ fn parse<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Result<Elf, C
         return Err("has nothing to load");
     }
     Ok(elf)
+}
+
+/// Offsets and lengths of the pieces of `file` that are loaded to be read only, neither written nor run. None when it is no
+/// ELF file of 64 or 32 bits.
+pub(crate) fn constants(file: &File, bytes: u64) -> Vec<(u64, usize)> {
+    let pieces = Window::new(file, bytes).and_then(|window| match window.head().get(4) {
+        Some(&class) if class == elf::ELFCLASS64.0 => {
+            read_only::<elf::FileHeader64<Endianness>>(&window)
+        }
+        _ => read_only::<elf::FileHeader32<Endianness>>(&window),
+    });
+    pieces.unwrap_or_default()
+}
+
+fn read_only<H: FileHeader<Endian = Endianness>>(data: &Window<'_>) -> Option<Vec<(u64, usize)>> {
+    let header = H::parse(data).ok()?;
+    let endian = header.endian().ok()?;
+    let headers = header.program_headers(endian, data).ok()?;
+    let is_constant = |segment: &&H::ProgramHeader| {
+        segment.p_type(endian) == elf::PT_LOAD && segment.p_flags(endian) == elf::PF_R
+    };
+    let pieces = headers.iter().filter(is_constant).take(PIECES);
+    let pieces = pieces.filter_map(|segment| {
+        let (begin, length) = segment.file_range(endian);
+        let end = begin.checked_add(length)?;
+        (end <= data.bytes).then_some((begin, usize::try_from(length).ok()?))
+    });
+    Some(pieces.collect())
 }
 
 /// The entries up to `DT_NULL`; the names are offsets into the string table that `DT_STRTAB` points to.

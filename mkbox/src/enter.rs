@@ -19,6 +19,7 @@ use crate::assemble::Assembly;
 use crate::attach::{needs_admin, read_only_copy};
 use crate::cli::ExecArgs;
 use crate::error::Error;
+use crate::handed::Handed;
 use crate::pivot::{end_propagation, pivot};
 use crate::place::{Marker, Place};
 use crate::root::DIRECTORY;
@@ -103,6 +104,9 @@ impl Entry {
             (None, Some(root)) => by_name(Path::new(root))?,
             (None, None) => return Err(Error::Usage("BOX is missing (or -P FILE)".into())),
         };
+        if let Some(line) = behind_pause(command) {
+            return Err(Error::Usage(line));
+        }
         let own = command
             .first()
             .filter(|name| OWN.iter().any(|own| name.as_os_str() == *own));
@@ -147,6 +151,9 @@ impl Entry {
     fn enter(&self, command: &[OsString]) -> Result<Infallible, Failed> {
         // First of all: nothing the caller had open gets in, and nobody in the box can look into this process.
         sys::close_on_exec_from(3)?;
+        let handed = self.own.as_ref().map(|_| Handed::new(command));
+        let handed = handed.transpose()?;
+        let command = handed.as_ref().map_or(command, |handed| &handed.command);
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .call(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
         let umask = rustix::process::umask(Mode::from(0o022));
@@ -167,7 +174,7 @@ impl Entry {
         self.assembly.finish()?;
         self.begin_in_cwd()?;
         rustix::process::umask(umask);
-        sys::restore_sigpipe();
+        sys::restore_signals();
         let command = sys::Command::new(command);
         Err(Failed::Command(match own {
             Some(program) => command.exec_program(&Program::File(program), true),
@@ -192,6 +199,15 @@ impl Entry {
         .call(call)?;
         fchdir(&fd).call(call)
     }
+}
+
+/// What `pause -- nsrun` would be: a program of the box that has not been dropped. pause(1) looks its command up where it is.
+fn behind_pause(command: &[OsString]) -> Option<String> {
+    let (pause, rest) = command.split_first()?;
+    let next = rest.iter().find(|word| *word != "--")?;
+    (pause == "pause" && next == "nsrun").then(|| {
+        "pause -- nsrun: behind pause it would be the nsrun of the box (nsrun exec --init -- mkbox exec BOX -- nsrun drop)".into()
+    })
 }
 
 /// `process.cwd`, else the root.

@@ -1,6 +1,6 @@
 //! Makes what a plan says in an empty box.
 
-use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use foldhash::HashMap;
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, Mode, XattrFlags, fchmod, fchown, fgetxattr, fsetxattr, linkat};
 use sys::{Call, SysError};
@@ -37,6 +38,9 @@ pub(crate) struct Filled {
     pub(crate) notices: Vec<String>,
 }
 
+/// Those that are open, by path.
+type Directories = HashMap<OsString, OwnedFd>;
+
 /// One copy, and what is to be said of it.
 type Copied = (Entry, Option<String>);
 
@@ -62,7 +66,7 @@ impl Filler<'_> {
         let is_talking = self.is_quiet || self.arrows.is_some();
         let bytes = plan.files().map(|file| file.bytes).sum();
         let progress = Progress::new(Some(bytes), !is_talking);
-        let mut directories = HashMap::new();
+        let mut directories = Directories::default();
         let mut files = Vec::new();
         let (mut later, mut programs) = (Vec::new(), Vec::new());
         let mut entries = Vec::with_capacity(plan.steps.len());
@@ -153,7 +157,7 @@ impl Filler<'_> {
     fn program(
         &self,
         path: &Path,
-        directories: &mut HashMap<PathBuf, OwnedFd>,
+        directories: &mut Directories,
         placeholder: &mut Option<PathBuf>,
     ) -> Result<Option<Entry>, SysError> {
         let directory = self.directory(directories, path)?;
@@ -179,15 +183,15 @@ impl Filler<'_> {
     /// The directory in which `path` lies, made when it is not there.
     fn directory<'d>(
         &self,
-        directories: &'d mut HashMap<PathBuf, OwnedFd>,
+        directories: &'d mut Directories,
         path: &Path,
     ) -> Result<&'d OwnedFd, SysError> {
         let above = path.parent().unwrap_or(Path::new("/"));
-        if !directories.contains_key(above) {
+        if !directories.contains_key(above.as_os_str()) {
             let directory = self.root.make_directory(above)?;
-            directories.insert(above.to_owned(), directory);
+            directories.insert(above.into(), directory);
         }
-        Ok(&directories[above])
+        Ok(&directories[above.as_os_str()])
     }
 
     fn tell(&self, file: &BoxFile) {
@@ -201,7 +205,7 @@ impl Filler<'_> {
 /// The files that are copied, by several threads at once: each takes the next one that nobody has taken.
 struct Copies<'a> {
     filler: &'a Filler<'a>,
-    directories: &'a HashMap<PathBuf, OwnedFd>,
+    directories: &'a Directories,
     files: Vec<&'a BoxFile>,
     next: AtomicUsize,
     copier: Copier,
@@ -252,7 +256,7 @@ impl Copies<'_> {
         let filler = self.filler;
         let call = |name: &str| format!("{name}({})", filler.root.show(&file.destination));
         let above = file.destination.parent().unwrap_or(Path::new("/"));
-        let directory = self.directories.get(above).ok_or(Errno::ENOENT);
+        let directory = self.directories.get(above.as_os_str()).ok_or(Errno::ENOENT);
         let directory = directory.call(|| call("open"))?;
         let name = file.destination.file_name().ok_or(Errno::EINVAL);
         let name = name.call(|| call("open"))?;
@@ -287,13 +291,9 @@ impl Copies<'_> {
 }
 
 /// Gives the copy at `first` a second name. The directories of both are open by now.
-fn link(
-    directories: &HashMap<PathBuf, OwnedFd>,
-    first: &Path,
-    second: &Path,
-) -> rustix::io::Result<()> {
+fn link(directories: &Directories, first: &Path, second: &Path) -> rustix::io::Result<()> {
     let split = |path: &'_ Path| {
-        let directory = directories.get(path.parent()?)?;
+        let directory = directories.get(path.parent()?.as_os_str())?;
         Some((directory, path.file_name()?.to_owned()))
     };
     let both = split(first).zip(split(second));

@@ -1,12 +1,13 @@
 //! The files of the machine that a box is made from, as far as a closure asks for them: each is opened and read once.
 
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+use foldhash::HashMap;
 
 use crate::elf::{self, Corrupt, Elf};
 use crate::ldcache::{self, Cache, Entry};
@@ -28,8 +29,9 @@ pub(crate) struct Known {
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     pub(crate) origin: Rc<Origin>,
-    files: HashMap<PathBuf, Option<Rc<Known>>>,
-    directories: HashMap<PathBuf, Option<PathBuf>>,
+    /// By path. A string is sooner found than a path, which is compared name by name.
+    files: HashMap<OsString, Option<Rc<Known>>>,
+    directories: HashMap<OsString, Option<PathBuf>>,
     libraries: OnceCell<Libraries>,
     /// What [`Host::cached`] answered: programs ask for the same libraries.
     asked: HashMap<OsString, Rc<[Entry]>>,
@@ -46,7 +48,7 @@ impl Host {
 
     /// The file at `path`; None when there is none that could be a program or library.
     pub(crate) fn file(&mut self, path: &Path) -> Option<Rc<Known>> {
-        if let Some(known) = self.files.get(path) {
+        if let Some(known) = self.files.get(path.as_os_str()) {
             return known.clone();
         }
         let known = self
@@ -54,17 +56,17 @@ impl Host {
             .open_known(path)
             .ok()
             .map(|(file, metadata)| Rc::new(know(&file, &metadata)));
-        self.files.insert(path.to_owned(), known.clone());
+        self.files.insert(path.into(), known.clone());
         known
     }
 
     /// `path` without its symbolic links; None when there is no such directory.
     pub(crate) fn real_directory(&mut self, path: &Path) -> Option<PathBuf> {
-        if let Some(real) = self.directories.get(path) {
+        if let Some(real) = self.directories.get(path.as_os_str()) {
             return real.clone();
         }
         let real = self.origin.canonicalize(path);
-        self.directories.insert(path.to_owned(), real.clone());
+        self.directories.insert(path.into(), real.clone());
         real
     }
 

@@ -1,6 +1,7 @@
 //! Where glibc's loader finds libraries that are in no path of their own: /etc/ld.so.cache, and /etc/ld.so.conf
 //! where there is no cache. ldconfig(8).
 
+use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
@@ -73,23 +74,27 @@ impl Cache {
             .then_some(Self { bytes, hwcaps })
     }
 
-    /// The entries of `name`, in the cache's order.
+    /// The entries of `name`, in the cache's order, found as the loader finds them: by halves.
     pub(crate) fn find(&self, name: &OsStr) -> Vec<Entry> {
         let count = u32_at(&self.bytes, NEW_MAGIC.len()).unwrap_or(0);
+        let count = usize::try_from(count).unwrap_or(0);
         let table = self.bytes.get(NEW_HEADER..).unwrap_or_default();
-        let entries = table
-            .chunks_exact(NEW_ENTRY)
-            .take(usize::try_from(count).unwrap_or(0));
-        let is_it = |entry: &&[u8]| {
+        let (table, _) = table.as_chunks::<NEW_ENTRY>();
+        let table = &table[..count.min(table.len())];
+        let key = |entry: &[u8]| {
             let at = u32_at(entry, 4).and_then(|at| usize::try_from(at).ok());
-            let text = at.and_then(|at| self.bytes.get(at..));
-            // Its end first: that alone tells most names apart.
-            text.is_some_and(|text| {
-                text.get(name.len()) == Some(&0) && text.starts_with(name.as_bytes())
-            })
+            at.and_then(|at| self.bytes.get(at..)).unwrap_or_default()
         };
-        entries
-            .filter(is_it)
+        // The last names come first.
+        let first = table.partition_point(|entry| order(key(entry), name.as_bytes()).is_gt());
+        let equal = table[first..]
+            .iter()
+            .take_while(|entry| order(key(*entry), name.as_bytes()).is_eq());
+        // Names are equal to the loader that are not the same: libx.so.1 and libx.so.01.
+        let is_it =
+            |text: &[u8]| text.get(name.len()) == Some(&0) && text.starts_with(name.as_bytes());
+        equal
+            .filter(|entry| is_it(key(*entry)))
             .filter_map(|entry| self.entry(entry))
             .collect()
     }
@@ -109,6 +114,44 @@ impl Cache {
         let path = PathBuf::from(string_at(&self.bytes, u32_at(entry, 8)?)?);
         path.is_absolute().then_some(Entry { path, hwcaps })
     }
+}
+
+/// The order of the names in a cache, that of ldconfig(8) and of the loader: numbers count as numbers and come after all
+/// other bytes. Both texts end with a zero byte or by themselves.
+fn order(mut one: &[u8], mut other: &[u8]) -> Ordering {
+    loop {
+        let heads = (head(one), head(other));
+        match (heads.0.is_ascii_digit(), heads.1.is_ascii_digit()) {
+            (true, true) => {
+                let numbers = (number(&mut one), number(&mut other));
+                if numbers.0 != numbers.1 {
+                    return numbers.0.cmp(&numbers.1);
+                }
+            }
+            (true, false) => return Ordering::Greater,
+            (false, true) => return Ordering::Less,
+            (false, false) if heads.0 != heads.1 => return heads.0.cmp(&heads.1),
+            (false, false) if heads.0 == 0 => return Ordering::Equal,
+            (false, false) => (one, other) = (&one[1..], &other[1..]),
+        }
+    }
+}
+
+fn head(text: &[u8]) -> u8 {
+    text.first().copied().unwrap_or(0)
+}
+
+/// Takes the digits off the front of `text`.
+fn number(text: &mut &[u8]) -> u64 {
+    let mut value = 0u64;
+    while let Some((digit, rest)) = text
+        .split_first()
+        .filter(|(digit, _)| digit.is_ascii_digit())
+    {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        *text = rest;
+    }
+    value
 }
 
 /// The names that entries refer to by number.
@@ -294,6 +337,47 @@ mod tests {
         both.resize(both.len().next_multiple_of(8), 0);
         both.extend(cache());
         assert_eq!(find(both, "libz.so.1"), wanted);
+    }
+
+    #[test]
+    fn names_are_in_the_loaders_order() {
+        for (smaller, larger) in [
+            ("libc.so.6", "libd.so.6"),
+            ("libc.so.9", "libc.so.10"),
+            ("libc.so.", "libc.so.1"),
+            ("libcz.so", "libc9.so"),
+            ("", "a"),
+            ("a-", "a."),
+        ] {
+            let text = |name: &str| [name.as_bytes(), b"\0rest"].concat();
+            assert_eq!(
+                order(&text(smaller), &text(larger)),
+                Ordering::Less,
+                "{smaller}"
+            );
+            assert_eq!(order(&text(larger), smaller.as_bytes()), Ordering::Greater);
+        }
+        assert_eq!(order(b"x.so.01\0", b"x.so.1"), Ordering::Equal);
+    }
+
+    #[test]
+    fn each_name_of_this_machines_cache_is_found() {
+        let file = File::open("/etc/ld.so.cache").unwrap();
+        let cache = Cache::read(file).unwrap();
+        let count = u32_at(&cache.bytes, NEW_MAGIC.len()).unwrap();
+        assert!(count > 0);
+        for at in 0..count as usize {
+            let entry = &cache.bytes[NEW_HEADER + at * NEW_ENTRY..];
+            let name = string_at(&cache.bytes, u32_at(entry, 4).unwrap()).unwrap();
+            let path = string_at(&cache.bytes, u32_at(entry, 8).unwrap()).unwrap();
+            let found = cache.find(&name);
+            let is_old = u64::from_ne_bytes(entry[16..24].try_into().unwrap()) & !HWCAP_EXTENSION
+                > 0xffff_ffff;
+            assert!(
+                is_old || found.iter().any(|entry| entry.path == Path::new(&path)),
+                "{path:?}"
+            );
+        }
     }
 
     #[test]

@@ -6,14 +6,10 @@ use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
-use sys::Call;
-
+use crate::compiled;
 use crate::elf::Target;
 use crate::host::Host;
 use crate::origin::Origin;
-
-/// Debian's ld.so has 200 KB.
-const LOADER_BYTES: u64 = 16 << 20;
 
 /// A list of directories.
 const PATH_FILE_BYTES: u64 = 1 << 20;
@@ -55,16 +51,9 @@ impl Loader {
     }
 
     fn glibc(origin: &Origin, interpreter: Option<&Path>, target: Target) -> Self {
-        let mut bytes = Vec::with_capacity(256 << 10);
-        if let Some(path) = interpreter
-            && let Ok(file) = origin.open_regular(path)
-        {
-            let read = file.take(LOADER_BYTES).read_to_end(&mut bytes);
-            let read = read.call(|| format!("read({})", path.display()));
-            // Half a loader would be another one.
-            let _ = read.inspect_err(|error| origin.note(error));
-        }
-        let mut directories = compiled_directories(&bytes);
+        let mut directories = interpreter
+            .map(|path| compiled::directories(origin, path))
+            .unwrap_or_default();
         if directories.is_empty() {
             let names: &[&str] = if target.is_64 {
                 &["/lib64", "/usr/lib64", "/lib", "/usr/lib"]
@@ -276,55 +265,6 @@ pub(crate) fn normalize(path: &Path) -> PathBuf {
     result
 }
 
-/// The directories that glibc's loader was compiled with, read out of its file: a run of strings that each begin and end
-/// with a slash. Only there they are written down; they differ between distributions.
-fn compiled_directories(loader: &[u8]) -> Vec<PathBuf> {
-    let is_directory = |text: &[u8]| {
-        text.len() > 1
-            && text.ends_with(b"/")
-            && text.iter().all(u8::is_ascii_graphic)
-            && contains(text, b"/lib")
-    };
-    let (mut best, mut run): (Vec<&[u8]>, Vec<&[u8]>) = (Vec::new(), Vec::new());
-    let mut next = 0;
-    for begin in slashes(loader).filter(|&at| at == 0 || loader[at - 1] == 0) {
-        let text = loader[begin..]
-            .split(|&byte| byte == 0)
-            .next()
-            .unwrap_or_default();
-        if begin != next {
-            run.clear();
-        }
-        if is_directory(text) {
-            run.push(text);
-            next = begin + text.len() + 1;
-        }
-        if run.len() > best.len() {
-            best.clone_from(&run);
-        }
-    }
-    let path = |text: &[u8]| PathBuf::from(OsStr::from_bytes(&text[..text.len() - 1]));
-    best.into_iter().map(path).collect()
-}
-
-/// Where the slashes are. In pieces, so that the compiler looks at many bytes of a piece without one at once.
-fn slashes(bytes: &[u8]) -> impl Iterator<Item = usize> {
-    const PIECE: usize = 64;
-    let has_slash = |piece: &[u8]| {
-        piece
-            .iter()
-            .fold(false, |found, &byte| found | (byte == b'/'))
-    };
-    let pieces = bytes
-        .chunks(PIECE)
-        .enumerate()
-        .filter(move |(_, piece)| has_slash(piece));
-    pieces.flat_map(|(at, piece)| {
-        let inside = piece.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
-        inside.map(move |(inside, _)| at * PIECE + inside)
-    })
-}
-
 #[cfg(target_arch = "x86_64")]
 fn x86_64_level() -> u8 {
     use std::arch::is_x86_feature_detected as has;
@@ -407,14 +347,6 @@ mod tests {
             [pair("/opt/x/bin/../../../../etc", "/etc")]
         );
         assert_eq!(expanded("lib::.:$LIB"), []);
-    }
-
-    #[test]
-    fn directories_are_found_in_a_loader() {
-        let loader = b"\0/lib/ld.so\0x\0/lib/t/\0/usr/lib/t/\0/lib/\0\0\0/lib/other/\0";
-        let wanted = ["/lib/t", "/usr/lib/t", "/lib"].map(PathBuf::from);
-        assert_eq!(compiled_directories(loader), wanted);
-        assert_eq!(compiled_directories(b""), Vec::<PathBuf>::new());
     }
 
     #[test]

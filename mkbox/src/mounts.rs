@@ -1,8 +1,9 @@
 //! What is mounted in a box, as OCI's `mounts` say it, and what that means for the kernel. Pure.
 
-use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use foldhash::HashMap;
 use record::{Mount, Record};
 use rustix::mount::MountPropagationFlags;
 use serde_json::{Map, Value, json};
@@ -72,24 +73,25 @@ pub(crate) fn describe(mount: &Mount) -> String {
 ///
 /// # Errors
 /// Two different mounts on one place.
-pub(crate) fn merge(given: &[Mount], wanted: &[Mount]) -> Result<Vec<Mount>, Error> {
+pub(crate) fn merge(given: &[Mount], wanted: Vec<Mount>) -> Result<Vec<Mount>, Error> {
     let mut merged: Vec<Mount> = given.to_vec();
     let places = given.iter().enumerate();
-    let mut places: HashMap<PathBuf, usize> = places
+    let mut places: HashMap<OsString, usize> = places
         .rev()
-        .map(|(at, mount)| (mount.destination.clone(), at))
+        .map(|(at, mount)| (mount.destination.clone().into(), at))
         .collect();
     for mount in wanted {
-        match places.get(&mount.destination).map(|&at| &merged[at]) {
+        let place = mount.destination.as_os_str();
+        match places.get(place).map(|&at| &merged[at]) {
             None => {
-                places.insert(mount.destination.clone(), merged.len());
-                merged.push(mount.clone());
+                places.insert(place.to_owned(), merged.len());
+                merged.push(mount);
             }
-            Some(there) if there == mount => {}
+            Some(there) if *there == mount => {}
             Some(there) => {
                 return Err(Error::Usage(format!(
                     "mounts: {} is asked for, and the record has {}",
-                    describe(mount),
+                    describe(&mount),
                     describe(there)
                 )));
             }
@@ -292,8 +294,8 @@ mod tests {
             mount("bind", "/x", &["bind"]),
             mount("bind", "/y", &["bind"]),
         );
-        assert_eq!(merge(from_ref(&one), from_ref(&one)).unwrap().len(), 1);
-        let refused = merge(&[one], &[other]).unwrap_err().to_string();
+        assert_eq!(merge(from_ref(&one), vec![one.clone()]).unwrap().len(), 1);
+        let refused = merge(&[one], vec![other]).unwrap_err().to_string();
         assert_eq!(
             refused,
             "mounts: /data  bind /y (bind) is asked for, and the record has /data  bind /x (bind)"

@@ -1,6 +1,6 @@
 //! Where the files of a box come from: this machine, or a directory that holds another one's files.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, Metadata};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
@@ -24,6 +24,7 @@ pub(crate) struct Origin {
     sysroot: Option<Sysroot>,
     /// The first time that a look did not tell whether there is something.
     failure: OnceLock<SysError>,
+    library_path: OnceLock<OsString>,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Origin {
         let fd = rustix::fs::open(&real, DIRECTORY, Mode::empty()).call(call)?;
         Ok(Self {
             sysroot: Some(Sysroot { fd, path: real }),
-            failure: OnceLock::new(),
+            ..Self::default()
         })
     }
 
@@ -175,9 +176,11 @@ impl Origin {
     }
 
     /// `LD_LIBRARY_PATH`, which is about this machine.
-    pub(crate) fn library_path(&self) -> OsString {
-        let value = self.is_here().then(|| std::env::var_os("LD_LIBRARY_PATH"));
-        value.flatten().unwrap_or_default()
+    pub(crate) fn library_path(&self) -> &OsStr {
+        self.library_path.get_or_init(|| {
+            let value = self.is_here().then(|| std::env::var_os("LD_LIBRARY_PATH"));
+            value.flatten().unwrap_or_default()
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use record::Record;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat2, unlinkat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, openat2, renameat_with, unlinkat};
 use sys::{Call, SysError};
 
 use crate::error::Error;
@@ -174,6 +174,26 @@ impl Place {
         self.write(parent, &new, record)?;
         rustix::fs::renameat(parent, &new, parent, &name)
             .call(|| format!("rename({})", short(&self.marker_path())))
+    }
+
+    /// Replaces a marker that was written a moment ago. ext4 sends a file that replaces another one to the disk at once, for
+    /// the sake of those who rename instead of fsync(2); two that change places it does not.
+    ///
+    /// # Errors
+    /// As of [`Place::replace_marker`].
+    pub(crate) fn replace_claim(
+        &self,
+        parent: BorrowedFd<'_>,
+        record: &Record,
+    ) -> Result<(), SysError> {
+        let (new, name) = (self.new_marker_name(), self.marker_name());
+        unlink(parent, &new, &self.parent)?;
+        self.write(parent, &new, record)?;
+        match renameat_with(parent, &new, parent, &name, RenameFlags::EXCHANGE) {
+            Ok(()) => unlink(parent, &new, &self.parent),
+            // Not every file system can.
+            Err(_) => self.replace_marker(parent, record),
+        }
     }
 
     /// What the manifest is called, beside the box.

@@ -1,6 +1,7 @@
 //! From the name of a program to the files that running it takes before any library: PATH and `#!`.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -17,66 +18,119 @@ const FIRST_LINE: usize = 256;
 /// # Errors
 /// No executable file of that name.
 pub(crate) fn find(name: &str) -> Result<PathBuf, Error> {
-    find_in(&Origin::default(), name)
+    SearchPath::new(&Origin::default()).find(name)
 }
 
-/// The same on the machine that a box is made from.
-///
-/// # Errors
-/// No executable file of that name.
-pub(crate) fn find_in(origin: &Origin, name: &str) -> Result<PathBuf, Error> {
-    if name.contains('/') {
-        return is_executable(origin, Path::new(name))
-            .map(|()| name.into())
-            .map_err(|reason| {
-                Error::Failed(format!("--copy {}: {reason}", short(Path::new(name))))
-            });
-    }
-    let path = origin.path();
-    let mut reason = "no such program in PATH";
-    for directory in std::env::split_paths(&path).filter(|directory| directory.is_absolute()) {
-        let candidate = directory.join(name);
-        match is_executable(origin, &candidate) {
-            Ok(()) => return Ok(shortest(origin, candidate)),
-            Err(found @ "not executable") => reason = found,
-            Err(_) => {}
+/// Where programs without a slash are looked up.
+#[derive(Debug)]
+pub(crate) struct SearchPath<'a> {
+    origin: &'a Origin,
+    /// Those that are there, each once. Read when the first name asks for them.
+    directories: Option<Vec<Directory>>,
+}
+
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    /// /bin for /usr/bin, and whether both are one directory.
+    short: Option<(PathBuf, bool)>,
+}
+
+impl<'a> SearchPath<'a> {
+    /// On the machine that a box is made from.
+    pub(crate) fn new(origin: &'a Origin) -> Self {
+        Self {
+            origin,
+            directories: None,
         }
     }
-    Err(Error::Failed(format!(
-        "--copy {}: {reason}",
-        short(Path::new(name))
-    )))
+
+    /// The program that is meant by `name`.
+    ///
+    /// # Errors
+    /// No executable file of that name.
+    pub(crate) fn find(&mut self, name: &str) -> Result<PathBuf, Error> {
+        let fail = |reason| {
+            let shown = short(Path::new(name));
+            Error::Failed(format!("--copy {shown}: {reason}"))
+        };
+        let origin = self.origin;
+        if name.contains('/') {
+            let found = is_executable(origin, Path::new(name));
+            return found.map(|_| name.into()).map_err(fail);
+        }
+        let mut reason = "no such program in PATH";
+        let directories = self.directories.get_or_insert_with(|| directories(origin));
+        for directory in directories {
+            let candidate = directory.path.join(name);
+            match is_executable(origin, &candidate) {
+                Ok(metadata) => return Ok(directory.shortest(origin, name, candidate, &metadata)),
+                Err(found @ "not executable") => reason = found,
+                Err(_) => {}
+            }
+        }
+        Err(fail(reason))
+    }
 }
 
-fn is_executable(origin: &Origin, path: &Path) -> Result<(), &'static str> {
+/// The directories of PATH.
+fn directories(origin: &Origin) -> Vec<Directory> {
+    let mut directories: Vec<Directory> = Vec::new();
+    for path in std::env::split_paths(&origin.path()).filter(|path| path.is_absolute()) {
+        if directories.iter().any(|known| known.path == path) {
+            continue;
+        }
+        let metadata = origin.metadata(&path);
+        if matches!(&metadata, Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
+            continue;
+        }
+        let short = path.strip_prefix("/usr").ok();
+        let short = short.map(|rest| Path::new("/").join(rest)).map(|short| {
+            let both = metadata.ok().zip(origin.metadata(&short).ok());
+            let is_same = both.is_some_and(|(one, other)| identity(&one) == identity(&other));
+            (short, is_same)
+        });
+        directories.push(Directory { path, short });
+    }
+    directories
+}
+
+impl Directory {
+    /// /bin/ls rather than /usr/bin/ls where both are the same file: the name that people write.
+    fn shortest(
+        &self,
+        origin: &Origin,
+        name: &str,
+        found: PathBuf,
+        metadata: &Metadata,
+    ) -> PathBuf {
+        let Some((short, is_same)) = &self.short else {
+            return found;
+        };
+        let short = short.join(name);
+        let is_it = |other: Metadata| identity(&other) == identity(metadata);
+        if *is_same || origin.metadata(&short).is_ok_and(is_it) {
+            short
+        } else {
+            found
+        }
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn is_executable(origin: &Origin, path: &Path) -> Result<Metadata, &'static str> {
     match origin.metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err("is a directory"),
         Ok(metadata) if !metadata.is_file() => Err("no regular file"),
         Ok(metadata) if metadata.mode() & 0o111 == 0 => Err("not executable"),
-        Ok(_) => Ok(()),
+        Ok(metadata) => Ok(metadata),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             Err("permission denied")
         }
         Err(_) => Err("no such program"),
-    }
-}
-
-/// /bin/ls rather than /usr/bin/ls where both are the same file: the name that people write.
-fn shortest(origin: &Origin, path: PathBuf) -> PathBuf {
-    let identity = |path: &Path| {
-        origin
-            .metadata(path)
-            .ok()
-            .map(|metadata| (metadata.dev(), metadata.ino()))
-    };
-    let Ok(rest) = path.strip_prefix("/usr") else {
-        return path;
-    };
-    let short = Path::new("/").join(rest);
-    if identity(&short) == identity(&path) {
-        short
-    } else {
-        path
     }
 }
 

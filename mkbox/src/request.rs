@@ -1,10 +1,12 @@
 //! What an `up` is asked for, from its flags and its record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use foldhash::HashSet;
 use record::{Id, Mount, Record};
 use serde_json::Value;
 use sys::Call;
@@ -81,7 +83,12 @@ impl Request {
         let bound = bind(&origin, &shown.files, wishes.keep_privileges)?;
         let wished: Vec<Mount> = volumes.iter().map(|wished| wished.mount.clone()).collect();
         let given = mounts::read(record)?;
-        let mounts = mounts::merge(&mounts::merge(&given, &bound)?, &wished)?;
+        // Where programs of the host will be mounted.
+        let programs_at: HashSet<OsString> = bound
+            .iter()
+            .map(|mount| mount.destination.clone().into())
+            .collect();
+        let mounts = mounts::merge(&mounts::merge(&given, bound)?, wished)?;
         let entries = record
             .get("mounts")
             .and_then(Value::as_array)
@@ -92,7 +99,7 @@ impl Request {
             .chain(mounts[given.len()..].iter().map(mounts::to_json))
             .collect();
         let planned = mounts::plan(&mounts)?;
-        let directories = directories(&planned, &bound, &volumes)?;
+        let directories = directories(&planned, &programs_at, &volumes)?;
         let copy = match before {
             Some(before) if args.copy.is_empty() => before.copy.clone(),
             _ => unique("--copy", &args.copy)?,
@@ -108,13 +115,9 @@ impl Request {
             warnings::of(&shown, &origin, &wishes)
         };
         let mut plan = Plan::new(closure, &planned, is_directory);
-        let programs_at: HashSet<&Path> = bound
-            .iter()
-            .map(|mount| mount.destination.as_path())
-            .collect();
         for step in &mut plan.steps {
             if let Step::Point(path, PointKind::File) = step
-                && programs_at.contains(path.as_path())
+                && programs_at.contains(path.as_os_str())
             {
                 *step = Step::Program(std::mem::take(path));
             }
@@ -269,28 +272,26 @@ fn bind(origin: &Origin, files: &[BoxFile], keep_privileges: bool) -> Result<Vec
     mounts.collect()
 }
 
-/// Which sources are directories: what is not there now could not be told a file from one.
+/// Which sources are directories, programs of the host apart: what is not there now could not be told a file from one.
 fn directories(
     planned: &[Planned],
-    programs: &[Mount],
+    programs_at: &HashSet<OsString>,
     volumes: &[Wished],
 ) -> Result<HashMap<PathBuf, bool>, Error> {
     let mut found = HashMap::new();
-    let programs: HashMap<&Path, &Mount> = programs
-        .iter()
-        .map(|mount| (mount.destination.as_path(), mount))
-        .collect();
     for mount in planned {
         let What::Bind { source, .. } = &mount.what else {
             continue;
         };
+        if programs_at.contains(mount.destination.as_os_str()) {
+            continue;
+        }
         let volume = volumes
             .iter()
             .find(|wished| wished.mount.destination == mount.destination);
         let is_directory = match volume.map(|wished| &wished.volume) {
             Some(volume) if volume.is_stored() => true,
             Some(Volume::HostPath(check)) => check.is_directory(source)?,
-            _ if programs.contains_key(mount.destination.as_path()) => false,
             _ => Check::Any.is_directory(source)?,
         };
         found.insert(source.clone(), is_directory);

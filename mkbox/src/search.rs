@@ -1,10 +1,11 @@
 //! Where one program's libraries are: the order of ld.so(8), object by object.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+
+use foldhash::{HashMap, HashSet};
 
 use crate::elf::{Elf, Target};
 use crate::error::Error;
@@ -188,7 +189,7 @@ impl Process {
         let environment = host.origin.library_path();
         let main = &self.objects[0];
         let environment = loader
-            .expand(&environment, main.origin(), main.origin_in_box())
+            .expand(environment, main.origin(), main.origin_in_box())
             .into_iter()
             .map(|(here, _)| (here, loader.default.clone()));
         let ancestors =

@@ -111,7 +111,7 @@ fn build(
     if let Some(store) = &store {
         state.extra.store = Some(store.identity()?);
     }
-    place.replace_marker(parent, &Request::claim(id, &state))?;
+    place.replace_claim(parent, &Request::claim(id, &state))?;
     let upper = layer(&state, store.as_ref())?;
     let top = upper.as_ref().unwrap_or(&root);
     let shown = args.root.as_deref().unwrap_or(&state.root);

@@ -19,14 +19,7 @@ use facts::Facts;
 
 /// `netwire check`
 pub(crate) fn check(args: &CheckArgs) -> ExitCode {
-    match judge(Facts::gather()).print(args.json) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            record::report(TOOL, &error);
-            ExitCode::FAILURE
-        }
-    }
+    judge(Facts::gather()).finish(args.json)
 }
 
 /// From what was found to what it means.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::cidr::{Cidr, bits, with_bits};
+use crate::cidr::{Cidr, bits, width, with_bits};
 use crate::subnet::Subnet;
 
 /// Addresses from one to another.
@@ -89,7 +89,9 @@ impl Choice {
             runs.push((first, last));
         }
         runs.sort_unstable();
-        for range in self.exclude.iter().filter(|range| of_family(range.first())) {
+        let gateway = Cidr::new(subnet.gateway(), width(subnet.gateway()));
+        let excluded = self.exclude.iter().chain([&gateway]);
+        for range in excluded.filter(|range| of_family(range.first())) {
             let (from, to) = (bits(range.first()), bits(range.last()));
             runs = runs
                 .into_iter()

@@ -13,11 +13,21 @@ use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
 use crate::error::Error;
+use crate::forward::Spec;
 use crate::link::Mac;
+use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
+
+/// `--mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ModeName {
+    Ptp,
+    None,
+}
 
 /// Wires a pod's network namespace to the host: veth, addresses, routes, leases
 #[derive(Debug, Parser)]
@@ -38,8 +48,35 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
     Gc(GcArgs),
-    /// Tells what this kernel, user and machine allow, what is missing and how to get it
+    /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
+    Forward(ForwardArgs),
+    /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
+    /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
+    #[command(subcommand)]
+    Service(ServiceVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// Where to listen, and the port of the pod; without HOSTPORT, as in :80, a free one
+    #[arg(required = true, value_name = "[[HOSTADDR:]HOSTPORT:]PORT[/PROTOCOL]")]
+    pub(crate) ports: Vec<Spec>,
+
+    /// A client of UDP from whom and to whom nothing came for so long is forgotten
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) udp_idle: u32,
+
+    /// No progress line on a terminal
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+
+    /// Say each connection on stderr when it ends
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -52,8 +89,33 @@ pub(crate) struct UpArgs {
     pub(crate) netns: Option<Netns>,
 
     /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
-    #[arg(long, value_name = "CIDR", required = true)]
+    #[arg(long, value_name = "CIDR", required_unless_present = "mode")]
     subnet: Vec<Subnet>,
+
+    /// How the pod is connected: ptp, by a link of its own, or none, which switches lo on
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "ptp",
+        hide_default_value = true
+    )]
+    mode: ModeName,
+
+    /// Connect it to this bridge of the host instead; one that is missing is made, and goes with the last pod
+    #[arg(long, value_name = "NAME")]
+    bridge: Option<Ifname>,
+
+    /// On the bridge it reaches the host, and no other port that is isolated
+    #[arg(long, requires = "bridge")]
+    isolated: bool,
+
+    /// On the bridge it is in this VLAN, without tags; the host is in none
+    #[arg(long, value_name = "ID", requires = "bridge", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    vlan: Option<u16>,
+
+    /// Gateway of the subnet of its family; without it the first address
+    #[arg(long, value_name = "ADDRESS")]
+    gateway: Vec<IpAddr>,
 
     /// Address of the pod, one of each subnet at most; without it the next free one
     #[arg(long, value_name = "ADDRESS")]
@@ -120,6 +182,14 @@ impl UpArgs {
     /// The subnets, IPv4 first, with the addresses that are asked for.
     fn nets(&self) -> Result<Vec<Net>, Error> {
         let mut subnets = self.subnet.clone();
+        for &gateway in &self.gateway {
+            let of_family = |subnet: &&mut Subnet| subnet.is_ipv4() == gateway.is_ipv4();
+            let subnet = subnets.iter_mut().find(of_family).ok_or_else(|| {
+                Error::usage(format!("--gateway {gateway}: no --subnet is of its family"))
+            })?;
+            let with = subnet.with_gateway(gateway);
+            *subnet = with.map_err(|why| Error::usage(format!("--gateway: {why}")))?;
+        }
         subnets.sort_by_key(|subnet| !subnet.is_ipv4());
         let mut pairs = subnets.windows(2);
         let same = |pair: &&[Subnet]| {
@@ -169,9 +239,43 @@ impl UpArgs {
         }
     }
 
+    /// How it is connected.
+    fn mode(&self) -> Result<Mode, Error> {
+        let port = |bridge: &Ifname| Port {
+            bridge: bridge.clone(),
+            isolated: self.isolated,
+            vlan: self.vlan,
+        };
+        let bridge = self.bridge.as_ref().map(port);
+        match (self.mode, bridge) {
+            (ModeName::None, bridge) => {
+                let none = self.subnet.is_empty()
+                    && bridge.is_none()
+                    && self.ip.is_empty()
+                    && self.mac.is_none()
+                    && self.mtu.is_none()
+                    && self.lease_dir.is_none()
+                    && !self.nat
+                    && self.publish.is_empty();
+                match none {
+                    true => Ok(Mode::Loopback),
+                    false => Err(Error::usage(
+                        "--mode none: there is no interface for the other options",
+                    )),
+                }
+            }
+            (ModeName::Ptp, _) if self.subnet.is_empty() => {
+                Err(Error::usage("--subnet is missing (or --mode none)"))
+            }
+            (ModeName::Ptp, Some(port)) => Ok(Mode::Bridge(port)),
+            (ModeName::Ptp, None) => Ok(Mode::Ptp),
+        }
+    }
+
     /// What is wanted, checked as far as the command line tells, and the directory it names.
     pub(crate) fn wanted(&self) -> Result<Wanted, Error> {
         let nets = self.nets()?;
+        let mode = self.mode()?;
         let lease_dir = match &self.lease_dir {
             // The record outlives the working directory, and what is read from one must have no ".." in it.
             Some(dir) => Some(
@@ -206,7 +310,11 @@ impl UpArgs {
             ));
         }
         Ok(Wanted {
-            ifname: self.ifname.clone(),
+            ifname: match mode {
+                Mode::Loopback => Ifname::loopback(),
+                _ => self.ifname.clone(),
+            },
+            mode,
             nets,
             mac: self.mac,
             choice: Choice {
@@ -232,6 +340,10 @@ pub(crate) struct ShowArgs {
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Also numbers, hardware addresses, MTU, routes, published ports, elements of the tables, and all counters
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -250,6 +362,10 @@ pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
+    /// Remove this interface of the pod, and leave the others
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ifname: Option<Ifname>,
+
     /// Wait until the kernel is done with the interface, and not only until it is gone
     #[arg(long)]
     pub(crate) wait: bool,
@@ -261,6 +377,9 @@ pub(crate) struct DownArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
     /// One JSON object on one line instead of a table
     #[arg(long)]
     pub(crate) json: bool,

@@ -5,7 +5,7 @@
 //! sending would go on talking to nobody.
 
 use std::fs;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use nix::errno::Errno;
 
@@ -97,8 +97,53 @@ pub(crate) fn forget_ports(ports: &[Publish], verbose: bool) -> Result<(), Error
     )
 }
 
+/// Forgets connections of UDP by where they were sent to, and by who answers.
+pub(crate) fn forget_udp(
+    verbose: bool,
+    is_it: impl Fn(SocketAddr, SocketAddr) -> bool,
+) -> Result<(), Error> {
+    let protocol = Attributes::default().bytes(1, &[Protocol::Udp.number()]);
+    let filter = |family| Filter {
+        what: "udp".to_owned(),
+        family,
+        of: CTA_TUPLE_ORIG,
+        tuple: Attributes::default().nested(2, &protocol),
+        flags: PROTO_NUM,
+    };
+    let filters = [libc::AF_INET, libc::AF_INET6].map(filter);
+    forget_if(&filters, verbose, |connection| {
+        let original = find(connection, CTA_TUPLE_ORIG);
+        let reply = find(connection, CTA_TUPLE_REPLY);
+        let to = original.and_then(|tuple| end_of(tuple, [2, 4], 3));
+        let from = reply.and_then(|tuple| end_of(tuple, [1, 3], 2));
+        to.zip(from).is_some_and(|(to, from)| is_it(to, from))
+    })
+}
+
+/// One end of a tuple; which is told by the kinds of its address, of IPv4 and of IPv6, and of its port.
+fn end_of(tuple: &[u8], addresses: [u16; 2], port: u16) -> Option<SocketAddr> {
+    let ip = find(tuple, 1)?;
+    let port: [u8; 2] = find(find(tuple, 2)?, port)?.try_into().ok()?;
+    let ip: IpAddr = match (find(ip, addresses[0]), find(ip, addresses[1])) {
+        (Some(ip), _) => <[u8; 4]>::try_from(ip).ok()?.into(),
+        (None, ip) => <[u8; 16]>::try_from(ip?).ok()?.into(),
+    };
+    Some(SocketAddr::new(ip, u16::from_be_bytes(port)))
+}
+
 /// Each connection that one of the filters lets through, and whose original tuple `is_it`.
 fn forget(filters: &[Filter], verbose: bool, is_it: impl Fn(&[u8]) -> bool) -> Result<(), Error> {
+    forget_if(filters, verbose, |connection| {
+        find(connection, CTA_TUPLE_ORIG).is_some_and(&is_it)
+    })
+}
+
+/// The same by all that is known of it.
+fn forget_if(
+    filters: &[Filter],
+    verbose: bool,
+    is_it: impl Fn(&[u8]) -> bool,
+) -> Result<(), Error> {
     // To ask would have the kernel begin to track.
     match fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count") {
         Ok(count) if count.trim_end() != "0" => {}
@@ -109,7 +154,7 @@ fn forget(filters: &[Filter], verbose: bool, is_it: impl Fn(&[u8]) -> bool) -> R
         let mut found = Vec::new();
         let answer = socket.dump_all(get(filter), |payload| {
             let attributes = payload.get(NFGENMSG..).unwrap_or_default();
-            if find(attributes, CTA_TUPLE_ORIG).is_some_and(&is_it) {
+            if is_it(attributes) {
                 found.push(delete(filter, attributes));
             }
         });

@@ -1,23 +1,20 @@
 //! `down`: the interface, its routes and its lease go.
 
-use std::thread;
-use std::time::Duration;
-
-use nix::errno::Errno;
 use record::{Down, Id, names};
 use serde_json::Value;
 
+use crate::bridge;
 use crate::cli::DownArgs;
 use crate::conntrack;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
-use crate::netlink::{Request, Socket};
-use crate::requests;
+use crate::netlink::Socket;
+use crate::removal;
 use crate::state::{self, Attachment};
 
-/// Removes what the record and the index know of.
+/// Removes what the record and the index know of, or of it the interface `--ifname`.
 pub(crate) fn down(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
     refuse_stale(down)?;
     let mut attachments: Vec<Attachment> = Vec::new();
@@ -28,9 +25,14 @@ pub(crate) fn down(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
             }
         }
     }
-    attachments
-        .iter()
-        .try_for_each(|attachment| detach(&down.id, attachment, args.wait, args.verbose))
+    if let Some(ifname) = &args.ifname {
+        let known = down.indexed.as_ref().or(down.state.as_ref());
+        down.kept = known.and_then(|known| state::without(known, ifname));
+        attachments.retain(|attachment| attachment.ifname == *ifname);
+    }
+    // The last one first, as what was made later may rest on what was made before.
+    let mut last_first = attachments.iter().rev();
+    last_first.try_for_each(|attachment| detach(&down.id, attachment, args.wait, args.verbose))
 }
 
 /// A record that lay in a file while the pod was taken down and made anew is not of the pod that is up.
@@ -55,15 +57,20 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes what an `up` intended and did not finish.
+/// Removes what an `up` intended and did not finish; what was there before it stays.
 pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
-    state::attachments(state)?
-        .iter()
-        .try_for_each(|attachment| detach(id, attachment, false, false))
+    let before = state::restored(state)?;
+    let mut attachments = state::attachments(state)?;
+    attachments.retain(|attachment| before.iter().all(|other| other.ifname != attachment.ifname));
+    let mut last_first = attachments.iter().rev();
+    last_first.try_for_each(|attachment| detach(id, attachment, false, false))
 }
 
 /// The interface first: an address must not be free while somebody can still use it.
 fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result<(), Error> {
+    if attachment.mode.is_loopback() {
+        return Ok(());
+    }
     let ifname = attachment.ifname.as_ref();
     let mut host = Socket::open(verbose)?;
     let name = names::veth(id, ifname);
@@ -78,8 +85,12 @@ fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result
             continue;
         };
         if is_ours(&link, id, ifname) {
-            remove(&mut host, &link, wait)?;
+            removal::remove(&mut host, &link, wait)?;
         }
+    }
+    if let Some(port) = attachment.mode.port() {
+        bridge::forget(port, &attachment.assigned_nets(), &mut host)?;
+        bridge::release(port.bridge.as_ref(), wait, &mut host)?;
     }
     if attachment.is_in_table() {
         firewall::remove(id, ifname, verbose)?;
@@ -108,40 +119,6 @@ fn is_ours(link: &Link, id: &Id, ifname: &str) -> bool {
         .as_deref()
         .map_or_else(unnamed, |alias| alias == names::ifalias(id));
     ours && link.kind.as_deref() == Some("veth")
-}
-
-/// Both ends go at once, and with them addresses, routes and neighbours.
-///
-/// All that is done after half a millisecond. Then the kernel waits for everybody who may still look at the interface
-/// (`rcu_barrier` in `netdev_run_todo`), 10 to 25 ms, and lets nobody go who asked for it: not one that moves it to another
-/// namespace either. So a child asks, and we go when the interface is gone.
-fn remove(host: &mut Socket, link: &Link, wait: bool) -> Result<(), Error> {
-    let request = || vec![requests::remove(&link.name, link.index)];
-    if !wait && leave_to_child(host, link, request())? {
-        host.say(&request());
-        return Ok(());
-    }
-    match host.batch(request()) {
-        // The kernel may be at it already, as its last act for a namespace that has ended: that is as good.
-        Err(error) if error.refused() != Some(Errno::ENODEV) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a child did it; why it could not, whoever asks next will hear.
-fn leave_to_child(host: &mut Socket, link: &Link, request: Vec<Request>) -> Result<bool, Error> {
-    let mut socket = Socket::open(false)?;
-    let Ok(child) = ::sys::linger(&mut socket, |socket| socket.batch(request).is_ok()) else {
-        return Ok(false);
-    };
-    while link::find(host, By::Index(link.index), false)?.is_some() {
-        if child.has_failed() {
-            return Ok(false);
-        }
-        // Our question has to wait for whoever changes the network, so this turns but once or twice.
-        thread::sleep(Duration::from_micros(50));
-    }
-    Ok(true)
 }
 
 #[cfg(test)]

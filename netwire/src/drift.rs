@@ -1,44 +1,34 @@
 //! Whether what an earlier `up` made is what is wanted now, and is what the kernel has.
 
 use record::{Id, names};
-use serde_json::Value;
 
 use crate::antispoof::When;
+use crate::bridge;
 use crate::cidr::{Cidr, width};
 use crate::error::Error;
 use crate::lease::Pool;
 use crate::link::{self, By};
+use crate::mode::Mode;
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
-use crate::plan::{Net, Wanted};
+use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
-use crate::state::{self, Attachment};
+use crate::state::Attachment;
 
 /// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
-/// repaired with the pod running. Returns what was made.
+/// repaired with the pod running.
 pub(crate) fn check(
     id: &Id,
-    state: &Value,
+    is: &Attachment,
     wanted: &Wanted,
     pod: &PodNamespace,
     host: &mut Socket,
-) -> Result<Attachment, Error> {
+) -> Result<(), Error> {
     let differs = |what: String| Err(differing(id, &what));
-    let attachments = state::attachments(state)?;
-    let Some(is) = attachments
-        .iter()
-        .find(|attachment| attachment.ifname == wanted.ifname)
-    else {
-        let names: Vec<_> = attachments
-            .iter()
-            .map(|attachment| attachment.ifname.as_ref())
-            .collect();
-        return differs(format!(
-            "the interface is {}, not {}",
-            names.join(", "),
-            wanted.ifname
-        ));
-    };
+    if is.mode != wanted.mode {
+        let (is_so, wanted_so) = (&is.mode, &wanted.mode);
+        return differs(format!("{} is {is_so}, not {wanted_so}", is.ifname));
+    }
     let subnets = |nets: &[Net]| {
         let subnets: Vec<String> = nets.iter().map(|net| net.subnet.to_string()).collect();
         subnets.join(" and ")
@@ -47,14 +37,20 @@ pub(crate) fn check(
     if is_in != wanted_in {
         return differs(format!("{} is in {is_in}, not in {wanted_in}", is.ifname));
     }
-    if is.lease_dir != wanted.lease_dir {
-        let subnet = is.nets[0].subnet;
-        let pool = |dir| Pool::new(subnet, dir).dir().display().to_string();
+    if is.lease_dir != wanted.lease_dir
+        && let Some(first) = is.nets.first()
+    {
+        let pool = |dir| Pool::new(first.subnet, dir).dir().display().to_string();
         let (is, wanted) = (
             pool(is.lease_dir.as_deref()),
             pool(wanted.lease_dir.as_deref()),
         );
         return differs(format!("the lease is in {is}, not in {wanted}"));
+    }
+    let mut gateways = is.nets.iter().zip(&wanted.nets);
+    if let Some((is_at, wanted)) = gateways.find(|(is, wanted)| is.subnet != wanted.subnet) {
+        let (is_at, wanted) = (is_at.subnet.gateway(), wanted.subnet.gateway());
+        return differs(format!("the gateway is {is_at}, not {wanted}"));
     }
     for (is_at, wanted) in is.nets.iter().zip(&wanted.nets) {
         match (is_at.address, wanted.address) {
@@ -104,9 +100,20 @@ pub(crate) fn check(
         }
         _ => {}
     }
-    match drift(id, is, wanted, pod, host)? {
-        Some(what) => Err(differing(id, &what)),
-        None => Ok(is.clone()),
+    if let Some(first) = differences(id, is, Some(pod), host)?.into_iter().next() {
+        return differs(first.text);
+    }
+    let name = is.ifname.as_ref();
+    let peer = link::find(&mut pod.socket(false)?, By::Name(name), false)?;
+    let place = pod.path().display();
+    let (mtu, mac) = peer.map_or((None, None), |peer| (Some(peer.mtu), peer.mac));
+    if let Some(wanted) = wanted.mtu.filter(|_| mtu != wanted.mtu) {
+        let mtu = mtu.unwrap_or_default();
+        return differs(format!("{name} has MTU {mtu}, not {wanted}"));
+    }
+    match wanted.mac.filter(|_| mac != wanted.mac) {
+        Some(mac) => differs(format!("{name} in {place} has not {mac}")),
+        None => Ok(()),
     }
 }
 
@@ -114,57 +121,69 @@ fn differing(id: &Id, what: &str) -> Error {
     Error::failed(format!("{id}: {what} (netwire down comes first)"))
 }
 
-/// What the kernel has otherwise than the record says; None: nothing.
-fn drift(
+/// Something that the kernel, or a pool of leases, has otherwise than the record.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) ifname: Ifname,
+    /// `link`, `namespace`, `bridge`, `address`, `route`, `lease` or `forwarding`.
+    pub(crate) what: &'static str,
+    pub(crate) text: String,
+}
+
+/// What is different of one attachment, the most important first.
+pub(crate) fn differences(
     id: &Id,
     is: &Attachment,
-    wanted: &Wanted,
-    pod: &PodNamespace,
+    pod: Option<&PodNamespace>,
     host: &mut Socket,
-) -> Result<Option<String>, Error> {
-    let name = names::veth(id, is.ifname.as_ref());
-    let place = pod.path().display();
+) -> Result<Vec<Difference>, Error> {
+    let mut found = Vec::new();
+    let mut differs = |what: &'static str, text: String| {
+        let ifname = is.ifname.clone();
+        found.push(Difference { ifname, what, text });
+    };
+    let Some(pod) = pod else {
+        differs("namespace", "the pod's network namespace is gone".into());
+        return Ok(found);
+    };
+    if is.mode.is_loopback() {
+        let lo = link::find(&mut pod.socket(false)?, By::Name("lo"), false)?;
+        if !lo.is_some_and(|lo| lo.up) {
+            differs("link", "lo is down".into());
+        }
+        return Ok(found);
+    }
+    let (name, place) = (is.host(id), pod.path().display());
     let end = link::find(host, By::Name(&name), false)?;
     let Some(end) = end.filter(|end| end.alias.as_deref() == Some(names::ifalias(id))) else {
-        return Ok(Some(format!("{name} is gone")));
+        differs("link", format!("{name} is gone"));
+        return Ok(found);
     };
     let mut inside = pod.socket(false)?;
     let peer = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
     let Some(peer) = peer.filter(|peer| peer.peer.unwrap_or(peer.index) == end.index) else {
-        return Ok(Some(format!(
-            "{} in {place} is not the other end of {name}",
-            is.ifname
-        )));
+        let ifname = &is.ifname;
+        let text = format!("{ifname} in {place} is not the other end of {name}");
+        differs("link", text);
+        return Ok(found);
     };
-    for link in [&end, &peer] {
-        if !link.up {
-            return Ok(Some(format!("{} is down", link.name)));
-        }
-        if let Some(mtu) = wanted.mtu.filter(|&mtu| mtu != link.mtu) {
-            return Ok(Some(format!(
-                "{} has MTU {}, not {mtu}",
-                link.name, link.mtu
-            )));
-        }
+    for link in [&end, &peer].into_iter().filter(|link| !link.up) {
+        differs("link", format!("{} is down", link.name));
     }
-    if let Some(mac) = wanted.mac.filter(|&mac| peer.mac != Some(mac)) {
-        return Ok(Some(format!("{} in {place} has not {mac}", peer.name)));
+    if let Some(text) = bridge::drift(&is.mode, &end, host)? {
+        differs("bridge", text);
     }
     let there = link::addresses(inside, peer.index)?;
-    for net in &is.nets {
-        let (address, prefix) = (
-            net.address.unwrap_or(net.subnet.network()),
-            net.subnet.prefix(),
-        );
+    for net in is.assigned_nets() {
+        let (address, prefix) = (net.address, net.subnet.prefix());
         if !there.contains(&(address, prefix)) {
-            return Ok(Some(format!(
-                "{} in {place} lacks {address}/{prefix}",
-                is.ifname
-            )));
+            let text = format!("{} in {place} lacks {address}/{prefix}", is.ifname);
+            differs("address", text);
         }
-        if link::route_to(host, address)? != Some((end.index, width(address))) {
-            return Ok(Some(format!("{address} is not routed to {name}")));
+        let to = Some((end.index, width(address)));
+        if is.mode == Mode::Ptp && link::route_to(host, address)? != to {
+            differs("route", format!("{address} is not routed to {name}"));
         }
     }
-    Ok(None)
+    Ok(found)
 }

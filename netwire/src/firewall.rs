@@ -106,7 +106,7 @@ impl Table {
     }
 }
 
-fn generation(socket: &mut Socket) -> Result<u32, Error> {
+pub(crate) fn generation(socket: &mut Socket) -> Result<u32, Error> {
     let answers = socket
         .batch(vec![nft::get_generation()])
         .map_err(|error| match error {
@@ -130,7 +130,9 @@ fn restless() -> Error {
 }
 
 /// Runs `attempt` until its transaction is on the ruleset that it read.
-fn until_it_counts<T>(mut attempt: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
+pub(crate) fn until_it_counts<T>(
+    mut attempt: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
     for _ in 0..ATTEMPTS {
         match attempt() {
             Err(error) if error.refused() == Some(Errno::ERESTART) => {}

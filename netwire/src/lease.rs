@@ -335,14 +335,14 @@ impl Pool {
     }
 
     /// Whose `address` is. None: nobody's, as far as its file tells.
-    fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
+    pub(crate) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
         Ok(self
             .read(address)?
             .and_then(|content| Owner::parse(&content)))
     }
 
     /// Every address of the subnet that has a file.
-    fn leases(&self) -> Result<Vec<IpAddr>, Error> {
+    pub(crate) fn leases(&self) -> Result<Vec<IpAddr>, Error> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
             Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),

@@ -8,19 +8,16 @@ use netlink_packet_core::NlasIterator;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::AddressMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
-use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage,
-};
+use netlink_packet_route::route::RouteAddress;
 use nix::errno::Errno;
 
-use crate::cidr::width;
 use crate::error::Error;
 use crate::netlink::{Request, Socket, string, u32_at, u64_at};
+pub(crate) use crate::routes::{default_route, route_to};
 
-/// struct ifinfomsg, ifaddrmsg and rtmsg of linux/rtnetlink.h.
+/// struct ifinfomsg and ifaddrmsg of linux/rtnetlink.h.
 const IFINFOMSG: usize = 16;
 const IFADDRMSG: usize = 8;
-const RTMSG: usize = 12;
 
 /// `IF_OPER_UNKNOWN` of linux/if.h: a driver that does not tell.
 pub(crate) const OPER_UNKNOWN: u8 = 0;
@@ -59,6 +56,28 @@ impl fmt::Display for Mac {
     }
 }
 
+/// One direction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counters {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+    pub(crate) errors: u64,
+    pub(crate) dropped: u64,
+}
+
+impl Counters {
+    /// Of struct rtnl_link_stats64, in which each is there twice: received, then sent.
+    fn parse(stats: &[u8], direction: usize) -> Option<Self> {
+        let at = |place: usize| u64_at(stats, (2 * place + direction) * 8);
+        Some(Self {
+            packets: at(0)?,
+            bytes: at(1)?,
+            errors: at(2)?,
+            dropped: at(3)?,
+        })
+    }
+}
+
 /// One interface, as `RTM_GETLINK` tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Link {
@@ -80,10 +99,13 @@ pub(crate) struct Link {
     pub(crate) peer: Option<u32>,
     /// `veth`, `bridge` …; None: a piece of hardware, or lo.
     pub(crate) kind: Option<String>,
-    /// Bytes received.
-    pub(crate) rx_bytes: u64,
-    /// Bytes sent.
-    pub(crate) tx_bytes: u64,
+    /// Of a port: its bridge's number.
+    pub(crate) master: Option<u32>,
+    /// Of a bridge: `vlan_filtering`.
+    pub(crate) filters_vlans: bool,
+    /// What it received, and what it sent; asked for only if wanted.
+    pub(crate) rx: Counters,
+    pub(crate) tx: Counters,
 }
 
 impl Link {
@@ -103,12 +125,16 @@ impl Link {
                 libc::IFLA_MTU => link.mtu = u32_at(value, 0)?,
                 libc::IFLA_OPERSTATE => link.operstate = value.first().copied()?,
                 libc::IFLA_LINK => link.peer = u32_at(value, 0),
-                // struct rtnl_link_stats64: packets, then bytes; received, then sent
+                libc::IFLA_MASTER => link.master = u32_at(value, 0),
                 libc::IFLA_STATS64 => {
-                    link.rx_bytes = u64_at(value, 16)?;
-                    link.tx_bytes = u64_at(value, 24)?;
+                    link.rx = Counters::parse(value, 0)?;
+                    link.tx = Counters::parse(value, 1)?;
                 }
-                libc::IFLA_LINKINFO => link.kind = info_kind(value),
+                libc::IFLA_LINKINFO => {
+                    link.kind = info_kind(value);
+                    link.filters_vlans =
+                        link.kind.as_deref() == Some("bridge") && filters_vlans(value);
+                }
                 _ => {}
             }
         }
@@ -135,6 +161,17 @@ fn info_kind(info: &[u8]) -> Option<String> {
         .flatten()
         .find(|nested| nested.kind() == libc::IFLA_INFO_KIND)?;
     string(kind.value())
+}
+
+/// `IFLA_BR_VLAN_FILTERING` of an `IFLA_LINKINFO`.
+fn filters_vlans(info: &[u8]) -> bool {
+    const IFLA_BR_VLAN_FILTERING: u16 = 7;
+    let mut parts = NlasIterator::new(info).flatten();
+    let Some(data) = parts.find(|nested| nested.kind() == libc::IFLA_INFO_DATA) else {
+        return false;
+    };
+    let mut switches = NlasIterator::new(data.value()).flatten();
+    switches.any(|one| one.kind() == IFLA_BR_VLAN_FILTERING && one.value() == [1])
 }
 
 /// Which interface is meant.
@@ -172,6 +209,11 @@ pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
 /// The kind of the interface in the payload of an `RTM_NEWLINK`: `veth`. None: hardware, or lo.
 pub(crate) fn kind(payload: &[u8]) -> Option<String> {
     Link::parse(payload)?.kind
+}
+
+/// The bridge of the interface in the payload of an `RTM_NEWLINK`.
+pub(crate) fn master(payload: &[u8]) -> Option<u32> {
+    Link::parse(payload)?.master
 }
 
 /// The interface in an answer to [`get`].
@@ -222,106 +264,8 @@ pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(IpAddr, u8)>,
     Ok(found)
 }
 
-/// The interface and the prefix length of the route that packets to `destination` take; None: there is none.
-pub(crate) fn route_to(
-    socket: &mut Socket,
-    destination: IpAddr,
-) -> Result<Option<(u32, u8)>, Error> {
-    let mut message = RouteMessage::default();
-    let (family, to) = route_address(destination);
-    message.header.address_family = family;
-    message.header.destination_prefix_length = width(destination);
-    message.header.flags = RouteFlags::FibMatch;
-    message.attributes.push(RouteAttribute::Destination(to));
-    let request = Request::new(
-        "RTM_GETROUTE",
-        &destination.to_string(),
-        libc::RTM_GETROUTE,
-        0,
-        &message,
-    );
-    match socket.batch(vec![request]) {
-        Ok(answers) => Ok(answers.last().and_then(|payload| {
-            let interface = interfaces(payload.get(RTMSG..)?).into_iter().next()?;
-            Some((interface, *payload.get(1)?))
-        })),
-        Err(error)
-            if matches!(
-                error.refused(),
-                Some(Errno::ENETUNREACH | Errno::EHOSTUNREACH)
-            ) =>
-        {
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The interfaces of a family's default route; none: there is no such route. The socket is used up.
-pub(crate) fn default_route(socket: Socket, family: AddressFamily) -> Result<Vec<u32>, Error> {
-    let mut message = RouteMessage::default();
-    message.header.address_family = family;
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
-    let request = Request::new(
-        "RTM_GETROUTE",
-        "default",
-        libc::RTM_GETROUTE,
-        libc::NLM_F_DUMP,
-        &message,
-    );
-    let mut best: Option<(u32, Vec<u32>)> = None;
-    let answer = socket.dump(request, |payload| {
-        let attributes = payload.get(RTMSG..).unwrap_or_default();
-        let (mut metric, mut destination) = (0, None);
-        for attribute in NlasIterator::new(attributes).flatten() {
-            match attribute.kind() {
-                libc::RTA_PRIORITY => metric = u32_at(attribute.value(), 0).unwrap_or_default(),
-                libc::RTA_DST => destination = address(attribute.value()),
-                _ => {}
-            }
-        }
-        let unicast = payload.get(7) == Some(&libc::RTN_UNICAST);
-        let found = interfaces(attributes);
-        let is_default = payload.get(1) == Some(&0) && unicast && !found.is_empty();
-        if is_default && best.as_ref().is_none_or(|(lowest, _)| metric < *lowest) {
-            best = Some((metric, found));
-        }
-        // Routes come in the order of their addresses: after 0.0.0.0 a table of a million need not be read on.
-        destination.is_none_or(|destination| destination.is_unspecified() || destination.is_ipv6())
-    });
-    match answer {
-        Ok(()) => Ok(best.map(|(_, interfaces)| interfaces).unwrap_or_default()),
-        // A namespace without any route has no main table.
-        Err(error) if error.refused() == Some(Errno::ENOENT) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-/// The interfaces a route leads out of: `RTA_OIF`, or those of each next hop.
-fn interfaces(attributes: &[u8]) -> Vec<u32> {
-    let mut found = Vec::new();
-    for attribute in NlasIterator::new(attributes).flatten() {
-        match attribute.kind() {
-            libc::RTA_OIF => found.extend(u32_at(attribute.value(), 0)),
-            libc::RTA_MULTIPATH => {
-                // struct rtnexthop: 16 bits of length, flags, weight, number of the interface; attributes follow
-                let mut rest = attribute.value();
-                while let (Some(length), Some(index)) =
-                    (crate::netlink::u16_at(rest, 0), u32_at(rest, 4))
-                {
-                    found.push(index);
-                    rest = rest
-                        .get(usize::from(length.max(8)).next_multiple_of(4)..)
-                        .unwrap_or_default();
-                }
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-fn address(value: &[u8]) -> Option<IpAddr> {
+/// An address, as attributes have it.
+pub(crate) fn address(value: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(value).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(value).map(IpAddr::from))
         .ok()

@@ -1,6 +1,8 @@
 //! netwire wires a pod's network namespace to the host: veth, addresses, routes, leases.
 
+mod announce;
 mod antispoof;
+mod bridge;
 mod check;
 mod choice;
 mod cidr;
@@ -10,23 +12,31 @@ mod down;
 mod drift;
 mod error;
 mod firewall;
+mod forward;
 mod forwarding;
 mod gc;
 mod ipv6;
 mod lease;
 mod link;
+mod mode;
 mod namespace;
 mod netlink;
 mod nft;
 mod plan;
 mod publish;
+mod removal;
 mod requests;
+mod reserve;
+mod routes;
 mod ruleset;
+mod service;
 mod show;
 mod state;
 mod subnet;
 mod sys;
 mod up;
+mod verify;
+mod wire;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,7 +44,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{Cli, ShowArgs, UpArgs, Verb};
+use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -53,7 +63,12 @@ fn main() -> ExitCode {
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
         Verb::Gc(args) => print(gc::gc(args)),
-        Verb::Check(args) => check::check(args),
+        Verb::Forward(args) => forward_one(args),
+        Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
+            check::check(args)
+        }
+        Verb::Check(args) => print_drift(args),
+        Verb::Service(verb) => print(service::run(verb)),
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }
@@ -94,11 +109,34 @@ fn print(text: Result<String, Error>) -> ExitCode {
     }
 }
 
+/// `check` of pods: an object for each, and 1 when one is not as its record says.
+fn print_drift(args: &CheckArgs) -> ExitCode {
+    let mut all_ok = true;
+    let code = record::show(TOOL, &args.source, |record| {
+        let (text, ok) = verify::verify(record)?;
+        all_ok &= ok;
+        Ok::<_, Error>(text)
+    });
+    if all_ok { code } else { ExitCode::FAILURE }
+}
+
+/// `forward`: of one pod, as it does not end by itself.
+fn forward_one(args: &ForwardArgs) -> ExitCode {
+    let record = record::one(&args.source).map_err(Error::from);
+    match record.and_then(|record| forward::forward(&record, args)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            record::report(TOOL, &error);
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
 /// `show`: one table for all records, or a JSON object for each.
 fn print_what_is(args: &ShowArgs) -> ExitCode {
     let mut head = show::row(&show::HEAD);
     record::show(TOOL, &args.source, |record| match args.json {
         true => show::json(record),
-        false => Ok(std::mem::take(&mut head) + &show::table(record)?),
+        false => Ok(std::mem::take(&mut head) + &show::table(record, args.verbose)?),
     })
 }

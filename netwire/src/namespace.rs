@@ -9,6 +9,7 @@ use std::thread;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use record::{Namespace, ProcessId, Record};
+use serde_json::Value;
 use sys::{Call, SysError};
 
 use crate::error::Error;
@@ -98,6 +99,21 @@ impl PodNamespace {
         }
     }
 
+    /// The one in which an `up` worked: `--netns` is not in the record of others, but in ours.
+    pub(crate) fn of_state(record: &Record, state: &Value) -> Result<Self, Error> {
+        let interfaces = state.get("interfaces").and_then(Value::as_array);
+        let mut sandboxes = interfaces.into_iter().flatten().filter_map(|interface| {
+            let path = interface.get("sandbox")?.as_str()?;
+            Some(PathBuf::from(path))
+        });
+        match sandboxes.next().filter(|path| path.is_absolute()) {
+            Some(path) if record.namespace_path(Namespace::Network)?.as_ref() != Some(&path) => {
+                Self::of(record, Some(&Netns::File(path)))
+            }
+            _ => Self::of(record, None),
+        }
+    }
+
     /// The one at `path`, of a process that must be the same before and after it was opened.
     fn held_by(path: &Path, holder: Option<&ProcessId>) -> Result<Self, Error> {
         alive(holder)?;
@@ -160,6 +176,11 @@ impl PodNamespace {
     /// The name it was found under.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Its number.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
     }
 
     /// For `IFLA_NET_NS_FD`.

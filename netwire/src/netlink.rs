@@ -96,7 +96,7 @@ impl Socket {
             // Errors of all are answered anyway; the last one's answer says that all were worked through.
             request.number(self.sequence, at + 1 == count);
         }
-        let bytes: Vec<u8> = requests.iter().flat_map(Request::bytes).copied().collect();
+        let bytes = datagram(&requests);
         self.send(&bytes)?;
         let last = self.sequence;
         let mut data = Vec::new();
@@ -156,7 +156,7 @@ impl Socket {
             // Before Linux 6.10 the end of a batch is never answered, so it is the last request that is asked to.
             request.number(self.sequence, at == last);
         }
-        let bytes: Vec<u8> = all.iter().flat_map(Request::bytes).copied().collect();
+        let bytes = datagram(&all);
         self.make_room(bytes.len())?;
         self.send(&bytes)?;
         let mut failed: Option<Error> = None;
@@ -271,4 +271,10 @@ impl Socket {
             }
         }
     }
+}
+
+/// All of them, one after the other.
+fn datagram(requests: &[Request]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = requests.iter().map(Request::bytes).collect();
+    parts.concat()
 }

@@ -2,6 +2,8 @@
 //!
 //! Numbers are big endian in attributes of netfilter; what a rule compares is in the order it has in a packet.
 
+mod balance;
+mod bulk;
 mod expression;
 
 use libc::{NLM_F_CREATE, NLM_F_EXCL};
@@ -9,6 +11,10 @@ use netlink_packet_core::NlasIterator;
 
 use crate::netlink::{Request, string, u32_at};
 
+pub(crate) use balance::{
+    add_for, add_goto, get_element, new_memory, new_regular_chain, new_verdict_map,
+};
+pub(crate) use bulk::Bulk;
 pub(crate) use expression::Expression;
 
 /// struct nfgenmsg of linux/netfilter/nfnetlink.h: family, version, id of a resource.
@@ -18,7 +24,8 @@ pub(crate) const NFGENMSG: usize = 4;
 pub(crate) const INET: u8 = 1;
 
 /// Registers of four bytes each; a key of several parts lies in several, one after the other.
-pub(crate) const REGISTERS: [u32; 8] = [8, 9, 10, 11, 12, 13, 14, 15];
+pub(crate) const REGISTERS: [u32; 16] =
+    [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23];
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const NFNL_MSG_BATCH_BEGIN: u16 = 0x10;
@@ -127,6 +134,10 @@ pub(crate) enum Type {
     Ipv6,
     Protocol,
     Port,
+    /// A number as this machine has it.
+    Mark,
+    /// The same, as a packet's priority.
+    Priority,
     Ifname,
 }
 
@@ -137,6 +148,8 @@ impl Type {
             Self::Ipv6 => 8,
             Self::Protocol => 12,
             Self::Port => 13,
+            Self::Mark => 19,
+            Self::Priority => 23,
             Self::Ifname => 41,
         }
     }
@@ -144,7 +157,7 @@ impl Type {
     /// In registers.
     fn length(self) -> u32 {
         match self {
-            Self::Ipv4 | Self::Protocol | Self::Port => 4,
+            Self::Ipv4 | Self::Protocol | Self::Port | Self::Mark | Self::Priority => 4,
             Self::Ipv6 | Self::Ifname => 16,
         }
     }
@@ -212,6 +225,10 @@ pub(crate) fn new_set(table: &str, set: &Set, number: u32) -> Request {
     if set.key == [Type::Ifname] {
         // For nft(8): names are in the order of this machine, else it shows none.
         let order = [&[0, 4][..], &1_u32.to_ne_bytes()].concat();
+        attributes = attributes.bytes(13, &order);
+    }
+    if set.data == [Type::Priority] {
+        let order = [&[1, 4][..], &1_u32.to_ne_bytes()].concat();
         attributes = attributes.bytes(13, &order);
     }
     attributes = attributes.number(3, flags);

@@ -11,7 +11,9 @@ use crate::antispoof::When;
 use crate::choice::Choice;
 use crate::cidr::{Cidr, width, with_bits};
 use crate::link::Mac;
+use crate::mode::{Mode, Port};
 use crate::publish::Publish;
+use crate::state::Attachment;
 use crate::subnet::Subnet;
 
 /// The name of a network interface, as the kernel takes it (`dev_valid_name`).
@@ -37,6 +39,13 @@ impl FromStr for Ifname {
             _ => return Ok(Self(text.to_owned())),
         };
         Err(why.into())
+    }
+}
+
+impl Ifname {
+    /// The one that no interface of ours can have.
+    pub(crate) fn loopback() -> Self {
+        Self("lo".into())
     }
 }
 
@@ -71,6 +80,8 @@ pub(crate) struct Assigned {
 pub(crate) struct Wanted {
     /// The pod's interface.
     pub(crate) ifname: Ifname,
+    /// How it is connected.
+    pub(crate) mode: Mode,
     /// Where its addresses come from, one of a family; the address it must be, or None: the next free one.
     pub(crate) nets: Vec<Net>,
     /// Which address it may be.
@@ -106,6 +117,8 @@ pub(crate) struct Address {
     pub(crate) address: IpAddr,
     pub(crate) prefix: u8,
     pub(crate) broadcast: Option<IpAddr>,
+    /// Of IPv6: the others of the subnet are on the link, and the kernel adds the route that says so.
+    pub(crate) prefix_route: bool,
 }
 
 impl fmt::Display for Address {
@@ -113,10 +126,10 @@ impl fmt::Display for Address {
         write!(f, "{}/{}", self.address, self.prefix)?;
         if self.address.is_ipv6() {
             f.write_str(" nodad")?;
-            f.write_str(if self.prefix < 128 {
-                " noprefixroute"
-            } else {
+            f.write_str(if self.prefix_route {
                 ""
+            } else {
+                " noprefixroute"
             })?;
         }
         self.broadcast
@@ -173,16 +186,20 @@ pub(crate) struct Plan {
     pub(crate) id: Id,
     /// The host's end.
     pub(crate) host: String,
+    /// None: the host's end has the gateway's address.
+    pub(crate) port: Option<Port>,
     /// Its hardware address.
     pub(crate) mac: Mac,
     /// That of the pod's end.
-    pub(crate) pod_mac: Option<Mac>,
+    pub(crate) pod_mac: Mac,
     /// The pod's end.
     pub(crate) ifname: Ifname,
     /// Of both ends.
     pub(crate) mtu: u32,
     /// Of the pod, one of a family.
     pub(crate) nets: Vec<Assigned>,
+    /// Of the families for which no other interface has a default route.
+    pub(crate) defaults: Vec<Subnet>,
     /// Ports of the host's 127.0.0.1 lead to it: on the host's end, loopback addresses are not martian.
     pub(crate) route_localnet: bool,
     /// What comes in by the host's end must be from where its answer would go out.
@@ -190,16 +207,31 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Everything else follows from the name, the subnet and these two.
-    pub(crate) fn new(id: &Id, wanted: &Wanted, nets: Vec<Assigned>, mtu: u32) -> Self {
+    /// Everything else follows from the name and these. `others`: the interfaces the pod has already.
+    pub(crate) fn new(
+        id: &Id,
+        wanted: &Wanted,
+        others: &[Attachment],
+        nets: Vec<Assigned>,
+        mtu: u32,
+    ) -> Self {
+        let taken = |subnet: &Subnet| {
+            let mut theirs = others.iter().flat_map(|other| &other.nets);
+            theirs.any(|net| net.subnet.is_ipv4() == subnet.is_ipv4())
+        };
+        let defaults = nets.iter().map(|net| net.subnet);
         Self {
             id: id.clone(),
+            port: wanted.mode.port().cloned(),
+            defaults: defaults.filter(|subnet| !taken(subnet)).collect(),
             host: names::veth(id, wanted.ifname.as_ref()),
             mac: Mac(names::host_mac(id, wanted.ifname.as_ref())),
             ifname: wanted.ifname.clone(),
             mtu,
             nets,
-            pod_mac: wanted.mac,
+            pod_mac: wanted
+                .mac
+                .unwrap_or_else(|| Mac(names::pod_mac(id, wanted.ifname.as_ref()))),
             route_localnet: wanted.ports.iter().any(|publish| publish.is_on_loopback()),
             rp_filter: wanted.antispoof != When::Never,
         }
@@ -207,16 +239,23 @@ impl Plan {
 
     /// The gateways', alone: every pod of a subnet has it at the other end.
     pub(crate) fn host_addresses(&self) -> Vec<Address> {
+        if self.port.is_some() {
+            return Vec::new();
+        }
         let address = |net: &Assigned| Address {
             address: net.subnet.gateway(),
             prefix: width(net.address),
             broadcast: None,
+            prefix_route: true,
         };
         self.nets.iter().map(address).collect()
     }
 
     /// To this pod.
     pub(crate) fn host_routes(&self) -> Vec<Route> {
+        if self.port.is_some() {
+            return Vec::new();
+        }
         let route = |net: &Assigned| Route {
             destination: net.address,
             prefix: width(net.address),
@@ -233,13 +272,17 @@ impl Plan {
             address: net.address,
             prefix: net.subnet.prefix(),
             broadcast: net.subnet.broadcast(),
+            prefix_route: self.port.is_some(),
         };
         self.nets.iter().map(address).collect()
     }
 
     /// What the kernel adds by itself with an address of IPv4, and what would be wrong: no other pod of the subnet is on
-    /// this link. With one of IPv6 it is told not to.
+    /// this link, unless it leads to a bridge. With one of IPv6 it is told not to.
     pub(crate) fn pod_kernel_routes(&self) -> Vec<Route> {
+        if self.port.is_some() {
+            return Vec::new();
+        }
         let ipv4 = self.nets.iter().filter(|net| net.subnet.is_ipv4());
         let route = |net: &Assigned| Route {
             destination: net.subnet.network(),
@@ -253,20 +296,23 @@ impl Plan {
 
     /// The gateway is on the link, and everything else behind it, the other pods of the subnet included.
     pub(crate) fn pod_routes(&self) -> Vec<Route> {
-        self.nets.iter().flat_map(|net| net.pod_routes()).collect()
+        let mut routes = Vec::new();
+        for net in &self.nets {
+            if self.port.is_none() {
+                routes.extend(net.behind_gateway());
+            }
+            if self.defaults.contains(&net.subnet) {
+                routes.push(net.default_route());
+            }
+        }
+        routes
     }
 }
 
 impl Assigned {
-    fn pod_routes(&self) -> [Route; 3] {
-        let (gateway, source) = (Some(self.subnet.gateway()), Some(self.address));
-        let global = |destination, prefix, source| Route {
-            destination,
-            prefix,
-            gateway,
-            scope: Scope::Global,
-            source,
-        };
+    /// Others of the subnet are reached through the gateway.
+    fn behind_gateway(&self) -> [Route; 2] {
+        let source = Some(self.address);
         [
             Route {
                 destination: self.subnet.gateway(),
@@ -275,9 +321,24 @@ impl Assigned {
                 scope: Scope::Link,
                 source,
             },
-            global(self.subnet.network(), self.subnet.prefix(), source),
-            global(with_bits(self.address, 0), 0, None),
+            Route {
+                destination: self.subnet.network(),
+                prefix: self.subnet.prefix(),
+                gateway: Some(self.subnet.gateway()),
+                scope: Scope::Global,
+                source,
+            },
         ]
+    }
+
+    fn default_route(&self) -> Route {
+        Route {
+            destination: with_bits(self.address, 0),
+            prefix: 0,
+            gateway: Some(self.subnet.gateway()),
+            scope: Scope::Global,
+            source: None,
+        }
     }
 }
 
@@ -288,6 +349,7 @@ mod tests {
     fn wanted() -> Wanted {
         Wanted {
             ifname: "eth0".parse().unwrap(),
+            mode: Mode::Ptp,
             nets: Vec::new(),
             choice: Choice::default(),
             mac: None,
@@ -306,9 +368,14 @@ mod tests {
     }
 
     fn planned(subnet: &str, address: &str) -> Plan {
+        planned_of(&wanted(), &[], subnet, address)
+    }
+
+    fn planned_of(wanted: &Wanted, others: &[Attachment], subnet: &str, address: &str) -> Plan {
         Plan::new(
             &"foo".parse().unwrap(),
-            &wanted(),
+            wanted,
+            others,
             vec![Assigned {
                 subnet: subnet.parse().unwrap(),
                 address: address.parse().unwrap(),
@@ -360,6 +427,39 @@ mod tests {
                 "fd00::1 scope link src fd00::2",
                 "fd00::/64 via fd00::1 src fd00::2",
                 "default via fd00::1",
+            ]
+        );
+    }
+
+    #[test]
+    fn on_a_bridge_the_subnet_is_on_the_link() {
+        let bridge = Wanted {
+            mode: Mode::Bridge(Port {
+                bridge: "br0".parse().unwrap(),
+                isolated: false,
+                vlan: None,
+            }),
+            ..wanted()
+        };
+        let plan = planned_of(&bridge, &[], "10.244.0.0/24", "10.244.0.2");
+        assert_eq!(shown(plan.host_addresses()), [""; 0]);
+        assert_eq!(shown(plan.host_routes()), [""; 0]);
+        assert_eq!(shown(plan.pod_kernel_routes()), [""; 0]);
+        assert_eq!(shown(plan.pod_routes()), ["default via 10.244.0.1"]);
+        let plan = planned_of(&bridge, &[], "fd00::/64", "fd00::2");
+        assert_eq!(shown(plan.pod_addresses()), ["fd00::2/64 nodad"]);
+        assert_eq!(shown(plan.pod_routes()), ["default via fd00::1"]);
+    }
+
+    #[test]
+    fn a_second_interface_has_no_default_route() {
+        let first = Attachment::assigned(&wanted(), &plan().nets);
+        let plan = planned_of(&wanted(), &[first], "10.9.0.0/24", "10.9.0.2");
+        assert_eq!(
+            shown(plan.pod_routes()),
+            [
+                "10.9.0.1 scope link src 10.9.0.2",
+                "10.9.0.0/24 via 10.9.0.1 src 10.9.0.2",
             ]
         );
     }

@@ -231,7 +231,8 @@ fn refuse_taken_one(publish: Publish, address: SocketAddr) -> Result<(), Error> 
     }
 }
 
-fn try_bind(protocol: Protocol, address: SocketAddr) -> Result<(), Errno> {
+/// Whether nobody has the port: takes it for a moment.
+pub(crate) fn try_bind(protocol: Protocol, address: SocketAddr) -> Result<(), Errno> {
     let (kind, number) = match protocol {
         Protocol::Tcp => (SockType::Stream, SockProtocol::Tcp),
         Protocol::Udp => (SockType::Datagram, SockProtocol::Udp),

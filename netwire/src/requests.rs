@@ -4,37 +4,41 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use libc::{NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope};
 use netlink_packet_route::link::{
-    AfSpecInet, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags,
-    LinkInfo, LinkMessage,
+    AfSpecBridge, AfSpecInet, AfSpecUnspec, BridgeVlanInfo, BridgeVlanInfoFlags, InetDevConf,
+    InfoBridge, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth,
+    LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
+use netlink_packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use netlink_packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 
-use crate::link::{self, By, route_address};
+use crate::link::{self, By, Mac, route_address};
+use crate::mode::Port;
 use crate::netlink::Request;
 use crate::plan::{Address, Plan, Route, Scope};
 
 /// `lo`, the first interface of every network namespace.
 const LO: u32 = 1;
 
+/// The VLAN that the kernel puts every new port in.
+const VLAN_DEFAULT: u16 = 1;
+
 /// Makes the pair, one end here and one in the pod, and asks for its number.
 ///
 /// What depends on the number follows in [`host_set`]: a message that found the interface by its name would hit
 /// somebody else's of the same name, as the kernel goes on after a request that failed.
-pub(crate) fn create(plan: &Plan, pod: BorrowedFd<'_>) -> Vec<Request> {
+pub(crate) fn create(plan: &Plan, bridge: Option<u32>, pod: BorrowedFd<'_>) -> Vec<Request> {
     let mut peer = LinkMessage::default();
     peer.attributes = vec![
         LinkAttribute::IfName(plan.ifname.to_string()),
         LinkAttribute::Mtu(plan.mtu),
         LinkAttribute::NetNsFd(pod.as_raw_fd()),
+        LinkAttribute::Address(plan.pod_mac.0.to_vec()),
     ];
-    let pod_mac = plan
-        .pod_mac
-        .map(|mac| LinkAttribute::Address(mac.0.to_vec()));
-    peer.attributes.extend(pod_mac);
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(plan.host.clone()),
@@ -46,9 +50,14 @@ pub(crate) fn create(plan: &Plan, pod: BorrowedFd<'_>) -> Vec<Request> {
             LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
         ]),
     ];
+    message
+        .attributes
+        .extend(bridge.map(LinkAttribute::Controller));
+    let master = plan.port.as_ref();
+    let master = master.map_or_else(String::new, |port| format!(" master {}", port.bridge));
     let what = format!(
-        "{} address {} mtu {} type veth peer {}",
-        plan.host, plan.mac, plan.mtu, plan.ifname
+        "{} address {} mtu {}{master} type veth peer {} address {}",
+        plan.host, plan.mac, plan.mtu, plan.ifname, plan.pod_mac
     );
     vec![
         Request::new(
@@ -67,6 +76,9 @@ pub(crate) fn create(plan: &Plan, pod: BorrowedFd<'_>) -> Vec<Request> {
 /// Forwarding is asked of the interface a packet comes in by and of no other (`IN_DEV_FORWARD`), so from pod to pod
 /// this interface's own switch is all there is to set; net.ipv4.ip_forward is the host's.
 pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
+    if let Some(port) = &plan.port {
+        return port_set(plan, port, index);
+    }
     let mut message = up(index);
     let mut forwarding = InetDevConf::default();
     forwarding.forwarding = 1;
@@ -112,11 +124,124 @@ pub(crate) fn host_set(plan: &Plan, index: u32) -> Vec<Request> {
     requests
 }
 
+/// The same of a port of a bridge. It sends back where it came from (hairpin), so that a pod reaches itself by what is
+/// translated to its own address.
+fn port_set(plan: &Plan, port: &Port, index: u32) -> Vec<Request> {
+    let mut requests = Vec::new();
+    if let Some(vlan) = port.vlan {
+        requests.push(port_vlan(plan, index, libc::RTM_SETLINK, vlan));
+        if vlan != VLAN_DEFAULT {
+            requests.push(port_vlan(plan, index, libc::RTM_DELLINK, VLAN_DEFAULT));
+        }
+    }
+    let mut message = up(index);
+    message.attributes = vec![
+        LinkAttribute::IfAlias(record::names::ifalias(&plan.id).to_owned()),
+        LinkAttribute::LinkInfo(vec![
+            LinkInfo::PortKind(InfoPortKind::Bridge),
+            LinkInfo::PortData(InfoPortData::BridgePort(vec![
+                InfoBridgePort::HairpinMode(true),
+                InfoBridgePort::Isolated(port.isolated),
+            ])),
+        ]),
+    ];
+    let isolated = if port.isolated { " isolated" } else { "" };
+    let what = format!("{} alias {} hairpin{isolated} up", plan.host, plan.id);
+    // Without NLM_F_CREATE; RTM_SETLINK knows nothing of ports.
+    requests.push(Request::new(
+        "RTM_NEWLINK",
+        &what,
+        libc::RTM_NEWLINK,
+        0,
+        &message,
+    ));
+    requests
+}
+
+/// Puts a port into a VLAN, whose packets it sends and takes without a tag, or takes it out.
+fn port_vlan(plan: &Plan, index: u32, kind: u16, vlan: u16) -> Request {
+    let mut message = LinkMessage::default();
+    message.header.interface_family = AddressFamily::Bridge;
+    message.header.index = index;
+    let (name, flags) = match kind {
+        libc::RTM_SETLINK => (
+            "RTM_SETLINK",
+            BridgeVlanInfoFlags::Pvid | BridgeVlanInfoFlags::Untagged,
+        ),
+        _ => ("RTM_DELLINK", BridgeVlanInfoFlags::empty()),
+    };
+    let info = BridgeVlanInfo { flags, vid: vlan };
+    message.attributes = vec![LinkAttribute::AfSpecBridge(vec![AfSpecBridge::VlanInfo(
+        info,
+    )])];
+    let what = format!("{} vlan {vlan}", plan.host);
+    Request::new(name, &what, kind, 0, &message)
+}
+
+/// Makes a bridge of our own.
+pub(crate) fn create_bridge(name: &str, vlans: bool) -> Request {
+    let mac = Mac(record::names::bridge_mac(name));
+    let mut info = vec![LinkInfo::Kind(InfoKind::Bridge)];
+    if vlans {
+        info.push(LinkInfo::Data(InfoData::Bridge(vec![
+            InfoBridge::VlanFiltering(true),
+        ])));
+    }
+    let mut message = LinkMessage::default();
+    message.attributes = vec![
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::Address(mac.0.to_vec()),
+        LinkAttribute::LinkInfo(info),
+    ];
+    let filtering = if vlans { " vlan_filtering 1" } else { "" };
+    let what = format!("{name} address {mac} type bridge{filtering}");
+    let flags = NLM_F_CREATE | NLM_F_EXCL;
+    Request::new("RTM_NEWLINK", &what, libc::RTM_NEWLINK, flags, &message)
+}
+
+/// Marks it as ours and switches it on; what comes in there is forwarded, as at the host's end of a link of its own.
+pub(crate) fn set_bridge(name: &str, index: u32, rp_filter: bool) -> Request {
+    let mut message = up(index);
+    let mut forwarding = InetDevConf::default();
+    forwarding.forwarding = 1;
+    forwarding.rp_filter = i32::from(rp_filter);
+    message.attributes = vec![
+        LinkAttribute::IfAlias(record::names::BRIDGE.to_owned()),
+        LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(
+            forwarding,
+        )])]),
+    ];
+    let rp_filter = if rp_filter { " rp_filter 1" } else { "" };
+    let what = format!("{name} forwarding 1{rp_filter} up");
+    Request::new("RTM_SETLINK", &what, libc::RTM_SETLINK, 0, &message)
+}
+
+/// `lo`, switched on; then asks how it looks.
+pub(crate) fn loopback_up() -> Vec<Request> {
+    vec![
+        Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO)),
+        link::get(By::Index(LO), false),
+    ]
+}
+
+/// Forgets whose hardware address `address` was.
+pub(crate) fn forget_neighbour(address: IpAddr, interface: &str, index: u32) -> Request {
+    let mut message = NeighbourMessage::default();
+    message.header.family = route_address(address).0;
+    message.header.ifindex = index;
+    message.attributes = vec![NeighbourAttribute::Destination(match address {
+        IpAddr::V4(address) => NeighbourAddress::Inet(address),
+        IpAddr::V6(address) => NeighbourAddress::Inet6(address),
+    })];
+    let what = format!("{address} dev {interface}");
+    Request::new("RTM_DELNEIGH", &what, libc::RTM_DELNEIGH, 0, &message)
+}
+
 /// The pod's end, whose number is `index`, and `lo`; then asks how it looks.
 pub(crate) fn pod_set(plan: &Plan, index: u32) -> Vec<Request> {
     let ifname = plan.ifname.as_ref();
     let mut requests = vec![
-        Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO)),
+        lo_up(),
         Request::new(
             "RTM_SETLINK",
             &format!("{ifname} up"),
@@ -148,6 +273,11 @@ pub(crate) fn remove(name: &str, index: u32) -> Request {
     Request::new("RTM_DELLINK", name, libc::RTM_DELLINK, 0, &message)
 }
 
+/// Switches `lo` on.
+pub(crate) fn lo_up() -> Request {
+    Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO))
+}
+
 fn up(index: u32) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.header.index = index;
@@ -156,7 +286,7 @@ fn up(index: u32) -> LinkMessage {
     message
 }
 
-fn add_address(address: &Address, interface: &str, index: u32) -> Request {
+pub(crate) fn add_address(address: &Address, interface: &str, index: u32) -> Request {
     let mut message = AddressMessage::default();
     message.header.family = route_address(address.address).0;
     message.header.prefix_len = address.prefix;
@@ -172,7 +302,7 @@ fn add_address(address: &Address, interface: &str, index: u32) -> Request {
     if ip.is_ipv6() {
         // The address is nobody else's; to make sure, the kernel would wait a second.
         let mut flags = AddressFlags::Nodad;
-        flags.set(AddressFlags::Noprefixroute, address.prefix < 128);
+        flags.set(AddressFlags::Noprefixroute, !address.prefix_route);
         message.attributes.push(AddressAttribute::Flags(flags));
     }
     let what = format!("{address} dev {interface}");
@@ -250,11 +380,13 @@ mod tests {
     use std::os::fd::AsFd;
 
     use crate::antispoof::When;
+    use crate::mode::Mode;
     use crate::plan::{Assigned, Wanted};
 
     fn plan() -> Plan {
         let wanted = Wanted {
             ifname: "eth0".parse().unwrap(),
+            mode: Mode::Ptp,
             nets: Vec::new(),
             choice: crate::choice::Choice::default(),
             mac: None,
@@ -269,6 +401,7 @@ mod tests {
         Plan::new(
             &"foo".parse().unwrap(),
             &wanted,
+            &[],
             vec![Assigned {
                 subnet: "10.244.0.0/24".parse().unwrap(),
                 address: "10.244.0.2".parse().unwrap(),
@@ -287,11 +420,11 @@ mod tests {
     #[test]
     fn beside_the_new_interface_nothing_is_changed_by_name() {
         let pod = File::open("/proc/self/status").unwrap();
-        let requests = create(&plan(), pod.as_fd());
+        let requests = create(&plan(), None, pod.as_fd());
         assert_eq!(
             calls(&requests),
             [
-                "RTM_NEWLINK(vethce5359d4 address 02:6e:f6:70:09:c0 mtu 1500 type veth peer eth0)",
+                "RTM_NEWLINK(vethce5359d4 address 02:6e:f6:70:09:c0 mtu 1500 type veth peer eth0 address 02:5b:51:e6:68:eb)",
                 "RTM_GETLINK(vethce5359d4)",
             ]
         );

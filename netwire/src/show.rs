@@ -1,25 +1,38 @@
 //! `show`: what the kernel has now.
 
-use record::{Id, Record, names};
+use record::{Id, Record};
 use serde_json::{Value, json};
 
 use crate::cidr::width;
 use crate::error::Error;
-use crate::link::{self, By, Link};
+use crate::link::{self, By, Counters, Link, Mac};
+use crate::mode::Mode;
+use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
+use crate::plan::Route;
 use crate::state::{self, Attachment};
+use crate::{TOOL, routes};
 
 /// The head of the table.
 pub(crate) const HEAD: [&str; 8] = [
     "ID", "IFNAME", "ADDRESS", "GATEWAY", "HOST", "STATE", "RX", "TX",
 ];
 
-/// One attachment and its host's end; None: that is gone.
+/// One attachment, and what there is of it.
 struct Seen {
     attachment: Attachment,
     host: String,
+    /// The host's end, of lo itself; None: that is gone.
     link: Option<Link>,
     routed: bool,
+    inside: Option<Inside>,
+}
+
+/// What the pod has; None in its place: its namespace is gone, or closed to us.
+struct Inside {
+    link: Link,
+    addresses: Vec<String>,
+    routes: Vec<Route>,
 }
 
 impl Seen {
@@ -27,41 +40,88 @@ impl Seen {
         match &self.link {
             None => "gone",
             Some(link) if link.state() == "up" && !self.routed => "unrouted",
+            Some(link) if self.attachment.mode.is_loopback() && link.up => "up",
             Some(link) => link.state(),
         }
     }
 
     /// Received and sent as the pod sees it: the two ends mirror each other.
-    fn bytes(&self) -> (u64, u64) {
-        self.link
-            .as_ref()
-            .map_or((0, 0), |link| (link.tx_bytes, link.rx_bytes))
+    fn counters(&self) -> (Counters, Counters) {
+        let link = self.link.as_ref();
+        link.map_or_else(Default::default, |link| (link.tx, link.rx))
     }
 }
 
-/// A line of the table for each attachment of the record.
-pub(crate) fn table(record: &Record) -> Result<String, Error> {
+/// A line of the table for each attachment of the record; `details`: and below it everything else.
+pub(crate) fn table(record: &Record, details: bool) -> Result<String, Error> {
     let (id, seen) = look(record)?;
-    let lines = seen.iter().flat_map(|seen| {
-        let (rx, tx) = seen.bytes();
-        let id = &id;
-        seen.attachment.nets.iter().map(move |net| {
-            let address = net
-                .address
-                .map_or("-".to_owned(), |address| address.to_string());
+    let mut text = String::new();
+    for seen in &seen {
+        let (rx, tx) = seen.counters();
+        let line = |address: &str, gateway: &str| {
             row(&[
-                id,
+                &id,
                 seen.attachment.ifname.as_ref(),
-                &address,
-                &net.subnet.gateway().to_string(),
+                address,
+                gateway,
                 &seen.host,
                 seen.state(),
-                &rx.to_string(),
-                &tx.to_string(),
+                &rx.bytes.to_string(),
+                &tx.bytes.to_string(),
             ])
-        })
-    });
-    Ok(lines.collect())
+        };
+        if seen.attachment.nets.is_empty() {
+            text += &line("-", "-");
+        }
+        for net in &seen.attachment.nets {
+            let address = net.address.map_or("-".to_owned(), |ip| ip.to_string());
+            text += &line(&address, &net.subnet.gateway().to_string());
+        }
+        if details {
+            let lines = of(seen).into_iter();
+            text.extend(lines.map(|(what, which)| format!("  {what:<8} {which}\n")));
+        }
+    }
+    Ok(text)
+}
+
+/// What is below a line of the table.
+fn of(seen: &Seen) -> Vec<(&'static str, String)> {
+    let mac = |mac: Option<Mac>| mac.map_or("-".to_owned(), |mac| mac.to_string());
+    let mut lines = Vec::new();
+    if let Some(port) = seen.attachment.mode.port() {
+        let bridge = port.to_string();
+        lines.push(("bridge", bridge.trim_start_matches("--bridge ").to_owned()));
+    }
+    if let Some(link) = &seen.link {
+        let (address, mtu, index) = (mac(link.mac), link.mtu, link.index);
+        lines.push(("host", format!("number {index}, {address}, MTU {mtu}")));
+    }
+    if let Some(Inside {
+        link,
+        addresses,
+        routes,
+    }) = &seen.inside
+    {
+        let (address, mtu, index) = (mac(link.mac), link.mtu, link.index);
+        lines.push(("pod", format!("number {index}, {address}, MTU {mtu}")));
+        lines.extend(addresses.iter().map(|address| ("address", address.clone())));
+        lines.extend(routes.iter().map(|route| ("route", route.to_string())));
+    }
+    let ports = seen.attachment.ports.iter();
+    lines.extend(ports.map(|publish| ("port", publish.to_string())));
+    let (rx, tx) = seen.counters();
+    for (what, count) in [("received", rx), ("sent", tx)] {
+        let Counters {
+            packets,
+            bytes,
+            errors,
+            dropped,
+        } = count;
+        let lost = format!("{errors} errors, {dropped} dropped");
+        lines.push((what, format!("{packets} packets, {bytes} bytes, {lost}")));
+    }
+    lines
 }
 
 /// One line.
@@ -76,30 +136,62 @@ pub(crate) fn row(cells: &[&str; 8]) -> String {
 /// The same as one object on one line.
 pub(crate) fn json(record: &Record) -> Result<String, Error> {
     let (id, seen) = look(record)?;
-    let attachments = seen.iter().map(|seen| {
-        let (rx, tx) = seen.bytes();
-        let link = seen.link.as_ref();
-        let mut object = seen.attachment.to_json(&id);
-        for net in &seen.attachment.nets {
-            let key = if net.subnet.is_ipv4() {
-                "gateway"
-            } else {
-                "gateway6"
-            };
-            object[key] = net.subnet.gateway().to_string().into();
-        }
-        object["ifindex"] = link.map(|link| link.index).into();
-        object["mtu"] = link.map(|link| link.mtu).into();
-        object["state"] = seen.state().into();
-        object["rxBytes"] = rx.into();
-        object["txBytes"] = tx.into();
-        object
-    });
-    let attachments: Vec<Value> = attachments.collect();
+    let attachments: Vec<Value> = seen.iter().map(|seen| object(&id, seen)).collect();
     Ok(format!(
         "{}\n",
         json!({"id": id.as_ref(), "attachments": attachments})
     ))
+}
+
+fn object(id: &Id, seen: &Seen) -> Value {
+    let link = seen.link.as_ref();
+    let mac = |link: &Link| link.mac.map(|mac| mac.to_string());
+    let mut object = seen.attachment.to_json(id);
+    for net in &seen.attachment.nets {
+        let key = if net.subnet.is_ipv4() {
+            "gateway"
+        } else {
+            "gateway6"
+        };
+        object[key] = net.subnet.gateway().to_string().into();
+    }
+    object["ifindex"] = link.map(|link| link.index).into();
+    object["mtu"] = link.map(|link| link.mtu).into();
+    object["hostMac"] = link.and_then(mac).into();
+    object["state"] = seen.state().into();
+    object["inside"] = seen.inside.as_ref().map_or(Value::Null, |inside| {
+        json!({
+            "ifindex": inside.link.index,
+            "mac": mac(&inside.link),
+            "mtu": inside.link.mtu,
+            "addresses": inside.addresses,
+            "routes": inside.routes.iter().map(route).collect::<Vec<_>>(),
+        })
+    });
+    let (rx, tx) = seen.counters();
+    for (direction, count) in [("rx", rx), ("tx", tx)] {
+        for (what, number) in [
+            ("Packets", count.packets),
+            ("Bytes", count.bytes),
+            ("Errors", count.errors),
+            ("Dropped", count.dropped),
+        ] {
+            object[format!("{direction}{what}")] = number.into();
+        }
+    }
+    object
+}
+
+/// As `routes` of a CNI result has it.
+fn route(route: &Route) -> Value {
+    let mut object = json!({"dst": format!("{}/{}", route.destination, route.prefix)});
+    if let Some(gateway) = route.gateway {
+        object["gw"] = gateway.to_string().into();
+    }
+    if let Some(source) = route.source {
+        object["src"] = source.to_string().into();
+    }
+    object
 }
 
 fn look(record: &Record) -> Result<(Id, Vec<Seen>), Error> {
@@ -109,25 +201,73 @@ fn look(record: &Record) -> Result<(Id, Vec<Seen>), Error> {
         .parse()
         .map_err(record::Error::Record)?;
     let state = record
-        .get("netwire")
+        .get(TOOL)
         .ok_or_else(|| Error::failed(format!("{id}: not wired (netwire up)")))?;
     let mut host = Socket::open(false)?;
-    let mut seen = Vec::new();
-    for attachment in state::attachments(state)? {
-        let name = names::veth(&id, attachment.ifname.as_ref());
-        let link = link::find(&mut host, By::Name(&name), true)?;
-        let link = link.filter(|link| link.alias.as_deref() == Some(names::ifalias(&id)));
-        let mut routed = link.is_some();
-        for address in attachment.nets.iter().filter_map(|net| net.address) {
-            let there = link.as_ref().map(|link| (link.index, width(address)));
-            routed &= there.is_some() && link::route_to(&mut host, address)? == there;
-        }
-        seen.push(Seen {
+    // Who may look at the host's side only is told as much.
+    let pod = PodNamespace::of_state(record, state).ok();
+    let attachments = state::attachments(state)?;
+    let seen = attachments.into_iter().map(|attachment| {
+        let name = attachment.host(&id);
+        let inside = pod.as_ref().and_then(|pod| inside(pod, &attachment).ok()?);
+        let (link, routed) = match attachment.mode {
+            Mode::Loopback => (inside.as_ref().map(|inside| inside.link.clone()), true),
+            _ => look_at(&id, &attachment, &name, &mut host)?,
+        };
+        Ok(Seen {
+            host: if attachment.mode.is_loopback() {
+                "-".to_owned()
+            } else {
+                name
+            },
             attachment,
-            host: name,
             link,
             routed,
-        });
+            inside,
+        })
+    });
+    let seen: Result<Vec<Seen>, Error> = seen.collect();
+    Ok((id, seen?))
+}
+
+/// The host's end, and whether packets to the pod come to it.
+fn look_at(
+    id: &Id,
+    attachment: &Attachment,
+    name: &str,
+    host: &mut Socket,
+) -> Result<(Option<Link>, bool), Error> {
+    let link = link::find(host, By::Name(name), true)?;
+    let link = link.filter(|link| link.alias.as_deref() == Some(record::names::ifalias(id)));
+    let Some(link) = link else {
+        return Ok((None, false));
+    };
+    if attachment.mode.port().is_some() {
+        let is_port = link.master.is_some();
+        return Ok((Some(link), is_port));
     }
-    Ok((id, seen))
+    for address in attachment.nets.iter().filter_map(|net| net.address) {
+        if routes::route_to(host, address)? != Some((link.index, width(address))) {
+            return Ok((Some(link), false));
+        }
+    }
+    Ok((Some(link), true))
+}
+
+fn inside(pod: &PodNamespace, attachment: &Attachment) -> Result<Option<Inside>, Error> {
+    let mut socket = pod.socket(false)?;
+    let name = attachment.ifname.as_ref();
+    let Some(link) = link::find(&mut socket, By::Name(name), attachment.mode.is_loopback())? else {
+        return Ok(None);
+    };
+    let routes = routes::out_of(&mut socket, link.index)?;
+    let addresses = link::addresses(socket, link.index)?;
+    let addresses = addresses
+        .iter()
+        .map(|(ip, prefix)| format!("{ip}/{prefix}"));
+    Ok(Some(Inside {
+        addresses: addresses.collect(),
+        link,
+        routes,
+    }))
 }

@@ -10,8 +10,9 @@ use crate::antispoof::When;
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::link::{Link, Mac};
+use crate::mode::Mode;
 use crate::namespace::PodNamespace;
-use crate::plan::{Assigned, Ifname, Net, Plan, Wanted};
+use crate::plan::{Assigned, Ifname, Net, Wanted};
 use crate::publish::Publish;
 use crate::subnet::Subnet;
 
@@ -24,7 +25,9 @@ const CNI_VERSION: &str = "1.1.0";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attachment {
     pub(crate) ifname: Ifname,
-    /// One of a family; without an address: about to be reserved when this was written.
+    /// How it is connected.
+    pub(crate) mode: Mode,
+    /// One of a family, none of lo; without an address: about to be reserved when this was written.
     pub(crate) nets: Vec<Net>,
     /// A pool shared with host-local; None: our own.
     pub(crate) lease_dir: Option<PathBuf>,
@@ -47,6 +50,7 @@ impl Attachment {
     pub(crate) fn intended(wanted: &Wanted) -> Self {
         Self {
             ifname: wanted.ifname.clone(),
+            mode: wanted.mode.clone(),
             nets: wanted
                 .nets
                 .iter()
@@ -77,6 +81,20 @@ impl Attachment {
         }
     }
 
+    /// The name of the host's end.
+    pub(crate) fn host(&self, id: &Id) -> String {
+        record::names::veth(id, self.ifname.as_ref())
+    }
+
+    /// The addresses that it has.
+    pub(crate) fn assigned_nets(&self) -> Vec<Assigned> {
+        let assigned = |net: &Net| {
+            let subnet = net.subnet;
+            net.address.map(|address| Assigned { subnet, address })
+        };
+        self.nets.iter().filter_map(assigned).collect()
+    }
+
     /// Whether anything of it is in our table of nf_tables.
     pub(crate) fn is_in_table(&self) -> bool {
         self.nat || !self.ports.is_empty() || self.needs_filter()
@@ -95,16 +113,20 @@ impl Attachment {
     pub(crate) fn to_json(&self, id: &Id) -> Value {
         let mut object = Map::new();
         object.insert("ifname".into(), self.ifname.as_ref().into());
-        object.insert(
-            "host".into(),
-            record::names::veth(id, self.ifname.as_ref()).into(),
-        );
+        self.mode.add_to(&mut object);
+        if self.mode.is_loopback() {
+            return object.into();
+        }
+        object.insert("host".into(), self.host(id).into());
         if let Some(ifindex) = self.ifindex {
             object.insert("ifindex".into(), ifindex.into());
         }
         for net in &self.nets {
-            let [subnet, address] = keys(net.subnet.is_ipv4());
+            let [subnet, address, gateway] = keys(net.subnet.is_ipv4());
             object.insert(subnet.into(), net.subnet.to_string().into());
+            if !net.subnet.has_usual_gateway() {
+                object.insert(gateway.into(), net.subnet.gateway().to_string().into());
+            }
             if let Some(is) = net.address {
                 object.insert(address.into(), is.to_string().into());
             }
@@ -132,10 +154,11 @@ impl Attachment {
 
     fn from_json(value: &Value) -> Result<Self, String> {
         let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let mode = Mode::from_json(value)?;
         let mut nets = Vec::new();
-        for [subnet, address] in [keys(true), keys(false)] {
-            if nets.is_empty() || value.get(subnet).is_some() {
-                nets.extend(net_from_json(value, subnet, address)?);
+        for family in [keys(true), keys(false)] {
+            if !mode.is_loopback() && (nets.is_empty() || value.get(family[0]).is_some()) {
+                nets.extend(net_from_json(value, family)?);
             }
         }
         let lease_dir = text("leaseDir").map(|dir| {
@@ -158,10 +181,14 @@ impl Attachment {
         };
         let port = |port| Publish::from_json(port).map_err(|why| format!("portMappings: {why}"));
         Ok(Self {
-            ifname: text("ifname")
-                .unwrap_or_default()
-                .parse()
-                .map_err(|why| format!("ifname: {why}"))?,
+            ifname: match mode {
+                Mode::Loopback => Ifname::loopback(),
+                _ => text("ifname")
+                    .unwrap_or_default()
+                    .parse()
+                    .map_err(|why| format!("ifname: {why}"))?,
+            },
+            mode,
             nets,
             lease_dir: lease_dir.transpose()?,
             ifindex: value
@@ -183,20 +210,19 @@ impl Attachment {
     }
 }
 
-/// What the subnet and the address of a family are called in the record.
-fn keys(ipv4: bool) -> [&'static str; 2] {
+/// What the subnet, the address and the gateway of a family are called in the record.
+fn keys(ipv4: bool) -> [&'static str; 3] {
     if ipv4 {
-        ["subnet", "address"]
+        ["subnet", "address", "gateway"]
     } else {
-        ["subnet6", "address6"]
+        ["subnet6", "address6", "gateway6"]
     }
 }
 
 /// None: it is of the other family alone.
 fn net_from_json(
     value: &Value,
-    subnet_key: &str,
-    address_key: &str,
+    [subnet_key, address_key, gateway_key]: [&str; 3],
 ) -> Result<Option<Net>, String> {
     let text = |key: &str| value.get(key).and_then(Value::as_str);
     if subnet_key == "subnet" && value.get("subnet6").is_some() && value.get("subnet").is_none() {
@@ -209,6 +235,13 @@ fn net_from_json(
     if subnet.is_ipv4() != (subnet_key == "subnet") {
         return Err(format!("{subnet_key}: {subnet} is of the other family"));
     }
+    let subnet = match text(gateway_key).map(str::parse) {
+        None => subnet,
+        Some(Ok(gateway)) => subnet
+            .with_gateway(gateway)
+            .map_err(|why| format!("{gateway_key}: {why}"))?,
+        Some(Err(_)) => return Err(format!("{gateway_key}: no IP address")),
+    };
     let address = text(address_key).map(|address| match address.parse() {
         Ok(address) => subnet.refuses(address).map_or(Ok(address), Err),
         Err(_) => Err(format!("{address:?} is no IP address")),
@@ -219,9 +252,24 @@ fn net_from_json(
     Ok(Some(Net { subnet, address }))
 }
 
-/// For [`record::Up::intend`].
-pub(crate) fn intended(id: &Id, wanted: &Wanted) -> Value {
-    json!({"attachments": [Attachment::intended(wanted).to_json(id)]})
+/// For [`record::Up::intend`]: `new`, on top of what an earlier `up` made, which an undo leaves alone.
+pub(crate) fn intended(id: &Id, earlier: Option<&Value>, new: &[Attachment]) -> Value {
+    let mut state = json!({});
+    let mut attachments = Vec::new();
+    if let Some(earlier) = earlier {
+        attachments.extend(list(earlier, "attachments"));
+        state[record::RESTORES] = earlier.clone();
+    }
+    attachments.extend(new.iter().map(|attachment| attachment.to_json(id)));
+    state["attachments"] = attachments.into();
+    state
+}
+
+/// The attachments of an intended state that were there before.
+pub(crate) fn restored(state: &Value) -> Result<Vec<Attachment>, Error> {
+    state
+        .get(record::RESTORES)
+        .map_or(Ok(Vec::new()), attachments)
 }
 
 /// The attachments in a state, of the record or of the index.
@@ -238,51 +286,134 @@ pub(crate) fn attachments(state: &Value) -> Result<Vec<Attachment>, Error> {
         .collect()
 }
 
-/// What was made, from what the kernel says of both ends.
-pub(crate) fn made(
-    plan: &Plan,
-    attachment: Attachment,
-    pod: &PodNamespace,
-    host: &Link,
-    inside: &Link,
-) -> Value {
+/// An interface as it was made, and what the kernel says of both ends.
+pub(crate) struct Made {
+    pub(crate) attachment: Attachment,
+    /// None: lo has none.
+    pub(crate) host: Option<Link>,
+    pub(crate) inside: Link,
+    /// Of the families whose default route leads out of it.
+    pub(crate) defaults: Vec<Subnet>,
+}
+
+/// A result of CNI: what an earlier `up` made, and `made`.
+pub(crate) fn with(id: &Id, earlier: Option<&Value>, made: &Made, pod: &PodNamespace) -> Value {
+    let (attachment, inside) = (&made.attachment, &made.inside);
+    let of_earlier = |key: &str| earlier.map_or_else(Vec::new, |earlier| list(earlier, key));
+    let [mut interfaces, mut ips, mut routes, mut attachments] =
+        ["interfaces", "ips", "routes", "attachments"].map(of_earlier);
     let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string());
-    let attachment = Attachment {
-        ifindex: Some(host.index),
-        ..attachment
-    };
-    let ips = plan.nets.iter().map(|net| {
-        let address = format!("{}/{}", net.address, net.subnet.prefix());
-        json!({"interface": 1, "address": address, "gateway": net.subnet.gateway().to_string()})
-    });
-    let routes = plan.nets.iter().map(|net| {
-        let everywhere = if net.subnet.is_ipv4() {
+    if let Some(port) = attachment.mode.port() {
+        interfaces.push(json!({"name": port.bridge.as_ref()}));
+    }
+    if let Some(host) = &made.host {
+        interfaces.push(json!({"name": host.name, "mac": mac(host.mac), "mtu": host.mtu}));
+    }
+    let sandbox = pod.path().to_string_lossy();
+    interfaces.push(json!({
+        "name": inside.name, "mac": mac(inside.mac), "mtu": inside.mtu, "sandbox": sandbox
+    }));
+    let number = interfaces.len() - 1;
+    for net in &attachment.nets {
+        let Some(address) = net.address else { continue };
+        let (gateway, prefix) = (net.subnet.gateway().to_string(), net.subnet.prefix());
+        ips.push(json!({
+            "interface": number, "address": format!("{address}/{prefix}"), "gateway": gateway
+        }));
+    }
+    routes.extend(made.defaults.iter().map(|subnet| {
+        let everywhere = if subnet.is_ipv4() {
             "0.0.0.0/0"
         } else {
             "::/0"
         };
-        json!({"dst": everywhere, "gw": net.subnet.gateway().to_string()})
-    });
+        json!({"dst": everywhere, "gw": subnet.gateway().to_string()})
+    }));
+    attachments.push(attachment.to_json(id));
+    let dns = earlier.and_then(|earlier| earlier.get("dns")).cloned();
     json!({
         "cniVersion": CNI_VERSION,
-        "interfaces": [
-            {"name": host.name, "mac": mac(host.mac), "mtu": host.mtu},
-            {"name": inside.name, "mac": mac(inside.mac), "mtu": inside.mtu, "sandbox": pod.path().to_string_lossy()},
-        ],
-        "ips": ips.collect::<Vec<_>>(),
-        "routes": routes.collect::<Vec<_>>(),
-        "dns": {},
-        "attachments": [attachment.to_json(&plan.id)],
+        "interfaces": interfaces,
+        "ips": ips,
+        "routes": routes,
+        "dns": dns.unwrap_or_else(|| json!({})),
+        "attachments": attachments,
     })
+}
+
+/// The rest of a state when the interface `ifname` is gone; None: there is no rest.
+pub(crate) fn without(state: &Value, ifname: &Ifname) -> Option<Value> {
+    let is_it = |name: &Value| name.as_str() == Some(ifname.as_ref());
+    let mut attachments = list(state, "attachments");
+    let Some(gone) = attachments.iter().position(|one| is_it(&one["ifname"])) else {
+        return Some(state.clone());
+    };
+    let gone = attachments.remove(gone);
+    if attachments.is_empty() {
+        return None;
+    }
+    let mut rest = state.clone();
+    rest["attachments"] = attachments.into();
+    // Numbers in "ips" are places in "interfaces".
+    let interfaces = list(state, "interfaces");
+    let inside = |one: &Value| one.get("sandbox").is_some() && is_it(&one["name"]);
+    let Some(last) = interfaces.iter().position(inside) else {
+        return Some(rest);
+    };
+    let before = match (gone.get("host"), gone.get("bridge")) {
+        (None, _) => 0,
+        (_, None) => 1,
+        _ => 2,
+    };
+    let first = last.saturating_sub(before);
+    let stays = |place: &usize| !(first..=last).contains(place);
+    rest["interfaces"] = (0..interfaces.len())
+        .filter(stays)
+        .map(|place| interfaces[place].clone())
+        .collect();
+    let mut gateways = Vec::new();
+    let mut ips = list(state, "ips");
+    ips.retain_mut(|ip| {
+        let place = ip["interface"]
+            .as_u64()
+            .and_then(|at| usize::try_from(at).ok());
+        let place = place.unwrap_or_default();
+        if !stays(&place) {
+            gateways.push(ip["gateway"].clone());
+            return false;
+        }
+        if place > last {
+            ip["interface"] = (place - (last + 1 - first)).into();
+        }
+        true
+    });
+    let mut routes = list(state, "routes");
+    routes.retain(|route| !gateways.contains(&route["gw"]));
+    (rest["ips"], rest["routes"]) = (ips.into(), routes.into());
+    Some(rest)
+}
+
+fn list(state: &Value, key: &str) -> Vec<Value> {
+    state
+        .get(key)
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mode::Port;
 
     fn attachment() -> Attachment {
         Attachment {
             ifname: "eth0".parse().unwrap(),
+            mode: Mode::Bridge(Port {
+                bridge: "br0".parse().unwrap(),
+                isolated: true,
+                vlan: Some(100),
+            }),
             nets: [("10.244.0.0/24", "10.244.0.2"), ("fd00::/64", "fd00::2")]
                 .map(|(subnet, address)| Net {
                     subnet: subnet.parse().unwrap(),
@@ -336,6 +467,10 @@ mod tests {
             ("address6", json!("10.244.0.2")),
             ("leaseDir", json!("etc")),
             ("leaseDir", json!("/run/../etc")),
+            ("gateway", json!("10.245.0.1")),
+            ("bridge", json!("../br0")),
+            ("vlan", json!(4095)),
+            ("mode", json!("host")),
             ("natExcept", json!(["10.0.0.1/8"])),
             ("portMappings", json!([{"hostPort": 0}])),
         ] {

@@ -8,44 +8,71 @@ use crate::cidr::{Cidr, bits, with_bits};
 
 /// A network in CIDR notation: `10.244.0.0/24`, `fd00:244::/64`.
 ///
-/// Its first address is the gateway's, as host-local and kindnet have it.
+/// Its first address is the gateway's, as host-local and kindnet have it, unless another is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Subnet(Cidr);
+pub(crate) struct Subnet {
+    range: Cidr,
+    gateway: IpAddr,
+}
 
 impl Subnet {
     /// The length of the prefix.
     pub(crate) fn prefix(self) -> u8 {
-        self.0.prefix()
+        self.range.prefix()
     }
 
     /// The address of the network itself; of IPv6, of any router on it.
     pub(crate) fn network(self) -> IpAddr {
-        self.0.first()
+        self.range.first()
     }
 
-    /// The host's address in every pod's eyes: the first one.
+    /// Where pods send what is for others: the host, as a rule.
     pub(crate) fn gateway(self) -> IpAddr {
-        with_bits(self.network(), bits(self.network()) + 1)
+        self.gateway
+    }
+
+    /// Whether that is the first address.
+    pub(crate) fn has_usual_gateway(self) -> bool {
+        self.gateway == first_of(self.range)
+    }
+
+    /// The same with another gateway.
+    ///
+    /// # Errors
+    /// Why that one cannot be it.
+    pub(crate) fn with_gateway(self, gateway: IpAddr) -> Result<Self, String> {
+        let with = Self { gateway, ..self };
+        match self.gateway == gateway {
+            true => Ok(with),
+            false => self.refuses(gateway).map_or(Ok(with), Err),
+        }
     }
 
     /// The last address, to all. IPv6 has none.
     pub(crate) fn broadcast(self) -> Option<IpAddr> {
-        self.is_ipv4().then(|| self.0.last())
+        self.is_ipv4().then(|| self.range.last())
     }
 
     pub(crate) fn is_ipv4(self) -> bool {
         self.network().is_ipv4()
     }
 
-    /// The first and the last address for pods, as numbers: all but the network's, the gateway's and the broadcast.
+    /// The first and the last address for pods, as numbers: all but the network's and the broadcast. The gateway is among
+    /// them, unless it is the first.
     pub(crate) fn usable(self) -> (u128, u128) {
-        let last = bits(self.0.last()) - u128::from(self.is_ipv4());
-        (bits(self.gateway()) + 1, last)
+        let last = bits(self.range.last()) - u128::from(self.is_ipv4());
+        let first = bits(self.network()) + 1;
+        (first + u128::from(self.has_usual_gateway()), last)
+    }
+
+    /// Whether an address lies in both.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.range.covers(other.range) || other.range.covers(self.range)
     }
 
     /// Whether `address` lies in the subnet.
     pub(crate) fn contains(self, address: IpAddr) -> bool {
-        self.0.contains(address)
+        self.range.contains(address)
     }
 
     /// Why a pod cannot have `address`; None: it can.
@@ -67,7 +94,7 @@ impl Subnet {
 
 impl fmt::Display for Subnet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.range.fmt(f)
     }
 }
 
@@ -99,8 +126,13 @@ impl FromStr for Subnet {
         if [range.first(), range.last()].into_iter().any(is_for_no_pod) {
             return Err("pods cannot have addresses of this range".into());
         }
-        Ok(Self(range))
+        let gateway = first_of(range);
+        Ok(Self { range, gateway })
     }
+}
+
+fn first_of(range: Cidr) -> IpAddr {
+    with_bits(range.first(), bits(range.first()) + 1)
 }
 
 /// Loopback, multicast, of the link, and whatever else means something by itself.

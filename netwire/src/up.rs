@@ -1,110 +1,148 @@
 //! `up`: the pod gets its interface.
 
-use std::net::IpAddr;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use netlink_packet_route::AddressFamily;
-use nix::errno::Errno;
-use record::{Id, Known, Record, Up, names};
+use record::{Id, Record, Up};
 use serde_json::Value;
 
-use crate::TOOL;
 use crate::antispoof::{self, When};
-use crate::cidr::{width, with_bits};
+use crate::cidr::with_bits;
 use crate::cli::UpArgs;
-use crate::conntrack;
-use crate::drift::check;
+use crate::drift;
 use crate::error::Error;
-use crate::firewall;
-use crate::forwarding;
-use crate::ipv6;
-use crate::lease::{Owner, Pool};
-use crate::link::{self, By, Link, OPER_UNKNOWN, OPER_UP};
+use crate::link;
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
-use crate::plan::{Assigned, Plan, Wanted};
-use crate::publish;
-use crate::requests;
-use crate::state::{self, Attachment};
-
-/// The largest MTU of a veth; lo has more.
-const MTU_MAX: u32 = 65535;
-/// Where there is no default route to take it from: Ethernet's.
-const MTU_DEFAULT: u32 = 1500;
+use crate::plan::{Plan, Wanted};
+use crate::state::{self, Attachment, Made};
+use crate::{
+    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, requests, reserve, wire,
+};
 
 /// Makes the connection, or sees that it is there as wanted.
 pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let wanted = args.wanted()?;
     let pod = PodNamespace::of(up.record(), args.netns.as_ref())?;
     let mut host = Socket::open(args.verbose)?;
-    if let Some(state) = up.state().cloned() {
-        let attachment = check(up.id(), &state, &wanted, &pod, &mut host)?;
-        firewall::repair(up.id(), &attachment, args.verbose)?;
+    let earlier = up.state().cloned();
+    let others = earlier
+        .as_ref()
+        .map_or(Ok(Vec::new()), state::attachments)?;
+    let known = others.iter().find(|other| other.ifname == wanted.ifname);
+    if let (Some(attachment), Some(state)) = (known, &earlier) {
+        drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
+        firewall::repair(up.id(), attachment, args.verbose)?;
         let_through(&wanted, args)?;
-        return Ok(state);
+        return Ok(state.clone());
     }
+    let made = match wanted.mode.is_loopback() {
+        true => loopback(up, &wanted, earlier.as_ref(), &pod, args.verbose)?,
+        false => make(
+            up,
+            args,
+            &wanted,
+            (earlier.as_ref(), &others),
+            &pod,
+            &mut host,
+        )?,
+    };
+    Ok(state::with(up.id(), earlier.as_ref(), &made, &pod))
+}
+
+/// lo, and no more.
+fn loopback(
+    up: &mut Up,
+    wanted: &Wanted,
+    earlier: Option<&Value>,
+    pod: &PodNamespace,
+    verbose: bool,
+) -> Result<Made, Error> {
+    let mut inside = pod.socket(verbose)?;
+    let attachment = Attachment::intended(wanted);
+    up.intend(&state::intended(
+        up.id(),
+        earlier,
+        std::slice::from_ref(&attachment),
+    ))?;
+    let looks = inside.batch(requests::loopback_up())?;
+    Ok(Made {
+        attachment,
+        host: None,
+        inside: link::parse("lo", &looks)?,
+        defaults: Vec::new(),
+    })
+}
+
+/// An interface with addresses.
+fn make(
+    up: &mut Up,
+    args: &UpArgs,
+    wanted: &Wanted,
+    (earlier, others): (Option<&Value>, &[Attachment]),
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<Made, Error> {
+    refuse_same_subnet(up.id(), wanted, others)?;
     let any = wanted
         .nets
         .iter()
         .map(|net| with_bits(net.subnet.network(), 0));
     publish::refuse_taken(&wanted.ports, &any.collect::<Vec<_>>())?;
-    let mtu = mtu(&wanted, &mut host)?;
-    refuse_foreign(up.id(), &wanted, &mut host)?;
+    let mtu = wire::mtu(wanted, host)?;
+    wire::refuse_foreign(up.id(), wanted, host)?;
     if wanted.has(false) {
         ipv6::refuse_without()?;
     }
     // Whatever may not be done inside fails here, before anything is made.
     let mut inside = pod.socket(args.verbose)?;
 
-    up.intend(&state::intended(up.id(), &wanted))?;
-    let nets = reserve(up.id(), &wanted, &mut host, args.verbose)?;
+    up.intend(&state::intended(
+        up.id(),
+        earlier,
+        &[Attachment::intended(wanted)],
+    ))?;
+    let nets = reserve::reserve(up.id(), wanted, host, args.verbose)?;
     // Before the interface is there: what its packets may do is settled when the first of them comes.
-    let mut attachment = Attachment::assigned(&wanted, &nets);
+    let mut attachment = Attachment::assigned(wanted, &nets);
+    if wanted.mode.port().is_some() {
+        if wanted.antispoof == When::Always {
+            return Err(Error::usage("--antispoof always: not on a bridge"));
+        }
+        (attachment.antispoof, attachment.loose) = (false, false);
+    }
     if let Err(error) = firewall::add(up.id(), &attachment, args.verbose) {
         antispoof::unless_demanded(error, attachment.is_only_filtered(), wanted.antispoof)?;
         (attachment.antispoof, attachment.loose) = (false, false);
     }
-    let_through(&wanted, args)?;
+    let_through(wanted, args)?;
     conntrack::forget_ports(&wanted.ports, args.verbose)?;
-    let plan = Plan::new(up.id(), &wanted, nets, mtu);
-    let end = create(&plan, &pod, &mut host, &mut inside)?;
-    if wanted.has(false) {
-        ipv6::prepare(&plan.host)?;
-        ipv6::forward(&plan.host)?;
-        pod.inside(|| ipv6::prepare(plan.ifname.as_ref()))?;
-    } else if wanted.antispoof != When::Never {
-        attachment.antispoof &=
-            antispoof::turn_ipv6_off(&plan.host, wanted.antispoof, args.verbose)?;
+    let plan = Plan::new(up.id(), wanted, others, nets, mtu);
+    let (end, peer) = wire::connect(&plan, wanted, &mut attachment, pod, host, &mut inside)?;
+    if plan.port.is_some() {
+        pod.inside(|| announce::announce(&plan, &peer))?;
     }
-    let (end, peer) = wire(&plan, &end, &mut host, &mut inside)?;
-    Ok(state::made(&plan, attachment, &pod, &end, &peer))
+    attachment.ifindex = Some(end.index);
+    Ok(Made {
+        attachment,
+        host: Some(end),
+        inside: peer,
+        defaults: plan.defaults,
+    })
 }
 
-/// An address of each subnet.
-fn reserve(
-    id: &Id,
-    wanted: &Wanted,
-    host: &mut Socket,
-    verbose: bool,
-) -> Result<Vec<Assigned>, Error> {
-    let owner = Owner {
-        id: id.to_string(),
-        ifname: wanted.ifname.to_string(),
-    };
-    let mut nets = Vec::new();
+/// Two interfaces of a pod in one subnet: only one of them could have its route.
+fn refuse_same_subnet(id: &Id, wanted: &Wanted, others: &[Attachment]) -> Result<(), Error> {
     for net in &wanted.nets {
-        let pool = Pool::new(net.subnet, wanted.lease_dir.as_deref()).with_choice(&wanted.choice);
-        let address = pool.reserve(&owner, net.address, |owner, address| {
-            is_stale(host, owner, address)
-        })?;
-        if verbose {
-            record::report(TOOL, lease_step(&pool, address));
+        let overlaps = |other: &&Attachment| {
+            let mut theirs = other.nets.iter();
+            theirs.any(|their| their.subnet.overlaps(net.subnet))
+        };
+        if let Some(other) = others.iter().find(overlaps) {
+            return Err(Error::failed(format!(
+                "{id}: {} is in {} already (another --subnet for {})",
+                other.ifname, net.subnet, wanted.ifname
+            )));
         }
-        let subnet = net.subnet;
-        nets.push(Assigned { subnet, address });
     }
-    Ok(nets)
+    Ok(())
 }
 
 /// Sees to the host's own hindrances where that was asked for, and names them where not.
@@ -146,44 +184,38 @@ fn let_through(wanted: &Wanted, args: &UpArgs) -> Result<(), Error> {
 pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String, Error> {
     let wanted = args.wanted()?;
     let pod = PodNamespace::of(record, args.netns.as_ref())?;
+    if wanted.mode.is_loopback() {
+        return Ok("pod: RTM_SETLINK(lo up)\n".into());
+    }
+    let state = record.get(TOOL);
+    let others = state.map_or(Ok(Vec::new()), state::attachments)?;
+    refuse_same_subnet(id, &wanted, &others)?;
     let mut host = Socket::open(false)?;
-    let mtu = mtu(&wanted, &mut host)?;
-    refuse_foreign(id, &wanted, &mut host)?;
+    let mtu = wire::mtu(&wanted, &mut host)?;
+    wire::refuse_foreign(id, &wanted, &mut host)?;
     let mut text = String::new();
     let mut nets = Vec::new();
     for net in &wanted.nets {
-        let pool = Pool::new(net.subnet, wanted.lease_dir.as_deref()).with_choice(&wanted.choice);
-        let address = pool.next(net.address)?;
-        text += &format!("host: {}\n", lease_step(&pool, address));
-        let subnet = net.subnet;
-        nets.push(Assigned { subnet, address });
+        let (assigned, step) = reserve::plan(net, &wanted)?;
+        text += &format!("host: {step}\n");
+        nets.push(assigned);
     }
     let attachment = Attachment::assigned(&wanted, &nets);
-    let plan = Plan::new(id, &wanted, nets, mtu);
+    let plan = Plan::new(id, &wanted, &others, nets, mtu);
+    let bridge = plan.port.as_ref();
+    let bridge = bridge.map_or(Ok(Vec::new()), |port| {
+        bridge::steps(port, &plan.nets, &mut host)
+    })?;
     let steps = [
         ("host", firewall::steps(id, &attachment)?),
-        ("host", requests::create(&plan, pod.fd())),
+        ("host", bridge),
+        ("host", requests::create(&plan, None, pod.fd())),
         ("host", requests::host_set(&plan, 0)),
         ("pod", requests::pod_set(&plan, 0)),
     ];
     for (at, (place, requests)) in steps.into_iter().enumerate() {
-        if at == 2 && wanted.has(false) {
-            text += &format!(
-                "host: {}
-",
-                ipv6::steps(&plan.host)
-            );
-            text += &format!(
-                "pod: {}
-",
-                ipv6::steps(plan.ifname.as_ref())
-            );
-        } else if at == 2 && wanted.antispoof != When::Never {
-            text += &format!(
-                "host: {}
-",
-                antispoof::step(&plan.host)
-            );
+        if at == 3 {
+            text += &switches(&plan, &wanted);
         }
         // questions are no steps
         for request in requests.iter().filter(|request| !request.is_question()) {
@@ -193,145 +225,16 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
     Ok(text)
 }
 
-fn lease_step(pool: &Pool, address: IpAddr) -> String {
-    format!("link({})", pool.dir().join(address.to_string()).display())
-}
-
-/// Both ends, down. What was made stays when a step fails: the caller undoes it as a whole.
-fn create(
-    plan: &Plan,
-    pod: &PodNamespace,
-    host: &mut Socket,
-    inside: &mut Socket,
-) -> Result<Link, Error> {
-    let made = host
-        .batch(requests::create(plan, pod.fd()))
-        .map_err(|error| match error.refused() {
-            Some(Errno::EEXIST) => exists(plan, pod, inside).unwrap_or(error),
-            _ => error,
-        })?;
-    link::parse(&plan.host, &made)
-}
-
-/// Both ends up, addresses, routes.
-fn wire(
-    plan: &Plan,
-    end: &Link,
-    host: &mut Socket,
-    inside: &mut Socket,
-) -> Result<(Link, Link), Error> {
-    host.batch(requests::host_set(plan, end.index))
-        .map_err(|error| match error.refused() {
-            Some(Errno::EEXIST) => Error::failed(format!(
-                "{error} (something that is no pod of this subnet has this address: try another --subnet)"
-            )),
-            _ => error,
-        })?;
-    // No number of its own means that it is the same as this end's.
-    let looks = inside.batch(requests::pod_set(plan, end.peer.unwrap_or(end.index)))?;
-    let peer = link::parse(plan.ifname.as_ref(), &looks)?;
-    Ok((wait_up(host, end)?, peer))
-}
-
-/// Names the interface that is in the way.
-fn exists(plan: &Plan, pod: &PodNamespace, inside: &mut Socket) -> Option<Error> {
-    link::find(inside, By::Name(plan.ifname.as_ref()), false).ok()??;
-    Some(Error::failed(format!(
-        "{} exists already in {}",
-        plan.ifname,
-        pod.path().display()
-    )))
-}
-
-/// Waits until the host's end takes packets.
-///
-/// It was switched on first, when the other end was not: the kernel makes up for that in a work queue, or when it is asked
-/// (Linux 6.8, `linkwatch_sync_dev`). Before that, packets would be dropped.
-fn wait_up(host: &mut Socket, end: &Link) -> Result<Link, Error> {
-    let until = Instant::now() + Duration::from_secs(2);
-    loop {
-        let found = link::find(host, By::Index(end.index), false)?;
-        let found = found.ok_or_else(|| {
-            Error::failed(format!("{} is gone again: did the pod end?", end.name))
-        })?;
-        if matches!(found.operstate, OPER_UP | OPER_UNKNOWN) {
-            return Ok(found);
-        }
-        if Instant::now() > until {
-            let (name, state) = (&found.name, found.state());
-            return Err(Error::failed(format!(
-                "{name} is {state} and not up: did the pod switch its end off?"
-            )));
-        }
-        thread::sleep(Duration::from_micros(100));
+/// What is written to sysctls before the interface is switched on.
+fn switches(plan: &Plan, wanted: &Wanted) -> String {
+    let mut text = String::new();
+    if plan.port.is_some() || (!wanted.has(false) && wanted.antispoof != When::Never) {
+        text += &format!("host: {}\n", antispoof::step(&plan.host));
+    } else if wanted.has(false) {
+        text += &format!("host: {}\n", ipv6::steps(&plan.host));
     }
-}
-
-/// As the default route's interface: what leaves the machine must fit through that one.
-fn mtu(wanted: &Wanted, host: &mut Socket) -> Result<u32, Error> {
-    if let Some(mtu) = wanted.mtu {
-        return Ok(mtu);
+    if wanted.has(false) {
+        text += &format!("pod: {}\n", ipv6::steps(plan.ifname.as_ref()));
     }
-    let family = match wanted.has(true) {
-        true => AddressFamily::Inet,
-        false => AddressFamily::Inet6,
-    };
-    let mut smallest = None;
-    for index in link::default_route(Socket::open(false)?, family)? {
-        let mtu = link::find(host, By::Index(index), false)?.map(|link| link.mtu);
-        smallest = mtu.into_iter().chain(smallest).min();
-    }
-    let least = if wanted.has(false) { 1280 } else { 0 };
-    Ok(smallest.map_or(MTU_DEFAULT, |mtu: u32| mtu.clamp(least, MTU_MAX)))
-}
-
-/// Refuses to begin when the host's end would meet one of its name: before anything is written down that an undo
-/// would then remove.
-fn refuse_foreign(id: &Id, wanted: &Wanted, host: &mut Socket) -> Result<(), Error> {
-    let name = names::veth(id, wanted.ifname.as_ref());
-    let Some(found) = link::find(host, By::Name(&name), false)? else {
-        return Ok(());
-    };
-    let whose = match found.alias {
-        Some(alias) if alias == names::ifalias(id) => {
-            "made for this pod, and not in its index".to_owned()
-        }
-        Some(alias) => format!("of {alias:?}"),
-        None => "not one of ours".to_owned(),
-    };
-    Err(Error::failed(format!(
-        "{name} exists already, {whose} (ip link del {name})"
-    )))
-}
-
-/// Whether nobody can be using `address`, whose lease says `owner`.
-///
-/// Under the lock of the pool. A lease is made after its `up` has written ahead, and given back before its `down` forgets, so
-/// one that no index accounts for was left behind: the index was removed by hand, or a crash came between
-/// the two on a /run that survives a reboot. As that pod may run on, the host must know neither its interface nor a
-/// route to the address.
-fn is_stale(host: &mut Socket, owner: Option<&Owner>, address: IpAddr) -> Result<bool, Error> {
-    if link::route_to(host, address)?.is_some_and(|(_, prefix)| prefix == width(address)) {
-        return Ok(false);
-    }
-    let Some(owner) = owner else { return Ok(true) };
-    let Ok(id) = owner.id.parse::<Id>() else {
-        return Ok(false);
-    };
-    let veth = link::find(host, By::Name(&names::veth(&id, &owner.ifname)), false)?;
-    if veth.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(&id))) {
-        return Ok(false);
-    }
-    // Half made, unreadable or just begun: somebody is at it.
-    let state = match record::known(TOOL, &id) {
-        Known::Nothing => return Ok(true),
-        Known::Unfinished => return Ok(false),
-        Known::Up(state) => state,
-    };
-    let attachments = state::attachments(&state)?;
-    Ok(attachments
-        .iter()
-        .flat_map(|attachment| &attachment.nets)
-        .filter(|net| net.subnet.is_ipv4() == address.is_ipv4())
-        .all(|net| net.address.is_some_and(|other| other != address)))
+    text
 }

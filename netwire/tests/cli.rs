@@ -451,7 +451,14 @@ fn every_option_is_in_the_man_page() {
     let words: Vec<&str> = described
         .split(|c: char| c.is_whitespace() || ",\"".contains(c))
         .collect();
-    for (verb, least) in [("up", 4), ("show", 4), ("down", 4), ("gc", 2), ("check", 3)] {
+    for (verb, least) in [
+        ("up", 4),
+        ("show", 4),
+        ("down", 4),
+        ("gc", 2),
+        ("forward", 5),
+        ("check", 3),
+    ] {
         let answer = run.netwire(&[verb, "--help"], "");
         assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
         let options = options(&answer.stdout);
@@ -464,6 +471,39 @@ fn every_option_is_in_the_man_page() {
         }
     }
     for section in ["NAME", "SYNOPSIS", "RECORD", "EXIT STATUS", "EXAMPLES"] {
+        assert!(page.contains(&format!("\n.SH {section}\n")), "{section}");
+    }
+}
+
+#[test]
+fn every_option_of_services_is_in_their_man_page() {
+    let run = Run::new("service-man");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("netwire-service.1");
+    let page = fs::read_to_string(page).unwrap().replace("\\-", "-");
+    let described = page.split(".SH DESCRIPTION").nth(1).unwrap();
+    let separators = |c: char| c.is_whitespace() || ",\"[]\\".contains(c);
+    let words: Vec<&str> = described
+        .split(separators)
+        .map(|word| word.trim_start_matches("fB"))
+        .collect();
+    for (verb, least) in [
+        ("up", 12),
+        ("set", 8),
+        ("down", 4),
+        ("show", 4),
+        ("names", 3),
+    ] {
+        let answer = run.netwire(&["service", verb, "--help"], "");
+        assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
+        let mut options = options(&answer.stdout);
+        options.retain(|option| option != "-h" && option != "--help");
+        assert!(options.len() + 2 >= least, "{verb}: {options:?}");
+        for option in options {
+            let is_there = words.contains(&option.as_str());
+            assert!(is_there, "{verb}: {option} is not in the man page");
+        }
+    }
+    for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "EXAMPLES"] {
         assert!(page.contains(&format!("\n.SH {section}\n")), "{section}");
     }
 }

@@ -31,14 +31,7 @@ const NO_USER_NAMESPACE: &str = "no user namespace to be root of";
 
 /// `nsrun check`
 pub(crate) fn check(arguments: &CheckArgs) -> ExitCode {
-    match judge(Facts::gather()).print(arguments.json) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            record::report(TOOL, &error);
-            ExitCode::FAILURE
-        }
-    }
+    judge(Facts::gather()).finish(arguments.json)
 }
 
 /// From what was found to what it means.

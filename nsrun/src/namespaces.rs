@@ -15,7 +15,6 @@ use crate::error::Error;
 use crate::plan::Handle;
 use crate::request::{Join, Source, holder_path};
 use crate::state::State;
-use crate::sys;
 
 /// Descriptors of everything in `joins`, each with the name and kinds the plan knows it by. One process is one descriptor.
 ///
@@ -42,7 +41,7 @@ pub(crate) fn open_all(
             }
             Source::Descriptor(fd) => {
                 let name = format!("fd:{fd}");
-                let fd = sys::duplicate(*fd).call(|| format!("fcntl({fd}, F_DUPFD_CLOEXEC)"))?;
+                let fd = ::sys::duplicate(*fd).call(|| format!("fcntl({fd}, F_DUPFD_CLOEXEC)"))?;
                 if let Some(fd) = check_descriptor(*kind, &name, fd)? {
                     let flags = kind.clone_flag();
                     handles.push((Handle { flags, name }, fd));

@@ -26,7 +26,7 @@ pub(crate) fn wait(child: Pid, is_pid_1: bool) -> Result<u8, SysError> {
             Reaction::Look => {
                 if let Some(status) = look(child, Stops::Followed)? {
                     if interrupted && status == INTERRUPTED {
-                        die_interrupted();
+                        die_interrupted(getpid().as_raw());
                     }
                     return Ok(status);
                 }
@@ -47,12 +47,13 @@ pub(crate) fn wait(child: Pid, is_pid_1: bool) -> Result<u8, SysError> {
 }
 
 /// The status of a command that SIGINT ended.
-const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
+pub(crate) const INTERRUPTED: u8 = 128 + libc::SIGINT as u8;
 
-/// After Ctrl-C a shell leaves its loop or script only if what it waits for was ended by the signal as well.
-fn die_interrupted() {
+/// After Ctrl-C a shell leaves its loop or script only if what it waits for was ended by the signal as well. `whom`: us, or 0
+/// for our whole group.
+pub(crate) fn die_interrupted(whom: i32) {
     ::sys::set_disposition(libc::SIGINT, false);
-    sys::kill(getpid().as_raw(), libc::SIGINT);
+    sys::kill(whom, libc::SIGINT);
     let mut set = SigSet::empty();
     set.add(Signal::SIGINT);
     let _ = sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&set), None);

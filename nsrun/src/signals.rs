@@ -22,7 +22,7 @@ impl Callers {
     /// Blocks every signal, so that none is lost between here and the waiting, and makes children waitable: when the
     /// caller ignores SIGCHLD the kernel would reap CMD itself and its status with it.
     pub(crate) fn block() -> Result<Self, Errno> {
-        sys::set_mask(u64::MAX)?;
+        ::sys::set_mask(u64::MAX)?;
         let sigchld_ignored = ::sys::is_ignored(libc::SIGCHLD);
         if sigchld_ignored {
             ::sys::set_disposition(libc::SIGCHLD, false);
@@ -36,7 +36,7 @@ impl Callers {
         if self.sigchld_ignored {
             ::sys::set_disposition(libc::SIGCHLD, true);
         }
-        sys::set_mask(::sys::callers_mask())
+        ::sys::set_mask(::sys::callers_mask())
     }
 }
 

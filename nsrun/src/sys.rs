@@ -1,11 +1,11 @@
 //! The system calls that nsrun alone needs and nix lacks.
 #![expect(
     unsafe_code,
-    reason = "clone3, seccomp, keyctl, sigwaitinfo, sets of all signals, a nsfs ioctl and a descriptor by its number have no safe wrapper"
+    reason = "clone3, seccomp, keyctl, lsm_set_self_attr, sigwaitinfo, sets of all signals and a nsfs ioctl have no safe wrapper"
 )]
 
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
@@ -29,24 +29,6 @@ pub(crate) fn every_signal() -> SigSet {
         set.as_mut_ptr().write_bytes(u8::MAX, 1);
         SigSet::from_sigset_t_unchecked(set.assume_init())
     }
-}
-
-/// Blocks the signals whose bit is set, from 1 on, and no others; rt_sigprocmask(2).
-///
-/// # Errors
-/// None that a kernel has.
-pub(crate) fn set_mask(mask: u64) -> Result<(), Errno> {
-    // SAFETY: the kernel reads one set, of the eight bytes that are named, and writes none.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_SETMASK,
-            &raw const mask,
-            std::ptr::null_mut::<u64>(),
-            size_of::<u64>(),
-        )
-    };
-    Errno::result(answer).map(drop)
 }
 
 /// Waits for one of the (blocked) signals of `set`; sigwaitinfo(2).
@@ -88,6 +70,33 @@ pub(crate) fn seccomp(program: &[Instruction], flags: u32) -> Result<(), Errno> 
     Errno::result(answer).map(drop)
 }
 
+/// What a security module is told about the next exec; lsm_set_self_attr(2), Linux 6.8.
+///
+/// # Errors
+/// `EOPNOTSUPP`: the module `id` is not active. `ENOSYS`: an older kernel.
+pub(crate) fn lsm_set_exec(id: u64, text: &[u8]) -> Result<(), Errno> {
+    const LSM_SET_SELF_ATTR: libc::c_long = 460;
+    const LSM_ATTR_EXEC: libc::c_long = 101;
+    let length = text.len() as u64;
+    // struct lsm_ctx: id, flags, len of the whole, ctx_len, ctx.
+    let mut context = Vec::with_capacity(32 + text.len());
+    for word in [id, 0, 32 + length, length] {
+        context.extend_from_slice(&word.to_ne_bytes());
+    }
+    context.extend_from_slice(text);
+    // SAFETY: the kernel copies as many bytes as are named, and there are as many.
+    let answer = unsafe {
+        libc::syscall(
+            LSM_SET_SELF_ATTR,
+            LSM_ATTR_EXEC,
+            context.as_ptr(),
+            context.len(),
+            0,
+        )
+    };
+    Errno::result(answer).map(drop)
+}
+
 /// A session keyring without a name and without a key, instead of the caller's; keyctl(2).
 ///
 /// # Errors
@@ -107,18 +116,6 @@ pub(crate) fn join_session_keyring() -> Result<(), Errno> {
 pub(crate) fn keep_open(fd: i32) -> Result<(), Errno> {
     // SAFETY: fcntl takes integers here, and the flag changes nothing before an exec.
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
-}
-
-/// Another descriptor of what the caller has open as `fd`, close-on-exec; fcntl(2), F_DUPFD_CLOEXEC.
-///
-/// # Errors
-/// `EBADF`: nothing is open there.
-pub(crate) fn duplicate(fd: i32) -> Result<OwnedFd, Errno> {
-    // SAFETY: fcntl takes integers here; a number that is no descriptor is an error and nothing else.
-    let answer = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
-    let new = Errno::result(answer)?;
-    // SAFETY: the kernel has just given it to us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
 /// Sends `signal`, a real-time one too, to our child `pid`; kill(2).

@@ -10,11 +10,12 @@ use ::sys::{Call, SysError};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, setsid};
+use nix::unistd::{Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpgrp, getpid, setsid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{
-    OptionalActions, Termios, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+    LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
+    tcsetattr, tcsetwinsize,
 };
 
 use crate::parent;
@@ -110,6 +111,7 @@ impl Pty {
             shows: true,
             typed: Vec::new(),
             is_in_front: false,
+            interrupted: None,
             child,
         };
         relay.run()
@@ -129,6 +131,9 @@ struct Relay {
     typed: Vec<u8>,
     /// The keys of the caller's terminal are for us, and it is raw.
     is_in_front: bool,
+    /// The last key that was typed is the one that interrupts; who has not heard of it: 0 for our group, or we alone where the
+    /// caller's terminal has told the group.
+    interrupted: Option<i32>,
     child: Pid,
 }
 
@@ -177,6 +182,12 @@ impl Relay {
                     self.show();
                 }
                 self.raw.restore();
+                if let Some(whom) = self.interrupted
+                    && self.is_in_front
+                    && status == parent::INTERRUPTED
+                {
+                    parent::die_interrupted(whom);
+                }
                 return Ok(status);
             }
         }
@@ -232,11 +243,22 @@ impl Relay {
                 self.reads = false;
                 self.typed.push(EOT);
             }
-            Ok(count) => self.typed.extend_from_slice(&bytes[..count]),
+            Ok(count) => {
+                self.interrupted = self.interrupts(bytes[count - 1]).then_some(0);
+                self.typed.extend_from_slice(&bytes[..count]);
+            }
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
             Err(_) => self.reads = false,
         }
         self.type_on();
+    }
+
+    /// CMD's terminal makes SIGINT of `key`.
+    fn interrupts(&self, key: u8) -> bool {
+        tcgetattr(&self.ours).is_ok_and(|modes| {
+            modes.local_modes.contains(LocalModes::ISIG)
+                && modes.special_codes[SpecialCodeIndex::VINTR] == key
+        })
     }
 
     /// To CMD's side, as much as it takes.
@@ -281,7 +303,13 @@ impl Relay {
                     self.raw.set();
                     self.resize();
                 }
-                signal => sys::kill(self.child.as_raw(), signal),
+                signal => {
+                    // The caller's terminal, before it was raw.
+                    if signal == libc::SIGINT && info.ssi_code > 0 {
+                        self.interrupted = Some(getpid().as_raw());
+                    }
+                    sys::kill(self.child.as_raw(), signal);
+                }
             }
         }
         Ok(None)

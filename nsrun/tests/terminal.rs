@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use nix::fcntl::OFlag;
@@ -242,4 +243,29 @@ fn what_is_dropped_gets_a_terminal_of_its_own() {
     );
     assert_eq!(shell.line(), "its own");
     assert_eq!(shell.line(), "shared");
+}
+
+#[test]
+fn a_loop_ends_when_its_command_is_interrupted_at_a_terminal_of_its_own() {
+    for options in ["--pty", "--fork"] {
+        let mut shell = Shell::run(&format!(
+            "bash -c 'while :; do \"$NSRUN\" exec {options} sh -c \"echo ready; exec sleep 1000\"; done'; echo not heard"
+        ));
+        assert_eq!(shell.line(), "ready", "{options}");
+        shell.press(INTERRUPT);
+        // The loop ends, and the shell that waits for it.
+        assert_eq!(shell.line(), "", "{options}");
+        let status = shell.child.wait().unwrap();
+        assert_eq!(status.signal(), Some(libc::SIGINT), "{options}");
+    }
+    // A command that takes the key and goes on, or ends as it likes, ends no loop.
+    let mut shell = Shell::run_by(
+        "bash",
+        "for n in 1 2; do \"$NSRUN\" exec --pty sh -c 'trap \"exit 5\" INT; echo ready; while :; do sleep 0.05; done'; echo ended $?; done",
+    );
+    for _ in 0..2 {
+        assert_eq!(shell.line(), "ready");
+        shell.press(INTERRUPT);
+        assert_eq!(shell.line(), "ended 5");
+    }
 }

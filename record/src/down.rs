@@ -20,6 +20,8 @@ pub struct Down {
     pub state: Option<Value>,
     /// The tool's key in the index; of an `up` that was killed it tells what was about to be made.
     pub indexed: Option<Value>,
+    /// What of it stays, where only a part was to go; None: nothing does.
+    pub kept: Option<Value>,
 }
 
 /// `down`: runs `work` on every record of stdin, or on what the index knows of `--id`, and writes the records without
@@ -80,12 +82,16 @@ fn down_one<E: Failure + From<Error>>(
         record,
         state,
         indexed,
+        kept: None,
     };
     let is_ours = down.state.is_some() || down.indexed.is_some();
     if is_ours {
         work.borrow_mut()(&mut down)?;
     }
-    down.record.remove(tool);
+    match &down.kept {
+        Some(kept) => down.record.set(tool, kept.clone()),
+        None => drop(down.record.remove(tool)),
+    }
     if down.record.failed().is_some_and(|(by, _)| by == tool) {
         down.record.remove("failed");
     }
@@ -98,7 +104,10 @@ fn down_one<E: Failure + From<Error>>(
             if let Some(pending) = before.and_then(|mut before| before.remove(PENDING)) {
                 rest.set(PENDING, pending);
             }
-            let rest = without(tool, rest);
+            let mut rest = without(tool, rest);
+            if let Some(kept) = down.kept {
+                rest.set(tool, kept);
+            }
             index.write_or_remove(&rest)?;
         }
         None => index::remove_run_dir(),

@@ -36,6 +36,25 @@ pub fn show<E: Failure + From<Error>>(
     ExitCode::SUCCESS
 }
 
+/// The one record of a verb that does not go through many: of stdin, of `-P FILE`, or of the index by `--id`.
+///
+/// # Errors
+/// None, or more than one.
+pub fn one(source: &SourceArgs) -> Result<Record, Error> {
+    if let (Some(id), None) = (&source.id, &source.pod) {
+        let found = index::indexed(id)?;
+        return found.ok_or_else(|| Error::Failed(format!("{id}: no such pod")));
+    }
+    let mut records = source.read_all()?;
+    match (records.pop(), records.len()) {
+        (Some(record), 0) => Ok(record),
+        (_, more) => Err(Error::Record(format!(
+            "{} records, and one pod at a time",
+            more + 1
+        ))),
+    }
+}
+
 /// The record that `exec -P FILE` joins. stdin belongs to CMD, so `-` is refused.
 ///
 /// # Errors

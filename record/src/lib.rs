@@ -31,7 +31,7 @@ pub use check::check_run_dir;
 pub use cli::{parse_cli, report};
 pub use down::{Down, down};
 pub use error::{Error, Failure};
-pub use filter::{for_exec, show};
+pub use filter::{for_exec, one, show};
 pub use id::Id;
 pub use index::{Known, ids, indexed, known};
 pub use mappings::IdMapping;

@@ -35,6 +35,23 @@ pub fn host_mac(id: &Id, ifname: &str) -> [u8; 6] {
     [0x02, a, b, c, d, e]
 }
 
+/// The hardware address of the pod's end: the same for a pod that comes again under its name.
+#[must_use]
+pub fn pod_mac(id: &Id, ifname: &str) -> [u8; 6] {
+    let [a, b, c, d, e, ..] = fnv1a_64(format!("{id}\0{ifname}\0pod").as_bytes()).to_be_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+/// The hardware address of a bridge that was made for pods, by which it is known before it has its [`BRIDGE`] as ifalias.
+#[must_use]
+pub fn bridge_mac(name: &str) -> [u8; 6] {
+    let [a, b, c, d, e, ..] = fnv1a_64(format!("\0{name}\0bridge").as_bytes()).to_be_bytes();
+    [0x02, a, b, c, d, e]
+}
+
+/// The ifalias of a bridge that was made for pods: it goes with the last of them.
+pub const BRIDGE: &str = "chroot0 bridge";
+
 /// Where the indexes live: `$CHROOT0_RUN`; else `/run/chroot0` for root and `$XDG_RUNTIME_DIR/chroot0` for others, root of a
 /// user namespace among them.
 ///
@@ -104,6 +121,8 @@ mod tests {
         assert_ne!(veth(&id, "eth0"), veth(&id, "eth1"));
         assert_eq!(host_mac(&id, "eth0"), [0x02, 0x6e, 0xf6, 0x70, 0x09, 0xc0]);
         assert_ne!(host_mac(&id, "eth0"), host_mac(&id, "eth1"));
+        assert_eq!(pod_mac(&id, "eth0"), [0x02, 0x5b, 0x51, 0xe6, 0x68, 0xeb]);
+        assert_eq!(bridge_mac("br0"), [0x02, 0x73, 0x4c, 0x57, 0x30, 0x9d]);
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! Where a record comes from.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use sys::Call;
+use sys::{Call, Input};
 
 use crate::object::MAX_BYTES;
 use crate::{Error, Id, Record};
@@ -123,14 +121,7 @@ fn read_stdin(max: usize) -> Result<Vec<u8>, Error> {
 }
 
 fn read_file(path: &Path, max: usize) -> Result<Vec<u8>, Error> {
-    // Not opened as a controlling terminal; a FIFO (process substitution) is waited for on purpose.
-    let open = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOCTTY)
-        .open(path);
-    let file: File = open
-        .call(|| format!("open({})", path.display()))
-        .map_err(Error::Sys)?;
+    let file = Input::open(path).map_err(Error::Sys)?;
     read_to_end(&path.display().to_string(), file, max)
 }
 

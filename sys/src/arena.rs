@@ -4,22 +4,50 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Bytes of the arena. The command line and a record of the usual size need less; what does not fit goes to malloc.
-const SIZE: usize = 1 << 20;
+/// Bytes of the arena; what is not used of it is no memory. What does not fit goes to malloc.
+const SIZE: usize = 4 << 20;
+/// Blocks are multiples of it, and aligned to it.
+const STEP: usize = 16;
+/// Up to here blocks are of every multiple of [`STEP`], above of every power of two.
+const SMALL: usize = 1 << 10;
+/// The largest block that is kept for others.
+const LARGE: usize = 64 << 10;
+/// Lengths of blocks: 16, 32 ... 1024, then 2048, 4096 ... 65536.
+const CLASSES: usize = SMALL / STEP + (LARGE / SMALL).ilog2() as usize;
 
-/// Hands out the arena from front to back.
+/// Hands out the arena from front to back, and blocks that were given back once more.
 ///
 /// musl's malloc maps and unmaps pages for a few hundred small blocks: some fifty system calls before `exec` has read its
-/// command line, as many as all of its work.
+/// command line, as many as all of its work. And a page that is touched for the first time costs as much as several system
+/// calls: what was given back is taken first.
 pub struct Arena {
     bytes: UnsafeCell<[u8; SIZE]>,
     used: AtomicUsize,
+    /// Where the first free block of each length begins, plus one; it says where the next one does.
+    free: UnsafeCell<[usize; CLASSES]>,
+    /// Somebody is at `free`. Who finds it so does without: nobody waits.
+    is_busy: AtomicBool,
 }
 
-// SAFETY: `bytes` is reached only through blocks that `used`, an atomic counter, hands out once each.
+// SAFETY: `bytes` is reached only through blocks that `used`, an atomic counter, hands out once each, or `free`, which only
+// whoever has set `is_busy` reads and writes.
 unsafe impl Sync for Arena {}
+
+/// The length of the block that is handed out for `size` bytes, and its place in `free`, if it has one.
+fn class(size: usize) -> (usize, Option<usize>) {
+    if size <= SMALL {
+        let length = size.next_multiple_of(STEP).max(STEP);
+        return (length, Some(length / STEP - 1));
+    }
+    if size <= LARGE {
+        let length = size.next_power_of_two();
+        let above = (length / SMALL).ilog2() as usize;
+        return (length, Some(SMALL / STEP - 1 + above));
+    }
+    (size.saturating_add(STEP - 1) / STEP * STEP, None)
+}
 
 impl Arena {
     /// An empty one: `#[global_allocator] static ARENA: sys::Arena = sys::Arena::new();`
@@ -32,6 +60,8 @@ impl Arena {
         Self {
             bytes: UnsafeCell::new([0; SIZE]),
             used: AtomicUsize::new(0),
+            free: UnsafeCell::new([0; CLASSES]),
+            is_busy: AtomicBool::new(false),
         }
     }
 
@@ -42,17 +72,71 @@ impl Arena {
             .checked_sub(self.bytes.get().addr())
             .filter(|&offset| offset < SIZE)
     }
+
+    /// Moves the end of what is used, if it is where the caller believes.
+    fn move_end(&self, from: usize, to: usize) -> bool {
+        // Looked at first: a locked instruction takes as long as all the rest.
+        let used = &self.used;
+        used.load(Ordering::Relaxed) == from
+            && used
+                .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Does something with the free blocks, unless another thread does.
+    fn with_free<T>(&self, work: impl FnOnce(&mut [usize; CLASSES]) -> Option<T>) -> Option<T> {
+        if self.is_busy.swap(true, Ordering::Acquire) {
+            return None;
+        }
+        // SAFETY: `is_busy` was not set and is set now: no other reference to `free` exists until it is taken back below.
+        let answer = work(unsafe { &mut *self.free.get() });
+        self.is_busy.store(false, Ordering::Release);
+        answer
+    }
+
+    /// A free block of this class.
+    fn pop(&self, class: usize) -> Option<*mut u8> {
+        self.with_free(|free| {
+            let begin = free[class].checked_sub(1)?;
+            // SAFETY: `push` wrote the offset of a block, which lies in the arena, is aligned and has room for a word.
+            let block = unsafe { self.bytes.get().cast::<u8>().add(begin) };
+            // SAFETY: as above; the block is free, so its first word is the one that `push` wrote.
+            free[class] = unsafe { block.cast::<usize>().read() };
+            Some(block)
+        })
+    }
+
+    /// Keeps the block at the offset `begin` for others.
+    fn push(&self, begin: usize, class: usize) {
+        self.with_free(|free| {
+            // SAFETY: the block lies in the arena, is aligned to 16, has at least as many bytes, and nobody has it any more.
+            unsafe {
+                let block = self.bytes.get().cast::<u8>().add(begin);
+                block.cast::<usize>().write(free[class]);
+            }
+            free[class] = begin + 1;
+            Some(())
+        });
+    }
 }
 
-// SAFETY: a block of the arena lies within `bytes`, is aligned as asked, and is not handed out again unless it was the last
-// one and was given back; other blocks are System's from beginning to end.
+// SAFETY: a block of the arena lies within `bytes`, is aligned as asked, and is not handed out again unless it was given
+// back; other blocks are System's from beginning to end.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let (length, class) = class(layout.size());
+        if let Some(block) = class
+            .filter(|_| layout.align() <= STEP)
+            .and_then(|class| self.pop(class))
+        {
+            return block;
+        }
+        let align = layout.align().max(STEP);
         let base = self.bytes.get().cast::<u8>();
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
-            let begin = (base.addr() + used).next_multiple_of(layout.align()) - base.addr();
-            let Some(end) = begin.checked_add(layout.size()).filter(|&end| end <= SIZE) else {
+            let begin = (base.addr() + used).next_multiple_of(align) - base.addr();
+            let Some(end) = begin.checked_add(length).filter(|&end| end <= SIZE) else {
                 // SAFETY: the caller's promises about `layout` are passed on.
                 return unsafe { System.alloc(layout) };
             };
@@ -68,16 +152,15 @@ unsafe impl GlobalAlloc for Arena {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        match self.offset(block) {
-            // The last block is taken back; others are not missed.
-            Some(begin) => {
-                let end = begin + layout.size();
-                let _ =
-                    self.used
-                        .compare_exchange(end, begin, Ordering::Relaxed, Ordering::Relaxed);
-            }
+        let Some(begin) = self.offset(block) else {
             // SAFETY: not ours, so System gave it, with this layout.
-            None => unsafe { System.dealloc(block, layout) },
+            return unsafe { System.dealloc(block, layout) };
+        };
+        let (length, class) = class(layout.size());
+        // The last block is taken back, others are kept; the largest are not missed.
+        let is_taken_back = self.move_end(begin + length, begin);
+        if let (false, Some(class)) = (is_taken_back, class) {
+            self.push(begin, class);
         }
     }
 
@@ -86,20 +169,21 @@ unsafe impl GlobalAlloc for Arena {
             // SAFETY: not ours, so System gave it, with this layout; `size` is the caller's promise.
             return unsafe { System.realloc(block, layout, size) };
         };
-        let (old, new) = (begin + layout.size(), begin.saturating_add(size));
-        if new <= SIZE
-            && self
-                .used
-                .compare_exchange(old, new, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-        {
+        let ((old, _), (new, _)) = (class(layout.size()), class(size));
+        let (old_end, new_end) = (begin + old, begin.saturating_add(new));
+        // What is cut off of a block is not missed.
+        if new <= old || new_end <= SIZE && self.move_end(old_end, new_end) {
             return block;
         }
         // SAFETY: the caller promises that `size`, rounded up to the alignment, does not overflow.
         let moved = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
         if !moved.is_null() {
-            // SAFETY: both blocks are at least as long as the shorter of the two, and a new block overlaps no old one.
-            unsafe { ptr::copy_nonoverlapping(block, moved, layout.size().min(size)) };
+            // SAFETY: both blocks are at least as long as the shorter of the two, and a new block overlaps no old one. The
+            // old one is given back with its own layout, and not used again.
+            unsafe {
+                ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
         }
         moved
     }
@@ -109,33 +193,82 @@ unsafe impl GlobalAlloc for Arena {
 mod tests {
     use super::*;
 
+    fn layout(size: usize, align: usize) -> Layout {
+        Layout::from_size_align(size, align).unwrap()
+    }
+
     #[test]
     fn blocks_do_not_overlap_and_the_last_one_grows_in_place() {
         // As in a program: a stack has no room for it.
         static ARENA: Arena = Arena::new();
         let arena = &ARENA;
-        let layout = |size, align| Layout::from_size_align(size, align).unwrap();
         // SAFETY: the layouts are those the blocks were asked with, none is empty.
         unsafe {
             let first = arena.alloc(layout(3, 1));
             let second = arena.alloc(layout(8, 8));
-            assert!(second.addr() >= first.addr() + 3 && second.addr() % 8 == 0);
+            assert!(second.addr() >= first.addr() + 3 && second.addr().is_multiple_of(8));
             second.write_bytes(7, 8);
-            assert_eq!(arena.realloc(second, layout(8, 8), 16), second);
+            assert_eq!(arena.realloc(second, layout(8, 8), 40), second);
             let third = arena.alloc(layout(1, 1));
-            let moved = arena.realloc(second, layout(16, 8), 32);
+            let moved = arena.realloc(second, layout(40, 8), 80);
             assert!(moved.addr() > third.addr());
             assert_eq!(std::slice::from_raw_parts(moved, 8), [7; 8]);
-            arena.dealloc(moved, layout(32, 8));
-            assert_eq!(arena.alloc(layout(32, 8)), moved);
+            arena.dealloc(moved, layout(80, 8));
+            assert_eq!(arena.alloc(layout(80, 8)), moved);
+            let aligned = arena.alloc(layout(100, 4096));
+            assert!(aligned.addr().is_multiple_of(4096));
         }
+    }
+
+    #[test]
+    fn what_was_given_back_is_handed_out_again_to_one_who_needs_as_much() {
+        static ARENA: Arena = Arena::new();
+        let arena = &ARENA;
+        // SAFETY: the layouts are those the blocks were asked with, none is empty.
+        unsafe {
+            for size in [1, 16, 17, 1000, 1025, 40_000] {
+                let (first, second) = (arena.alloc(layout(size, 1)), arena.alloc(layout(size, 1)));
+                let _last = arena.alloc(layout(1, 1));
+                arena.dealloc(first, layout(size, 1));
+                arena.dealloc(second, layout(size, 1));
+                let larger = arena.alloc(layout(3 * size + 16, 1));
+                assert!(larger != first && larger != second, "{size}");
+                assert_eq!(arena.alloc(layout(size, 8)), second, "{size}");
+                assert_eq!(arena.alloc(layout(size, 1)), first, "{size}");
+                let new = arena.alloc(layout(size, 1));
+                assert!(new != first && new != second, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn threads_that_take_and_give_back_never_have_the_same_block() {
+        static ARENA: Arena = Arena::new();
+        let work = |mark: u8| {
+            for round in 0..20_000usize {
+                let layout = layout(1 + round % 200, 1);
+                // SAFETY: the block has that many bytes, is nobody else's, and goes back with its own layout.
+                unsafe {
+                    let block = ARENA.alloc(layout);
+                    block.write_bytes(mark, layout.size());
+                    let bytes = std::slice::from_raw_parts(block, layout.size());
+                    assert!(bytes.iter().all(|&byte| byte == mark));
+                    ARENA.dealloc(block, layout);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for mark in 1..=4 {
+                scope.spawn(move || work(mark));
+            }
+        });
     }
 
     #[test]
     fn what_does_not_fit_is_mallocs() {
         static ARENA: Arena = Arena::new();
         let arena = &ARENA;
-        let large = Layout::from_size_align(SIZE + 1, 16).unwrap();
+        let large = layout(SIZE + 1, 16);
         // SAFETY: the layout is not empty and the same throughout.
         unsafe {
             let block = arena.alloc(large);

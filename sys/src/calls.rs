@@ -1,10 +1,10 @@
 //! One function per system call.
 #![expect(
     unsafe_code,
-    reason = "close_range and the nsfs ioctl have no safe wrapper"
+    reason = "close_range, the nsfs ioctl and a descriptor by its number have no safe wrapper"
 )]
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -75,6 +75,18 @@ pub fn close_on_exec_from(first: u32) -> Result<(), SysError> {
         Err(Errno::ENOSYS | Errno::EINVAL) => close_on_exec_by_proc(first),
         Err(errno) => Err(SysError::new(format!("close_range({first}, ~0)"), errno)),
     }
+}
+
+/// Another descriptor of what the caller has open as `fd`, close-on-exec; fcntl(2), F_DUPFD_CLOEXEC.
+///
+/// # Errors
+/// `EBADF`: nothing is open there.
+pub fn duplicate(fd: i32) -> Result<OwnedFd, Errno> {
+    // SAFETY: fcntl takes integers here; a number that is no descriptor is an error and nothing else.
+    let answer = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 3) };
+    let new = Errno::result(answer)?;
+    // SAFETY: the kernel has just given it to us, and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }
 
 /// close_range(2) with `CLOSE_RANGE_CLOEXEC`, Linux 5.11, and nothing in its place.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use nix::errno::Errno;
 use serde_json::{Map, Value, json};
@@ -164,11 +165,22 @@ impl Checks {
         format!("{}\n", json!({"tool": tool, "ok": ok, "checks": list}))
     }
 
+    /// The end of the verb `check`: the list on stdout, and the status, 0 when nothing that is needed is missing.
+    #[must_use]
+    pub fn finish(&self, as_json: bool) -> ExitCode {
+        match self.print(as_json) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                // A stderr that takes nothing is the user's wish.
+                let _ = io::stderr().write_all(format!("{}: {error}\n", self.tool).as_bytes());
+                ExitCode::FAILURE
+            }
+        }
+    }
+
     /// On stdout. True: nothing that is needed is missing.
-    ///
-    /// # Errors
-    /// What write(2) answers.
-    pub fn print(&self, as_json: bool) -> Result<bool, SysError> {
+    fn print(&self, as_json: bool) -> Result<bool, SysError> {
         let text = if as_json { self.json() } else { self.table() };
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text.as_bytes());

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, access, execv, execve, execveat};
 
-use crate::{ToErrno, restore_sigpipe};
+use crate::{ToErrno, callers_mask, restore_sigpipe, set_mask};
 
 /// Why CMD does not run.
 #[derive(Debug)]
@@ -62,14 +62,21 @@ impl std::error::Error for ExecError {}
 
 /// Replaces this process by `command`, looked up in PATH; returns only when that failed.
 ///
-/// Environment, masks, directories and the descriptors that are not close-on-exec stay as they are; SIGPIPE becomes
+/// Environment, directories and the descriptors that are not close-on-exec stay as they are; SIGPIPE and the mask become
 /// what the caller of this program had.
 ///
 /// An empty `command` is "not found".
 #[must_use]
 pub fn exec(command: &[OsString]) -> ExecError {
-    restore_sigpipe();
+    restore_signals();
     Command::new(command).exec()
+}
+
+/// Gives CMD the disposition of SIGPIPE and the mask that the caller of this program had, as if we had not been there.
+pub fn restore_signals() {
+    restore_sigpipe();
+    // No kernel refuses it.
+    let _ = set_mask(callers_mask());
 }
 
 /// A program that is there.

@@ -12,7 +12,10 @@ mod calls;
 mod check;
 mod error;
 mod exec;
+mod input;
 mod linger;
+#[cfg(all(target_env = "musl", target_arch = "x86_64"))]
+mod mem;
 mod module;
 mod mountinfo;
 mod probe;
@@ -20,13 +23,17 @@ mod signals;
 
 pub use arena::Arena;
 pub use calls::{
-    close_on_exec_from, close_range_cloexec, ns_type, pidfd_open, pidfd_send_signal, pidfd_wait,
+    close_on_exec_from, close_range_cloexec, duplicate, ns_type, pidfd_open, pidfd_send_signal,
+    pidfd_wait,
 };
 pub use check::{Check, Checks};
 pub use error::{Call, SysError, ToErrno};
-pub use exec::{Command, ExecError, Program, exec};
+pub use exec::{Command, ExecError, Program, exec, restore_signals};
+pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
-pub use signals::{callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition};
+pub use signals::{
+    callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition, set_mask,
+};

@@ -7,6 +7,8 @@
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use nix::errno::Errno;
+
 /// Was SIGPIPE ignored when this process began? Rust's runtime ignores it before `main`, so this is asked earlier.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
@@ -46,6 +48,25 @@ pub fn callers_mask() -> u64 {
 /// Gives SIGPIPE the disposition that the caller of this program had: CMD finds it as if we had not been there.
 pub fn restore_sigpipe() {
     set_disposition(libc::SIGPIPE, SIGPIPE_WAS_IGNORED.load(Ordering::Relaxed));
+}
+
+/// Blocks the signals whose bit is set, from 1 on, and no others; rt_sigprocmask(2). A C library's own function leaves out the
+/// signals that it keeps for itself.
+///
+/// # Errors
+/// None that a kernel has.
+pub fn set_mask(mask: u64) -> Result<(), Errno> {
+    // SAFETY: the kernel reads one set, of the eight bytes that are named, and writes none.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            std::ptr::null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
+    Errno::result(answer).map(drop)
 }
 
 /// Whether `signal` is ignored now; sigaction(2).

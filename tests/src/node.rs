@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 
 use crate::{Output, World, binaries};
 
-/// How long one command may take, on a machine that does other things as well.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one command may take, on a machine that does other things as well; `CHROOT0_TEST_SECONDS` says it for a slow one.
+const PATIENCE: u64 = 60;
 
 /// How long the kernel may take for what it ends by itself.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -136,9 +136,10 @@ impl Node {
                 let output = (status, stdout.join(), stderr.join());
                 let _ = sender.send(output);
             });
-            let late = match ended.recv_timeout(PATIENCE) {
+            let patience = patience();
+            let late = match ended.recv_timeout(patience) {
                 Ok(output) => return finish(script, output),
-                Err(_) => format!("after {PATIENCE:?} this still runs, or holds stdout or stderr:"),
+                Err(_) => format!("after {patience:?} this still runs, or holds stdout or stderr:"),
             };
             let processes = self.processes_by_ps();
             self.kill();
@@ -249,6 +250,12 @@ fn skip(why: &str) -> bool {
     // Not by a print macro: libtest would hide it.
     let _ = writeln!(io::stderr(), "SKIPPED {}: {why}", name());
     false
+}
+
+fn patience() -> Duration {
+    let given = env::var("CHROOT0_TEST_SECONDS").ok();
+    let seconds = given.and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(PATIENCE))
 }
 
 /// The name of the test, fit for a directory.

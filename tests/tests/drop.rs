@@ -265,7 +265,14 @@ fn a_name_is_looked_up_in_files_that_may_be_anything() {
     for (what, make) in [
         ("a FIFO", "mkfifo odd"),
         ("a link", "ln -s /proc/kmsg odd"),
+        ("a link to itself", "ln -s passwd odd"),
+        ("a link out", "ln -s ../../../../etc/shadow odd"),
         ("too long", "truncate -s 2M odd"),
+        ("a gigabyte", "truncate -s 1G odd"),
+        ("nonsense", "head -c 500000 /dev/urandom >odd"),
+        ("long lines", "head -c 1000000 /dev/zero | tr '\\0' : >odd"),
+        ("a device", "mknod odd c 1 5"),
+        ("nothing", "touch odd; rm group 2>/dev/null"),
         ("a directory", "mkdir odd"),
     ] {
         // Not bash, which itself reads the file when it starts.
@@ -348,7 +355,7 @@ fn profiles_of_docker_and_of_a_record_are_taken() {
            LC_ALL=C nsrun drop -P foo.json; nsrun drop -P foo.json --user 3 -- id -u; nsrun drop -P foo.json --dry-run --json | jq -c .user"#,
     )
     .succeeds()
-    .prints("7\nGroups:\t8 9 \n0077\n/tmp\nb\nmkdir: cannot create directory 'x': No space left on device\n99\nCapEff:\t0000000000000001\n3\n{\"uid\":7,\"gid\":8,\"additionalGids\":[9],\"umask\":63}");
+    .prints("7\nGroups:\t8 9 \n0077\n/tmp\nb\nmkdir: cannot create directory 'x': No space left on device\n99\nCapEff:\t0000000000000000\n3\n{\"uid\":7,\"gid\":8,\"additionalGids\":[9],\"umask\":63}");
     node.sh("rm profile.json foo.json").succeeds();
     node.assert_as_it_was();
 }
@@ -380,55 +387,65 @@ fn an_ordinary_user_drops_what_he_can() {
 }
 
 #[test]
-fn the_whole_chain_ends_in_it() {
+fn a_record_s_capabilities_are_those_of_its_five_sets() {
     let node = Node::new();
-    node.sh(
-        "cgset up --id foo memory.max=256Mi pids.max=50 | nsrun up --net --ipc --uts >foo.json
-         mkbox up --copy bash,id,cat,grep,ls --proc app >app.json
-         # a box that brings its own: it must never run
-         printf '#!/bin/bash\\necho hostile $0\\n' >app/bin/nsrun; cp app/bin/nsrun app/bin/pause; chmod 755 app/bin/nsrun app/bin/pause
-         mkdir app/etc; echo 'maria:x:1234:100::/home/maria:/bin/sh' >app/etc/passwd",
-    )
-    .succeeds();
-    let chain = "cgset exec -P foo.json app memory.max=64Mi -- nsrun exec -P foo.json --pid -- mkbox exec -P app.json --";
-    node.sh(&format!(
-        "{chain} nsrun drop --user maria --rlimit nofile=64 -- bash -c 'echo $UID $HOME $$; ls /proc/self/fd | grep -c .; grep -E \"^(CapBnd|NoNewPrivs|Seccomp):\" /proc/self/status; grep -m 1 -o \"pod-foo/app$\" /proc/self/cgroup'"
-    ))
-    .succeeds()
-    .prints("1234 /home/maria 1\n4\nCapBnd:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\npod-foo/app");
-    // With an init of the host between, which the box cannot replace either, and every signal reaches the command.
-    node.sh(&format!(
-        "coproc {{ exec {chain} pause -- bash -c 'trap \"echo got; exit 3\" TERM; echo ready $$; while :; do read -t 0.1 x; done'; }}
-         read -r line <&${{COPROC[0]}}; echo $line; exec 5<&${{COPROC[0]}}; pid=$COPROC_PID
-         kill -TERM $pid; cat <&5; wait $pid; echo $?"
-    ))
-    .succeeds()
-    .prints("ready 2\ngot\n3");
-    node.sh(
-        "nsrun down <foo.json | cgset down >/dev/null; mkbox down <app.json >/dev/null; rm *.json",
-    )
-    .succeeds();
+    let sets = |user: u32, capabilities: &str| {
+        let run = node.sh(&format!(
+            r#"jq -nc '{{id: "foo", process: {{user: {{uid: {user}, gid: 0}}, noNewPrivileges: false, cwd: "/", args: ["sh", "-c", "grep ^Cap /proc/self/status"],
+                capabilities: {capabilities}}}}}' >foo.json; nsrun drop -P foo.json; rm foo.json"#
+        ));
+        let set = |line: &str| {
+            let (name, bits) = line.split_once(":\t").unwrap_or((line, ""));
+            format!("{} {}", &name[3..], bits.trim_start_matches('0'))
+        };
+        run.succeeds()
+            .stdout
+            .lines()
+            .map(set)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let docker = r#"{bounding: ["CAP_CHOWN", "CAP_KILL"], permitted: ["CAP_CHOWN"], effective: ["CAP_CHOWN"], inheritable: ["CAP_CHOWN", "CAP_KILL"]}"#;
+    // Root gets by its exec what the bounding set has, as with every runtime; another user what is ambient, and here nothing is.
+    assert_eq!(sets(0, docker), "Inh , Prm 21, Eff 21, Bnd 21, Amb ");
+    assert_eq!(sets(7, docker), "Inh , Prm , Eff , Bnd 21, Amb ");
+    let ambient = r#"{bounding: ["CAP_CHOWN"], permitted: ["CAP_CHOWN"], effective: ["CAP_CHOWN"], ambient: ["CAP_CHOWN", "CAP_KILL"]}"#;
+    assert_eq!(sets(7, ambient), "Inh 1, Prm 1, Eff 1, Bnd 1, Amb 1");
     node.assert_as_it_was();
 }
 
 #[test]
-fn a_shell_at_a_terminal_through_the_whole_chain() {
+fn a_label_that_no_security_module_takes_is_refused_by_name() {
     let node = Node::new();
-    node.sh("mkbox up --copy bash,id,sleep,stty --proc app >app.json")
-        .succeeds();
-    // Job control, a key for the job in front, the size, the status; then the terminal is as it was.
-    let keys =
-        "stty size\\nsleep 100\\n\\003echo after $?\\nsleep 100 &\\njobs\\nkill %%1\\nexit 7\\n";
-    for drop in ["", "nsrun drop --user 1000 --"] {
-        let run = node.sh(&format!(
-            "(sleep 0.5; printf '{keys}' | while IFS= read -r line; do printf '%s\\n' \"$line\"; sleep 0.3; done) |
-             timeout 30 script -qec \"stty rows 30 cols 50; nsrun exec --pid -- mkbox exec -P app.json -- {drop} bash --norc -i; echo status \\$?; stty size\" /dev/null"
-        ));
-        for words in ["30 50", "after 130", "[1]+", "sleep 100 &", "status 7"] {
-            assert!(run.stdout.contains(words), "{drop}: {words}: {run}");
-        }
+    let record = |label: &str| {
+        format!(
+            r#"echo '{{"id":"foo","process":{{"user":{{"uid":7,"gid":7}},"args":["touch","/tmp/ran"],{label}}}}}' >foo.json; nsrun drop -P foo.json; status=$?; rm foo.json; exit $status"#
+        )
+    };
+    // Where the module is there it knows no such label; where it is not that is what is said.
+    for (script, name) in [
+        (record(r#""apparmorProfile":"no-such-profile""#), "AppArmor"),
+        (record(r#""selinuxLabel":"no_u:such_r:label_t:s0""#), "SELinux"),
+        ("nsrun drop --apparmor-profile no-such-profile -- touch /tmp/ran".into(), "AppArmor"),
+        // A kernel before 6.8, as far as this one can tell.
+        (
+            r#"echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["lsm_set_self_attr"],"action":"SCMP_ACT_ERRNO","errnoRet":38}]}' >old.json
+               nsrun drop --keep-env --caps keep --seccomp old.json -- nsrun drop --seccomp none --apparmor-profile no-such-profile -- touch /tmp/ran; status=$?; rm old.json; exit $status"#
+                .into(),
+            "AppArmor",
+        ),
+    ] {
+        let run = node.sh(&script).ends(125).says_one_line("nsrun");
+        assert!(run.stderr.contains(name) && run.stderr.contains("no"), "{run}");
     }
-    node.sh("mkbox down <app.json >/dev/null; rm app.json")
+    for label in [r#""apparmorProfile":7"#, r#""selinuxLabel":"a\nb""#] {
+        let run = node.sh(&record(label)).ends(125);
+        assert!(run.stderr.contains("is not what OCI has there"), "{run}");
+    }
+    node.sh(&record(r#""apparmorProfile":"","selinuxLabel":"""#))
         .succeeds();
-    node.becomes_as_it_was();
+    node.sh("rm /tmp/ran").succeeds();
+    node.sh("nsrun drop --apparmor-profile unconfined -- true; ! test -e /tmp/ran")
+        .succeeds();
+    node.assert_as_it_was();
 }

@@ -11,7 +11,8 @@ const WORLD: &str = "nsrun up --id world --net >world.json
     ip address add 192.0.2.1/24 dev up0 && ip link set up0 up
     nsrun exec -P world.json -- sh -c 'ip address add 192.0.2.9/24 dev w0; ip link set w0 up
         ip link set lo up; ip address add 203.0.113.7/32 dev lo'
-    ip route add default via 192.0.2.9";
+    ip route add default via 192.0.2.9
+    while ip link show up0 | grep -q NO-CARRIER; do :; done";
 
 /// A node with a world, as it is with that.
 fn node_with_world() -> (Node, World) {

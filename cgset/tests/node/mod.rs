@@ -13,6 +13,8 @@ use serde_json::Value;
 /// fails if anything is left.
 const NODE: &str = r#"
 set -eu
+# Where the story's processes are before it begins, and what it can count on.
+export home=/ version=1
 mounts=$(awk '/ - cgroup2? / { for (i = 7; i <= NF; i++) if ($i == "-") print $5, $(i+3) }' /proc/self/mountinfo | grep -v name= | cut -d' ' -f1)
 for mount in $mounts; do
     [ -e "$mount/cgroup.procs" ] || continue
@@ -22,14 +24,28 @@ for mount in $mounts; do
     done
     if [ -e "$mount/$own/cgroup.subtree_control" ]; then
         for controller in $(cat "$mount/$own/cgroup.controllers"); do echo "+$controller" >"$mount/$own/cgroup.subtree_control"; done
+        # As in a container: a group of v2 that gives controllers to others has no process itself.
+        if grep -qw memory "$mount/$own/cgroup.controllers"; then
+            home=/init
+            mkdir "$mount/$own/init"
+            echo $$ >"$mount/$own/init/cgroup.procs"
+        fi
     fi
     mount --bind "$mount/$own" "$mount"
 done
+[ "$home" = / ] || version=2
 mounts=$(awk -v own="/$own" '$4 == own || $4 ~ own "$" { print $5 }' /proc/self/mountinfo)
 status=0
 # With the pid namespace everything dies that the story started, and a story that hangs ends.
-timeout --kill-after=5 60 unshare --pid --fork --kill-child --mount-proc bash -u /dev/fd/3 3<<<"$story" || status=$?
+timeout --kill-after=5 "${CHROOT0_TEST_SECONDS:-60}" unshare --pid --fork --kill-child --mount-proc bash -u /dev/fd/3 3<<<"$story" || status=$?
 for mount in $mounts; do
+    if [ "$version" = 2 ]; then
+        # the way out of the bind mount
+        umount "$mount"
+        echo $$ >"$mount/cgroup.procs"
+        rmdir "$mount/$own/init"
+        mount --bind "$mount/$own" "$mount"
+    fi
     for left in $(cd "$mount" && find . -mindepth 1 -depth -type d); do
         echo "LEFT $mount/$left" >&2
         status=99

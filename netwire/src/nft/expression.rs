@@ -12,7 +12,7 @@ impl Expression {
         &self.0
     }
 
-    fn new(name: &str, data: &Attributes) -> Self {
+    pub(super) fn new(name: &str, data: &Attributes) -> Self {
         Self(Attributes::default().text(1, name).nested(2, data))
     }
 
@@ -49,6 +49,13 @@ impl Expression {
     /// What kind of address the destination is: `RTN_…` into a register.
     pub(crate) fn fib_daddr_type(register: u32) -> Self {
         let (result, flags) = (3, 2);
+        let data = Attributes::default().number(1, register).number(2, result);
+        Self::new("fib", &data.number(3, flags))
+    }
+
+    /// And the source.
+    pub(crate) fn fib_saddr_type(register: u32) -> Self {
+        let (result, flags) = (3, 1);
         let data = Attributes::default().number(1, register).number(2, result);
         Self::new("fib", &data.number(3, flags))
     }

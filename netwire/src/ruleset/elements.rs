@@ -144,6 +144,7 @@ mod tests {
     fn attachment() -> Attachment {
         Attachment {
             ifname: "eth0".parse().unwrap(),
+            mode: crate::mode::Mode::Ptp,
             nets: vec![net("10.244.0.0/24", "10.244.0.2")],
             lease_dir: None,
             ifindex: None,

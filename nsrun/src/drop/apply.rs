@@ -3,7 +3,6 @@
 use std::fmt::Display;
 
 use ::sys::{Call, SysError};
-use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
@@ -14,6 +13,7 @@ use rustix::thread::{
     CapabilitiesSecureBits, capabilities_secure_bits, set_capabilities_secure_bits,
 };
 
+use super::capabilities::{self, Set};
 use super::profile::Profile;
 use super::seccomp::Seccomp;
 use super::user::User;
@@ -47,6 +47,10 @@ pub(crate) fn apply(profile: &Profile, verbose: bool) -> Result<(), Error> {
     oom_score(profile, &say)?;
     if let Some(cwd) = &profile.cwd {
         nix::unistd::chdir(cwd).call(|| format!("chdir({})", cwd.display()))?;
+    }
+    for label in &profile.labels {
+        label.set()?;
+        say(label);
     }
     // From here on others may be who we are: nobody gets at this program, which may be the host's, by /proc/PID/exe
     // (CVE-2019-5736). The exec of CMD ends that.
@@ -121,12 +125,13 @@ fn oom_score(profile: &Profile, say: &dyn Fn(&dyn Display)) -> Result<(), SysErr
 /// Ids, groups and the five sets, first what needs the most.
 fn credentials(profile: &Profile, say: &dyn Fn(&dyn Display)) -> Result<(), Error> {
     let sets = &profile.sets;
-    if has(Capability::CAP_SETPCAP) {
+    let (_, effective) = capabilities::present().call(|| "capget()".into())?;
+    if effective.contains(Set::SETPCAP) {
         sets.drop_bounding()
             .call(|| "prctl(PR_CAPBSET_DROP)".into())?;
         say(&format_args!(
             "prctl(PR_CAPBSET_DROP, all but {})",
-            sets.bounding.len()
+            sets.bounding.iter_names().count()
         ));
         if sets.no_root {
             secure(say)?;
@@ -162,8 +167,8 @@ fn credentials(profile: &Profile, say: &dyn Fn(&dyn Display)) -> Result<(), Erro
     sets.take().call(|| "capset()".into())?;
     say(&format_args!(
         "capset({} effective, {} ambient)",
-        sets.effective.len(),
-        sets.ambient.len()
+        sets.effective.iter_names().count(),
+        sets.ambient.iter_names().count()
     ));
     Ok(())
 }
@@ -255,8 +260,4 @@ fn filter(
             })?;
     }
     Ok(())
-}
-
-fn has(capability: Capability) -> bool {
-    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }

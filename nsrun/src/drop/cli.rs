@@ -32,6 +32,12 @@ pub(crate) struct DropArgs {
     /// Whether no exec brings a privilege back [default: yes]
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes_no)]
     pub(crate) no_new_privs: Option<bool>,
+    /// AppArmor's profile of CMD
+    #[arg(long, value_name = "PROFILE")]
+    pub(crate) apparmor_profile: Option<String>,
+    /// SELinux's label of CMD
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) selinux_label: Option<String>,
     /// A resource limit, such as nofile=1024:4096; may come several times
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) rlimit: Vec<Limit>,

@@ -3,6 +3,7 @@
 mod apply;
 mod capabilities;
 mod cli;
+mod label;
 mod limits;
 mod profile;
 mod seccomp;

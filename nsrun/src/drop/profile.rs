@@ -1,18 +1,17 @@
 //! What CMD will be, as data: from the options, else the record, else the hardened default.
 
-use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use caps::Capability;
 use record::Record;
 use serde_json::{Value, json};
-use sys::Call;
+use sys::{Call, Input};
 
-use super::capabilities::{self, Sets};
+use super::capabilities::{self, Listed, Set, Sets};
 use super::cli::DropArgs;
+use super::label::{Label, Module};
 use super::limits::Limit;
 use super::seccomp::Seccomp;
 use super::user::User;
@@ -33,6 +32,8 @@ pub(crate) struct Profile {
     pub(crate) no_new_privs: bool,
     /// None: every call is left.
     pub(crate) seccomp: Option<Seccomp>,
+    /// Of security modules.
+    pub(crate) labels: Vec<Label>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) oom_score_adj: Option<i32>,
     pub(crate) umask: u32,
@@ -56,13 +57,14 @@ impl Profile {
         let uid = user
             .as_ref()
             .map_or_else(|| nix::unistd::geteuid().as_raw(), |user| user.uid);
-        let (permitted, bounding) = capabilities::present().call(|| "capget()".into())?;
+        let (permitted, _) = capabilities::present().call(|| "capget()".into())?;
         let request = match &arguments.caps {
             Some(request) => request.clone(),
             None => process.capabilities()?,
         };
-        let sets = Sets::new(&request, &permitted, &bounding, uid == 0);
-        let seccomp = seccomp(arguments, record, &sets.bounding)?;
+        let sets = Sets::new(&request, permitted, capabilities::bounded, uid == 0)
+            .call(|| "prctl(PR_CAPBSET_READ)".into())?;
+        let seccomp = seccomp(arguments, record, sets.bounding)?;
         let limits: Vec<Limit> = [process.limits()?, arguments.rlimit.clone()].concat();
         let command = if arguments.command.is_empty() {
             process.texts("args")?
@@ -81,6 +83,7 @@ impl Profile {
                 .no_new_privs
                 .unwrap_or_else(|| process.no_new_privs()),
             seccomp,
+            labels: labels(arguments, &process)?,
             limits: Limit::defaults(&limits),
             oom_score_adj: match arguments.oom_score_adj {
                 Some(score) => Some(score),
@@ -95,6 +98,11 @@ impl Profile {
             user,
             command,
         })
+    }
+
+    fn label(&self, module: Module) -> Option<&str> {
+        let label = self.labels.iter().find(|label| label.module == module);
+        label.map(|label| label.text.as_str())
     }
 
     /// As `process` of an OCI configuration, and what became of the filter.
@@ -124,6 +132,8 @@ impl Profile {
             "seccomp": self.seccomp.as_ref().map(|seccomp| {
                 json!({"profile": seccomp.name, "instructions": seccomp.program.len()})
             }),
+            "apparmorProfile": self.label(Module::AppArmor),
+            "selinuxLabel": self.label(Module::SeLinux),
             "rlimits": self.limits.iter().map(|limit| limit.to_json()).collect::<Vec<_>>(),
             "oomScoreAdj": self.oom_score_adj,
             "descriptors": descriptors,
@@ -132,6 +142,25 @@ impl Profile {
             "args": self.command.iter().map(|word| text(word)).collect::<Vec<_>>(),
         })
     }
+}
+
+fn labels(arguments: &DropArgs, process: &Process<'_>) -> Result<Vec<Label>, Error> {
+    let given = [
+        (Module::AppArmor, &arguments.apparmor_profile),
+        (Module::SeLinux, &arguments.selinux_label),
+    ];
+    let mut labels = Vec::new();
+    for (module, option) in given {
+        let label =
+            match option {
+                Some(text) => Some(Label::new(module, text).ok_or_else(|| {
+                    Error::Usage(format!("{}: {text:?} is none", module.option()))
+                })?),
+                None => process.label(module)?,
+            };
+        labels.extend(label);
+    }
+    Ok(labels)
 }
 
 /// `process` of a record: it may come from anywhere.
@@ -230,24 +259,43 @@ impl Process<'_> {
         }))
     }
 
-    /// The bounding set is what the others cannot exceed. Without the key: none.
+    /// Without the key: none.
     fn capabilities(&self) -> Result<capabilities::Request, Error> {
-        let mut found = HashSet::new();
-        if let Some(value) = self.get("/capabilities/bounding") {
-            let list = value
-                .as_array()
-                .ok_or_else(|| Self::wrong("capabilities.bounding", value))?;
-            for name in list {
-                let name = name
-                    .as_str()
-                    .ok_or_else(|| Self::wrong("capabilities.bounding", name))?;
-                let capability = capabilities::named(name);
-                found.insert(capability.map_err(|why| {
-                    record::Error::Record(format!("process.capabilities: {why}"))
-                })?);
-            }
+        Ok(capabilities::Request::Listed(Listed {
+            bounding: self.capability_set("bounding")?,
+            permitted: self.capability_set("permitted")?,
+            effective: self.capability_set("effective")?,
+            ambient: self.capability_set("ambient")?,
+        }))
+    }
+
+    fn capability_set(&self, name: &str) -> Result<Set, Error> {
+        let Some(value) = self.get(&format!("/capabilities/{name}")) else {
+            return Ok(Set::empty());
+        };
+        let key = format!("capabilities.{name}");
+        let list = value.as_array().ok_or_else(|| Self::wrong(&key, value))?;
+        let mut found = Set::empty();
+        for name in list {
+            let name = name.as_str().ok_or_else(|| Self::wrong(&key, name))?;
+            found |= capabilities::named(name)
+                .map_err(|why| record::Error::Record(format!("process.{key}: {why}")))?;
         }
-        Ok(capabilities::Request::These(found))
+        Ok(found)
+    }
+
+    /// Of a security module; an empty one is none.
+    fn label(&self, module: Module) -> Result<Option<Label>, Error> {
+        let key = module.key();
+        let Some(value) = self.get(&format!("/{key}")) else {
+            return Ok(None);
+        };
+        let text = value.as_str().ok_or_else(|| Self::wrong(key, value))?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let label = Label::new(module, text);
+        label.map(Some).ok_or_else(|| Self::wrong(key, value))
     }
 
     fn limits(&self) -> Result<Vec<Limit>, Error> {
@@ -269,7 +317,7 @@ impl Process<'_> {
 fn seccomp(
     arguments: &DropArgs,
     record: Option<&Record>,
-    capabilities: &HashSet<Capability>,
+    capabilities: Set,
 ) -> Result<Option<Seccomp>, Error> {
     let standard = || {
         Seccomp::standard(capabilities)
@@ -284,7 +332,7 @@ fn seccomp(
         (Some(name), _) if name == Path::new("default") => standard(),
         (Some(file), _) => {
             let shown = file.display().to_string();
-            let text = std::fs::read(file).call(|| format!("open({shown})"))?;
+            let text = read_profile(file, &shown)?;
             let value = serde_json::from_slice(&text)
                 .map_err(|error| Error::Usage(format!("--seccomp {shown}: no JSON: {error}")))?;
             let seccomp = Seccomp::of_json(&shown, &value, capabilities);
@@ -300,6 +348,23 @@ fn seccomp(
     }
 }
 
+/// Ten times what docker's has.
+const MAX_PROFILE: u64 = 1 << 20;
+
+fn read_profile(file: &Path, shown: &str) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    Input::open(file)?
+        .take(MAX_PROFILE + 1)
+        .read_to_end(&mut text)
+        .call(|| format!("read({shown})"))?;
+    if text.len() as u64 > MAX_PROFILE {
+        return Err(Error::Usage(format!(
+            "--seccomp {shown}: larger than 1 MiB, no profile"
+        )));
+    }
+    Ok(text)
+}
+
 /// PATH, HOME and TERM, unless more is asked for; later ones win.
 fn environment(
     arguments: &DropArgs,
@@ -307,19 +372,28 @@ fn environment(
     user: Option<&User>,
 ) -> Result<Vec<(OsString, OsString)>, Error> {
     let mut all: Vec<(OsString, OsString)> = Vec::new();
+    if arguments.keep_env {
+        all.extend(std::env::vars_os());
+    }
+    let home = user.and_then(|user| user.home.clone());
+    let term = std::env::var_os("TERM").filter(|_| std::io::stdin().is_terminal());
+    let defaults = [
+        ("PATH", Some(PATH.into())),
+        ("HOME", Some(home.unwrap_or_else(|| "/".into()))),
+        ("TERM", term),
+    ];
+    for (name, value) in defaults {
+        let is_there = all.iter().any(|(other, _)| other == name);
+        all.extend(
+            value
+                .filter(|_| !is_there)
+                .map(|value| (name.into(), value)),
+        );
+    }
     let mut set = |name: &OsStr, value: OsString| {
         all.retain(|(other, _)| other != name);
         all.push((name.to_owned(), value));
     };
-    set(OsStr::new("PATH"), PATH.into());
-    let home = user.and_then(|user| user.home.clone());
-    set(OsStr::new("HOME"), home.unwrap_or_else(|| "/".into()));
-    if let Some(term) = std::env::var_os("TERM").filter(|_| std::io::stdin().is_terminal()) {
-        set(OsStr::new("TERM"), term);
-    }
-    if arguments.keep_env {
-        std::env::vars_os().for_each(|(name, value)| set(&name, value));
-    }
     for variable in process.texts("env")?.iter().chain(&arguments.env) {
         let bytes = variable.as_bytes();
         let equals = bytes.iter().position(|&byte| byte == b'=');

@@ -1,12 +1,13 @@
 //! Profiles as docker writes them and as `linux.seccomp` of an OCI configuration has them.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use caps::Capability;
 use serde_json::Value;
 use syscalls::Sysno;
 
-use super::program::{Action, Compare, Filter, Op, Rule, Verdict};
+use super::super::capabilities::{self, Set};
+use super::filter::{Action, Compare, Filter, Op, Rule, Verdict};
+use super::names::number;
 
 /// Of this processor, as profiles name it: in `architectures`, and in `includes`.
 #[cfg(target_arch = "x86_64")]
@@ -18,8 +19,8 @@ const ARCH: (&str, &str) = ("SCMP_ARCH_RISCV64", "riscv64");
 
 /// What a profile is read for.
 #[derive(Debug)]
-pub(crate) struct Machine<'a> {
-    pub(crate) capabilities: &'a HashSet<Capability>,
+pub(crate) struct Machine {
+    pub(crate) capabilities: Set,
     /// Version and patch level of the kernel.
     pub(crate) kernel: (u32, u32),
 }
@@ -36,7 +37,7 @@ pub(crate) struct Profile {
 ///
 /// # Errors
 /// What is wrong with it, as the user reads it.
-pub(crate) fn profile(value: &Value, machine: &Machine<'_>) -> Result<Profile, String> {
+pub(crate) fn profile(value: &Value, machine: &Machine) -> Result<Profile, String> {
     let object = value.as_object().ok_or("a profile is an object")?;
     if let Some(name) = ["listenerPath", "listenerMetadata"]
         .iter()
@@ -66,20 +67,24 @@ pub(crate) fn profile(value: &Value, machine: &Machine<'_>) -> Result<Profile, S
             entry.get("errnoRet"),
             "syscalls: action",
         )?;
-        let conditions = conditions(entry)?;
+        // As runc has it: what is said of a call by default is not said again.
+        if action == default {
+            continue;
+        }
+        let alternatives = alternatives(conditions(entry)?);
         for name in names(entry)? {
             let Some(number) = number(name)? else {
                 continue;
             };
-            if conditions.is_empty() {
+            if alternatives.is_empty() {
                 unconditional.entry(number).or_insert(action);
-            } else {
-                let rules = conditional.entry(number).or_default();
-                rules.push(Rule {
-                    conditions: conditions.clone(),
-                    action,
-                });
             }
+            let rule = |conditions: &Vec<Compare>| Rule {
+                conditions: conditions.clone(),
+                action,
+            };
+            let rules = alternatives.iter().map(rule);
+            conditional.entry(number).or_default().extend(rules);
         }
     }
     // Unless it allows whatever it does not name: programs try an older call when they hear ENOSYS.
@@ -88,7 +93,10 @@ pub(crate) fn profile(value: &Value, machine: &Machine<'_>) -> Result<Profile, S
         _ => Action::Errno(libc::ENOSYS as u16),
     };
     let mut filter = Filter::new(default, Sysno::last().id().cast_unsigned(), beyond);
-    for (number, rules) in conditional {
+    for (number, rules) in conditional
+        .into_iter()
+        .filter(|(_, rules)| !rules.is_empty())
+    {
         let otherwise = default;
         filter.set(number, Verdict { rules, otherwise });
     }
@@ -160,44 +168,21 @@ fn names(entry: &Value) -> Result<Vec<&str>, String> {
     names.iter().map(name).collect()
 }
 
-/// The number of a call. None: another processor has it.
-fn number(name: &str) -> Result<Option<u32>, String> {
-    if let Ok(call) = name.parse::<Sysno>() {
-        return Ok(Some(call.id().cast_unsigned()));
+/// All conditions of an entry must hold, but where two are about one argument: then each is a rule of its own, as runc
+/// takes it: libseccomp knows no rule with two conditions on one argument.
+fn alternatives(conditions: Vec<Compare>) -> Vec<Vec<Compare>> {
+    let is_twice = |compare: &Compare| {
+        let about = |other: &&Compare| other.index == compare.index;
+        conditions.iter().filter(about).count() > 1
+    };
+    if conditions.is_empty() {
+        Vec::new()
+    } else if conditions.iter().any(is_twice) {
+        conditions.into_iter().map(|one| vec![one]).collect()
+    } else {
+        vec![conditions]
     }
-    if ELSEWHERE.binary_search(&name).is_ok() {
-        return Ok(None);
-    }
-    Err(format!("{name:?} is no system call"))
 }
-
-/// Calls that not every processor has, in the order of the alphabet: profiles are written for all of them.
-#[rustfmt::skip]
-const ELSEWHERE: &[&str] = &[
-    "_llseek", "_newselect", "_sysctl", "access", "afs_syscall", "alarm", "arch_prctl", "arm_fadvise64_64",
-    "arm_sync_file_range", "bdflush", "break", "breakpoint", "cacheflush", "chmod", "chown", "chown32",
-    "clock_adjtime64", "clock_getres_time64", "clock_gettime64", "clock_nanosleep_time64", "clock_settime64",
-    "creat", "create_module", "dup2", "epoll_create", "epoll_ctl_old", "epoll_wait", "epoll_wait_old", "eventfd",
-    "fadvise64_64", "fchown32", "fcntl64", "fork", "fstat64", "fstatat", "fstatat64", "fstatfs64", "ftime",
-    "ftruncate64", "futex_time64", "futimesat", "get_kernel_syms", "get_thread_area", "get_tls", "getdents",
-    "getegid32", "geteuid32", "getgid32", "getgroups32", "getpgrp", "getpmsg", "getresgid32", "getresuid32",
-    "getuid32", "gtty", "idle", "inotify_init", "io_pgetevents_time64", "ioperm", "iopl", "ipc", "lchown",
-    "lchown32", "link", "lock", "lstat", "lstat64", "mkdir", "mknod", "mmap2", "modify_ldt", "mpx",
-    "mq_timedreceive_time64", "mq_timedsend_time64", "multiplexer", "newfstatat", "nice", "oldfstat", "oldlstat",
-    "oldolduname", "oldstat", "olduname", "open", "pause", "pciconfig_iobase", "pciconfig_read", "pciconfig_write",
-    "pipe", "poll", "ppoll_time64", "prof", "profil", "pselect6_time64", "putpmsg", "query_module", "readdir",
-    "readlink", "recv", "recvmmsg_time64", "rename", "renameat", "riscv_flush_icache", "riscv_hwprobe", "rmdir",
-    "rt_sigtimedwait_time64", "rtas", "s390_guarded_storage", "s390_pci_mmio_read", "s390_pci_mmio_write",
-    "s390_runtime_instr", "s390_sthyi", "sched_rr_get_interval_time64", "security", "select", "semtimedop_time64",
-    "send", "sendfile64", "set_thread_area", "set_tls", "setfsgid32", "setfsuid32", "setgid32", "setgroups32",
-    "setregid32", "setresgid32", "setresuid32", "setreuid32", "setuid32", "sgetmask", "sigaction", "signal",
-    "signalfd", "sigpending", "sigprocmask", "sigreturn", "sigsuspend", "socketcall", "spu_create", "spu_run",
-    "ssetmask", "stat", "stat64", "statfs64", "stime", "stty", "subpage_prot", "swapcontext", "switch_endian",
-    "symlink", "sync_file_range2", "sys_debug_setcontext", "sysfs", "time", "timer_gettime64", "timer_settime64",
-    "timerfd", "timerfd_gettime64", "timerfd_settime64", "truncate64", "tuxcall", "ugetrlimit", "ulimit", "umount",
-    "unlink", "uprobe", "uretprobe", "uselib", "ustat", "utime", "utimensat_time64", "utimes", "vfork", "vm86",
-    "vm86old", "vserver", "waitpid",
-];
 
 fn conditions(entry: &Value) -> Result<Vec<Compare>, String> {
     let condition = |argument: &Value| {
@@ -231,7 +216,7 @@ fn conditions(entry: &Value) -> Result<Vec<Compare>, String> {
 }
 
 /// docker's `includes` (all must hold) and `excludes` (none may).
-fn applies(entry: &Value, machine: &Machine<'_>) -> Result<bool, String> {
+fn applies(entry: &Value, machine: &Machine) -> Result<bool, String> {
     let (includes, excludes) = (entry.get("includes"), entry.get("excludes"));
     let list = |filter: Option<&'_ Value>, key: &str| -> Result<Vec<String>, String> {
         let list = array(filter.and_then(|filter| filter.get(key)), key)?;
@@ -242,8 +227,7 @@ fn applies(entry: &Value, machine: &Machine<'_>) -> Result<bool, String> {
             .collect())
     };
     let has = |name: &String| {
-        let known = name.parse::<Capability>();
-        known.is_ok_and(|capability| machine.capabilities.contains(&capability))
+        capabilities::named(name).is_ok_and(|one| machine.capabilities.contains(one))
     };
     let is_arch = |name: &String| name == ARCH.1;
     let is_new_enough = |filter: Option<&Value>| -> Result<Option<bool>, String> {
@@ -279,12 +263,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(value: &Value, capabilities: &[Capability]) -> Result<Profile, String> {
-        let capabilities = capabilities.iter().copied().collect();
+    fn read(value: &Value, capabilities: Set) -> Result<Profile, String> {
         profile(
             value,
             &Machine {
-                capabilities: &capabilities,
+                capabilities,
                 kernel: (5, 10),
             },
         )
@@ -312,7 +295,7 @@ mod tests {
                 {"names": ["sync"], "action": "SCMP_ACT_ALLOW", "includes": {"arches": ["s390x"]}},
             ]
         });
-        let profile = read(&value, &[]).unwrap();
+        let profile = read(&value, Set::empty()).unwrap();
         assert_eq!(
             verdict(&profile, "read"),
             Some(Verdict::always(Action::Allow))
@@ -333,13 +316,45 @@ mod tests {
             (personality.rules.len(), personality.otherwise),
             (1, Action::Errno(1))
         );
-        let admin = read(&value, &[Capability::CAP_SYS_ADMIN]).unwrap();
+        let admin = read(&value, Set::SYS_ADMIN).unwrap();
         assert!(verdict(&admin, "mount").is_some() && verdict(&admin, "clone3").is_none());
     }
 
     #[test]
+    fn two_conditions_on_one_argument_are_two_rules() {
+        let with = |args: Value| {
+            let entry = json!({"names": ["clone"], "action": "SCMP_ACT_ALLOW", "args": args});
+            let value = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [entry]});
+            verdict(&read(&value, Set::empty()).unwrap(), "clone")
+                .unwrap()
+                .rules
+        };
+        let equal =
+            |index: u8, value: u64| json!({"index": index, "value": value, "op": "SCMP_CMP_EQ"});
+        let both = with(json!([equal(0, 1), equal(1, 2)]));
+        assert_eq!((both.len(), both[0].conditions.len()), (1, 2));
+        // All of them, as runc: not only those about that argument.
+        let either = with(json!([equal(0, 1), equal(0, 2), equal(1, 3)]));
+        let indexes: Vec<_> = either
+            .iter()
+            .map(|rule| (rule.conditions.len(), rule.conditions[0].value))
+            .collect();
+        assert_eq!(indexes, [(1, 1), (1, 2), (1, 3)]);
+    }
+
+    #[test]
+    fn what_is_said_by_default_is_not_said_again() {
+        let value = json!({"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [
+            {"names": ["personality"], "action": "SCMP_ACT_ERRNO"},
+            {"names": ["personality"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 8, "op": "SCMP_CMP_EQ"}]},
+        ]});
+        let profile = read(&value, Set::empty()).unwrap();
+        assert_eq!(verdict(&profile, "personality").unwrap().rules.len(), 1);
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
-        let fails = |value: Value| read(&value, &[]).unwrap_err();
+        let fails = |value: Value| read(&value, Set::empty()).unwrap_err();
         let with = |entry: Value| json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [entry]});
         assert_eq!(fails(json!([])), "a profile is an object");
         assert_eq!(fails(json!({})), "defaultAction is missing");
@@ -384,22 +399,13 @@ mod tests {
     #[test]
     fn a_later_kernel_s_calls_are_unknown_unless_everything_is_allowed() {
         let beyond = |action: &str| {
-            read(&json!({"defaultAction": action}), &[])
+            read(&json!({"defaultAction": action}), Set::empty())
                 .unwrap()
                 .filter
                 .beyond
         };
         assert_eq!(beyond("SCMP_ACT_ALLOW"), Action::Allow);
         assert_eq!(beyond("SCMP_ACT_ERRNO"), Action::Errno(38));
-    }
-
-    #[test]
-    fn names_of_other_processors_are_passed_over() {
-        assert!(ELSEWHERE.is_sorted());
-        for name in ["_newselect", "arm_fadvise64_64", "s390_sthyi", "socketcall"] {
-            assert_eq!(number(name), Ok(None), "{name}");
-        }
-        assert!(number("read").unwrap().is_some());
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Which system calls are left; seccomp(2).
 
+mod filter;
 mod json;
+mod names;
 mod program;
 mod standard;
 
-use std::collections::HashSet;
-
-use caps::Capability;
 use serde_json::Value;
 use syscalls::Sysno;
+
+use super::capabilities::Set;
 
 pub(crate) use json::version;
 pub(crate) use program::Instruction;
@@ -31,7 +32,7 @@ impl Seccomp {
     ///
     /// # Errors
     /// None that a test would not have seen.
-    pub(crate) fn standard(capabilities: &HashSet<Capability>) -> Result<Self, String> {
+    pub(crate) fn standard(capabilities: Set) -> Result<Self, String> {
         Ok(Self {
             name: STANDARD.into(),
             program: standard::standard(capabilities).program()?,
@@ -60,11 +61,7 @@ impl Seccomp {
     ///
     /// # Errors
     /// What is wrong with it, as the user reads it.
-    pub(crate) fn of_json(
-        name: &str,
-        value: &Value,
-        capabilities: &HashSet<Capability>,
-    ) -> Result<Self, String> {
+    pub(crate) fn of_json(name: &str, value: &Value, capabilities: Set) -> Result<Self, String> {
         let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let machine = json::Machine {
             capabilities,

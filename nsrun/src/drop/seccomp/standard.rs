@@ -1,15 +1,13 @@
 //! The profile without an option: every call that this kernel interface had when it was written, but those that a container
 //! has no use for without the capability they go with. The like of docker's, and tighter in a few places.
 
-use std::collections::HashSet;
-
-use caps::Capability;
 use syscalls::Sysno;
 
-use super::program::{Action, Compare, Filter, Op, Rule, Verdict};
+use super::super::capabilities::Set;
+use super::filter::{Action, Compare, Filter, Op, Rule, Verdict};
 
 /// Not without the capability, if there is one that makes sense of them.
-const REFUSED: &[(Option<Capability>, &[&str])] = &[
+const REFUSED: &[(Option<Set>, &[&str])] = &[
     // Of no use to anybody, or replaced by what is not refused.
     (
         None,
@@ -51,7 +49,7 @@ const REFUSED: &[(Option<Capability>, &[&str])] = &[
         ],
     ),
     (
-        Some(Capability::CAP_SYS_ADMIN),
+        Some(Set::SYS_ADMIN),
         &[
             "fanotify_init",
             "fsconfig",
@@ -78,24 +76,21 @@ const REFUSED: &[(Option<Capability>, &[&str])] = &[
             "unshare",
         ],
     ),
-    (Some(Capability::CAP_BPF), &["bpf"]),
+    (Some(Set::BPF), &["bpf"]),
+    (Some(Set::DAC_READ_SEARCH), &["open_by_handle_at"]),
+    (Some(Set::PERFMON), &["perf_event_open"]),
+    (Some(Set::SYSLOG), &["syslog"]),
     (
-        Some(Capability::CAP_DAC_READ_SEARCH),
-        &["open_by_handle_at"],
-    ),
-    (Some(Capability::CAP_PERFMON), &["perf_event_open"]),
-    (Some(Capability::CAP_SYSLOG), &["syslog"]),
-    (
-        Some(Capability::CAP_SYS_BOOT),
+        Some(Set::SYS_BOOT),
         &["kexec_file_load", "kexec_load", "reboot"],
     ),
-    (Some(Capability::CAP_SYS_CHROOT), &["chroot"]),
+    (Some(Set::SYS_CHROOT), &["chroot"]),
     (
-        Some(Capability::CAP_SYS_MODULE),
+        Some(Set::SYS_MODULE),
         &["delete_module", "finit_module", "init_module"],
     ),
     (
-        Some(Capability::CAP_SYS_NICE),
+        Some(Set::SYS_NICE),
         &[
             "mbind",
             "migrate_pages",
@@ -104,9 +99,9 @@ const REFUSED: &[(Option<Capability>, &[&str])] = &[
             "set_mempolicy_home_node",
         ],
     ),
-    (Some(Capability::CAP_SYS_PACCT), &["acct"]),
+    (Some(Set::SYS_PACCT), &["acct"]),
     (
-        Some(Capability::CAP_SYS_PTRACE),
+        Some(Set::SYS_PTRACE),
         &[
             "kcmp",
             "pidfd_getfd",
@@ -116,12 +111,12 @@ const REFUSED: &[(Option<Capability>, &[&str])] = &[
             "ptrace",
         ],
     ),
-    (Some(Capability::CAP_SYS_RAWIO), &["ioperm", "iopl"]),
+    (Some(Set::SYS_RAWIO), &["ioperm", "iopl"]),
     (
-        Some(Capability::CAP_SYS_TIME),
+        Some(Set::SYS_TIME),
         &["clock_adjtime", "clock_settime", "settimeofday"],
     ),
-    (Some(Capability::CAP_SYS_TTY_CONFIG), &["vhangup"]),
+    (Some(Set::SYS_TTY_CONFIG), &["vhangup"]),
 ];
 
 /// CLONE_NEW… but CLONE_NEWTIME, whose bit means a signal here.
@@ -142,29 +137,30 @@ const EPERM: Action = Action::Errno(libc::EPERM as u16);
 const ENOSYS: Action = Action::Errno(libc::ENOSYS as u16);
 
 /// For whom `capabilities` are left.
-pub(crate) fn standard(capabilities: &HashSet<Capability>) -> Filter {
+pub(crate) fn standard(capabilities: Set) -> Filter {
     let last = Sysno::last().id().cast_unsigned();
     // A library that knows a newer call than we do tries the older one when it hears ENOSYS.
     let mut filter = Filter::new(ENOSYS, last, ENOSYS);
     // The crate's iterator leaves out the last one (0.8.1).
-    for call in Sysno::iter().chain([Sysno::last()]) {
-        filter.set(call.id().cast_unsigned(), Verdict::always(Action::Allow));
-    }
+    let all = Sysno::iter().chain([Sysno::last()]);
+    filter.set_all(
+        all.map(|call| call.id().cast_unsigned()),
+        Verdict::always(Action::Allow),
+    );
+    // Not every processor has every call.
+    let number = |name: &str| Some(name.parse::<Sysno>().ok()?.id().cast_unsigned());
+    let refused = REFUSED
+        .iter()
+        .filter(|(capability, _)| capability.is_none_or(|one| !capabilities.contains(one)))
+        .flat_map(|(_, names)| *names);
+    filter.set_all(
+        refused.filter_map(|name| number(name)),
+        Verdict::always(EPERM),
+    );
     let mut set = |name: &str, verdict: Verdict| {
-        // Not every processor has every call.
-        if let Ok(call) = name.parse::<Sysno>() {
-            filter.set(call.id().cast_unsigned(), verdict);
-        }
+        filter.set_all(number(name), verdict);
     };
-    let has = |capability: &Capability| capabilities.contains(capability);
-    for (capability, names) in REFUSED {
-        if !capability.as_ref().is_some_and(has) {
-            names
-                .iter()
-                .for_each(|name| set(name, Verdict::always(EPERM)));
-        }
-    }
-    if !has(&Capability::CAP_SYS_ADMIN) {
+    if !capabilities.contains(Set::SYS_ADMIN) {
         let new = Compare {
             index: 0,
             op: Op::MaskedEq,
@@ -177,7 +173,7 @@ pub(crate) fn standard(capabilities: &HashSet<Capability>) -> Filter {
     }
     set("ioctl", all_but(1, &TYPING));
     let mut families = vec![AF_ALG, AF_VSOCK];
-    if !has(&Capability::CAP_NET_RAW) {
+    if !capabilities.contains(Set::NET_RAW) {
         families.push(AF_PACKET);
     }
     set("socket", all_but(0, &families));
@@ -237,10 +233,8 @@ mod tests {
     use super::*;
 
     #[cfg(target_arch = "x86_64")]
-    fn says(capabilities: &[Capability], name: &str, arguments: [u64; 6]) -> u32 {
-        let program = standard(&capabilities.iter().copied().collect())
-            .program()
-            .unwrap();
+    fn says(capabilities: Set, name: &str, arguments: [u64; 6]) -> u32 {
+        let program = standard(capabilities).program().unwrap();
         let number = name.parse::<Sysno>().unwrap().id().cast_unsigned();
         answer(&program, 0xc000_003e, number, arguments)
     }
@@ -267,7 +261,7 @@ mod tests {
             "landlock_create_ruleset",
             "pidfd_open",
         ] {
-            assert_eq!(says(&[], name, [0; 6]), ALLOW, "{name}");
+            assert_eq!(says(Set::empty(), name, [0; 6]), ALLOW, "{name}");
         }
         for name in [
             "mount",
@@ -280,21 +274,21 @@ mod tests {
             "open_by_handle_at",
             "chroot",
         ] {
-            assert_eq!(says(&[], name, [0; 6]), NO, "{name}");
+            assert_eq!(says(Set::empty(), name, [0; 6]), NO, "{name}");
         }
-        assert_eq!(says(&[], "clone3", [0; 6]), UNKNOWN);
-        assert_eq!(says(&[], Sysno::last().name(), [0; 6]), ALLOW);
-        assert_eq!(says(&[Capability::CAP_SYS_ADMIN], "mount", [0; 6]), ALLOW);
-        assert_eq!(says(&[Capability::CAP_SYS_ADMIN], "clone3", [0; 6]), ALLOW);
-        assert_eq!(says(&[Capability::CAP_SYS_ADMIN], "bpf", [0; 6]), NO);
-        assert_eq!(says(&[Capability::CAP_SYS_CHROOT], "chroot", [0; 6]), ALLOW);
+        assert_eq!(says(Set::empty(), "clone3", [0; 6]), UNKNOWN);
+        assert_eq!(says(Set::empty(), Sysno::last().name(), [0; 6]), ALLOW);
+        assert_eq!(says(Set::SYS_ADMIN, "mount", [0; 6]), ALLOW);
+        assert_eq!(says(Set::SYS_ADMIN, "clone3", [0; 6]), ALLOW);
+        assert_eq!(says(Set::SYS_ADMIN, "bpf", [0; 6]), NO);
+        assert_eq!(says(Set::SYS_CHROOT, "chroot", [0; 6]), ALLOW);
     }
 
     #[test]
     #[cfg(target_arch = "x86_64")]
     fn arguments_decide_in_the_half_that_the_kernel_looks_at() {
-        let first = |name, value| says(&[], name, [value, 0, 0, 0, 0, 0]);
-        let second = |name, value| says(&[], name, [0, value, 0, 0, 0, 0]);
+        let first = |name, value| says(Set::empty(), name, [value, 0, 0, 0, 0, 0]);
+        let second = |name, value| says(Set::empty(), name, [0, value, 0, 0, 0, 0]);
         // CVE-2019-7303: the upper half of a request is nothing to the kernel.
         for request in [0x5412, 0x541c, 0x1_0000_5412, 0xffff_ffff_0000_5412] {
             assert_eq!(second("ioctl", request), NO, "{request:#x}");
@@ -305,11 +299,7 @@ mod tests {
         assert_eq!(first("socket", 1 << 32 | AF_VSOCK), NO);
         assert_eq!(first("socket", AF_PACKET), NO);
         assert_eq!(
-            says(
-                &[Capability::CAP_NET_RAW],
-                "socket",
-                [AF_PACKET, 0, 0, 0, 0, 0]
-            ),
+            says(Set::NET_RAW, "socket", [AF_PACKET, 0, 0, 0, 0, 0]),
             ALLOW
         );
         assert_eq!(first("clone", 0x0120_0011), ALLOW);
@@ -336,7 +326,7 @@ mod tests {
 
     #[test]
     fn it_is_short() {
-        let program = standard(&HashSet::new()).program().unwrap();
+        let program = standard(Set::empty()).program().unwrap();
         assert!(program.len() < 250, "{}", program.len());
     }
 }

@@ -5,6 +5,7 @@ mod cgroups;
 mod enter;
 mod init;
 mod keep;
+mod probe;
 mod run;
 mod serve;
 
@@ -39,8 +40,10 @@ fn main() -> ExitCode {
         Some("run") => run::run(rest),
         Some("serve") => serve::serve(rest),
         Some("advertise") => advertise::advertise(rest),
+        Some("probe") => probe::probe(),
+        Some("keyed") => probe::keyed(rest),
         Some("world") => world(),
-        _ => Err("keep, enter, init, run, serve, advertise or world".into()),
+        _ => Err("keep, enter, init, run, serve, advertise, probe, keyed or world".into()),
     };
     answer.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "node: {error}");

@@ -1,0 +1,128 @@
+//! The words of both versions, one table.
+
+use crate::devices;
+use crate::values::Kind;
+
+/// Each key, the name it goes by from there on, and how its value is read.
+pub(crate) const KEYS: &[(&str, &str, Kind)] = &[
+    ("memory.max", "memory.max", Kind::Memory),
+    ("memory.limit_in_bytes", "memory.max", Kind::Memory),
+    ("memory.high", "memory.high", Kind::Memory),
+    ("memory.low", "memory.low", Kind::Memory),
+    ("memory.soft_limit_in_bytes", "memory.low", Kind::Memory),
+    ("memory.min", "memory.min", Kind::Memory),
+    ("memory.swap.max", "memory.swap.max", Kind::Swap),
+    (
+        "memory.memsw.limit_in_bytes",
+        "memory.swap.max",
+        Kind::SwapTotal,
+    ),
+    ("memory.swap.high", "memory.swap.high", Kind::Bytes),
+    ("memory.zswap.max", "memory.zswap.max", Kind::Bytes),
+    (
+        "memory.zswap.writeback",
+        "memory.zswap.writeback",
+        Kind::Number(1),
+    ),
+    ("memory.oom.group", "memory.oom.group", Kind::Number(1)),
+    ("memory.oom_control", "memory.oom_control", Kind::Number(1)),
+    ("memory.swappiness", "memory.swappiness", Kind::Number(200)),
+    (
+        "memory.kmem.limit_in_bytes",
+        "memory.kmem.limit_in_bytes",
+        Kind::Bytes,
+    ),
+    (
+        "memory.kmem.tcp.limit_in_bytes",
+        "memory.kmem.tcp.limit_in_bytes",
+        Kind::Bytes,
+    ),
+    // PIDS_MAX of the kernel: more is EINVAL
+    ("pids.max", "pids.max", Kind::Count(4 << 20)),
+    ("cpu.max", "cpu.max", Kind::CpuMax),
+    ("cpu.cfs_quota_us", "cpu.max", Kind::Quota),
+    ("cpu.cfs_period_us", "cpu.max", Kind::Period),
+    ("cpu.max.burst", "cpu.max.burst", Kind::Number(u64::MAX)),
+    ("cpu.cfs_burst_us", "cpu.max.burst", Kind::Number(u64::MAX)),
+    ("cpu.weight", "cpu.weight", Kind::Weight),
+    ("cpu.shares", "cpu.weight", Kind::Shares),
+    ("cpu.weight.nice", "cpu.weight.nice", Kind::Text),
+    ("cpu.idle", "cpu.idle", Kind::Number(1)),
+    ("cpu.uclamp.min", "cpu.uclamp.min", Kind::Text),
+    ("cpu.uclamp.max", "cpu.uclamp.max", Kind::Text),
+    ("cpu.rt_runtime_us", "cpu.rt_runtime_us", Kind::Text),
+    (
+        "cpu.rt_period_us",
+        "cpu.rt_period_us",
+        Kind::Number(u64::MAX),
+    ),
+    ("cpuset.cpus", "cpuset.cpus", Kind::List),
+    ("cpuset.mems", "cpuset.mems", Kind::List),
+    ("cpuset.cpus.partition", "cpuset.cpus.partition", Kind::Text),
+    ("cpuset.cpus.exclusive", "cpuset.cpus.exclusive", Kind::List),
+    (
+        "cpuset.cpu_exclusive",
+        "cpuset.cpu_exclusive",
+        Kind::Number(1),
+    ),
+    (
+        "cpuset.mem_exclusive",
+        "cpuset.mem_exclusive",
+        Kind::Number(1),
+    ),
+    (
+        "cpuset.mem_hardwall",
+        "cpuset.mem_hardwall",
+        Kind::Number(1),
+    ),
+    (
+        "cpuset.memory_migrate",
+        "cpuset.memory_migrate",
+        Kind::Number(1),
+    ),
+    ("io.weight", "io.weight", Kind::IoWeight),
+    ("blkio.weight", "io.weight", Kind::BlkioWeight),
+    ("io.max", "io.max", Kind::IoMax),
+    (
+        "blkio.throttle.read_bps_device",
+        "io.max",
+        Kind::Throttle(0),
+    ),
+    (
+        "blkio.throttle.write_bps_device",
+        "io.max",
+        Kind::Throttle(1),
+    ),
+    (
+        "blkio.throttle.read_iops_device",
+        "io.max",
+        Kind::Throttle(2),
+    ),
+    (
+        "blkio.throttle.write_iops_device",
+        "io.max",
+        Kind::Throttle(3),
+    ),
+    ("io.latency", "io.latency", Kind::Text),
+    ("io.bfq.weight", "io.bfq.weight", Kind::Text),
+    ("blkio.bfq.weight", "blkio.bfq.weight", Kind::Text),
+    ("cgroup.freeze", "cgroup.freeze", Kind::Number(1)),
+    ("freezer.state", "cgroup.freeze", Kind::FreezerState),
+    (
+        "cgroup.max.depth",
+        "cgroup.max.depth",
+        Kind::Count(u64::MAX),
+    ),
+    (
+        "cgroup.max.descendants",
+        "cgroup.max.descendants",
+        Kind::Count(u64::MAX),
+    ),
+    ("devices", devices::NAME, Kind::Devices),
+    ("devices.allow", devices::NAME, Kind::DeviceRule(true)),
+    ("devices.deny", devices::NAME, Kind::DeviceRule(false)),
+    ("rdma.max", "rdma.max", Kind::Text),
+    ("misc.max", "misc.max", Kind::Text),
+    ("net_cls.classid", "net_cls.classid", Kind::Text),
+    ("net_prio.ifpriomap", "net_prio.ifpriomap", Kind::Text),
+];

@@ -1,0 +1,149 @@
+//! What a record and a command line want of a pod's groups: where they are, whose, and their limits.
+
+use std::fs;
+
+use nix::unistd::{AccessFlags, access};
+use record::{Id, Record, names};
+use serde_json::Value as Json;
+
+use crate::cli::UpArgs;
+use crate::error::Error;
+use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::kube::Kube;
+use crate::limits::{Limits, Value};
+use crate::owner::Owner;
+use crate::units::{self, Amount};
+use crate::vocabulary::{self, Machine};
+use crate::{oci, parent};
+
+/// Where the pod's group goes, and whose it is.
+pub(crate) struct Place {
+    /// A path below each mount; empty: the top.
+    pub(crate) parent: String,
+    pub(crate) name: String,
+    /// `linux.cgroupsPath`
+    pub(crate) given: Option<String>,
+    pub(crate) delegate: Option<Owner>,
+}
+
+impl Place {
+    /// `--parent`; else where `linux.cgroupsPath` has the pod's own group.
+    pub(crate) fn new(record: &Record, id: &Id, args: &UpArgs) -> Result<Self, Error> {
+        let name = names::group(id);
+        let given = match record.pointer("/linux/cgroupsPath") {
+            None | Some(Json::Null) => None,
+            Some(Json::String(given)) => Some(given.clone()),
+            Some(other) => {
+                return Err(Error::Usage(format!(
+                    "linux.cgroupsPath: {other} is not a string"
+                )));
+            }
+        };
+        let parent = match (&args.parent, &given) {
+            (Some(group), _) => parent::given("--parent", group)?,
+            (None, Some(given)) => parent::of_path(given, &name).unwrap_or(""),
+            (None, None) => "",
+        };
+        if parent.split('/').any(|part| part == name) {
+            return Err(Error::Usage(format!(
+                "--parent /{parent}: is in the pod itself"
+            )));
+        }
+        Ok(Self {
+            parent: parent.to_owned(),
+            name,
+            delegate: args.delegate,
+            given,
+        })
+    }
+
+    /// All there are, but for a freezer that nobody asked for and in which we may make no group.
+    pub(crate) fn hierarchies(&self, limits: &Limits) -> Result<Hierarchies, Error> {
+        let is_asked_for = limits.get("cgroup.freeze").is_some();
+        let is_writable = |hierarchy: &Hierarchy| {
+            let mut dir = hierarchy.mount.join(&self.parent);
+            while !dir.exists() && dir.pop() {}
+            !hierarchy.read_only && access(&dir, AccessFlags::W_OK).is_ok()
+        };
+        let all = Hierarchies::detect()?;
+        Ok(all.without_freezer_unless(|freezer| is_asked_for || is_writable(freezer)))
+    }
+
+    /// Of the pod's group below each mount.
+    pub(crate) fn path(&self) -> String {
+        parent::join(&self.parent, &self.name)
+    }
+}
+
+/// The limits: those of the record, and over them those that were typed.
+pub(crate) struct Wanted {
+    pub(crate) typed: Limits,
+    pub(crate) all: Limits,
+    pub(crate) ignored: Vec<String>,
+}
+
+impl Wanted {
+    pub(crate) fn new(
+        record: &Record,
+        words: &[String],
+        kube: Option<&Kube>,
+    ) -> Result<Self, Error> {
+        let machine = Machine::this();
+        let words = kube.iter().flat_map(|kube| &kube.words).chain(words);
+        let typed = vocabulary::parse_all(words.map(String::as_str), &machine)?;
+        let resources = oci::read(record, &machine)?;
+        let mut all = resources.limits;
+        all.extend(typed.clone());
+        Ok(Self {
+            typed,
+            all,
+            ignored: resources.ignored,
+        })
+    }
+}
+
+/// Limits above what the machine has, a line each: they limit nobody.
+pub(crate) fn more_than_there_is(limits: &Limits, machine: &Machine) -> Vec<String> {
+    let mut lines = Vec::new();
+    let memory = (machine.memory_total)();
+    if let Some(Amount::Exactly(asked)) = limits.memory_max()
+        && memory > 0
+        && (memory + 1..1 << 62).contains(&asked)
+    {
+        lines.push(format!(
+            "memory.max={asked}: the machine has {memory} (the whole of it may go before this limit is met)"
+        ));
+    }
+    if let Some(Value::Amount(Amount::Exactly(asked))) = limits.get("pids.max")
+        && let Some(most) = number_in("/proc/sys/kernel/pid_max")
+        && *asked > most
+    {
+        lines.push(format!(
+            "pids.max={asked}: the machine has {most} (kernel.pid_max is met before this limit)"
+        ));
+    }
+    if let Some(Value::CpuMax { quota, period }) = limits.get("cpu.max")
+        && let (Some(Amount::Exactly(quota)), period) = (quota, period.unwrap_or(100_000))
+        && let Some(cpus) = cpus_online()
+        && *quota > cpus.saturating_mul(period)
+    {
+        lines.push(format!(
+            "cpu.max={quota} {period}: the machine has {cpus} cpus (which are busy before this limit is met)"
+        ));
+    }
+    lines
+}
+
+/// Of a list like `0-3,7`.
+fn cpus_online() -> Option<u64> {
+    let list = fs::read_to_string("/sys/devices/system/cpu/online").ok()?;
+    let count = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(units::number(last)?.checked_sub(units::number(first)?)? + 1)
+    };
+    list.trim().split(',').map(count).sum()
+}
+
+fn number_in(file: &str) -> Option<u64> {
+    units::number(fs::read_to_string(file).ok()?.trim())
+}

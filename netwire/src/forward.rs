@@ -1,0 +1,120 @@
+//! `forward`: ports of this machine that lead to ports of the pod's own loopback, for as long as it runs.
+//!
+//! What kubectl port-forward does: connections are taken here and made anew in there, so the pod needs neither an address nor
+//! a route, and a server that listens on its 127.0.0.1 alone is reached as well.
+
+mod datagrams;
+mod listen;
+mod pipes;
+mod progress;
+mod relay;
+mod report;
+mod spec;
+mod stream;
+mod watch;
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use record::Record;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sys::Call;
+
+use crate::TOOL;
+use crate::cli::ForwardArgs;
+use crate::error::Error;
+use crate::link::{self, By};
+use crate::namespace::PodNamespace;
+use crate::requests;
+
+use listen::Listener;
+use relay::Relay;
+use report::Reporter;
+use watch::Watch;
+
+pub(crate) use spec::Spec;
+
+/// Forwards until it is told to stop.
+///
+/// # Errors
+/// A port cannot be listened on, or the pod has ended.
+pub(crate) fn forward(record: &Record, args: &ForwardArgs) -> Result<(), Error> {
+    if let Some((tool, error)) = record.failed() {
+        return Err(Error::record(format!(
+            "this record is of a pod that failed ({tool}: {error})"
+        )));
+    }
+    let pod = PodNamespace::of(record, None)?;
+    let watch = Watch::of(&pod)?;
+    // Before there is anything to wait for: who asks us to stop right after "ready" is heard.
+    let signals = stop_signals()?;
+    let descriptors = raise_limit();
+    let listeners = listen::all(&args.ports)?;
+    let reporter = Reporter::new(record.id().unwrap_or_default(), args.verbose, args.quiet);
+    let idle = Duration::from_secs(args.udp_idle.into());
+    let mut relay = Relay::new(listeners, signals, watch, reporter, descriptors, idle)?;
+    if let Err(error) = switch_lo_on(&pod, args.verbose) {
+        record::report(TOOL, error);
+    }
+    announce(relay.listeners())?;
+    // The sockets that listen belong to this namespace, and those that the thread makes to the pod's.
+    pod.inside(move || relay.run())
+}
+
+/// In a new network namespace it is off, and nothing in there can be reached by it.
+fn switch_lo_on(pod: &PodNamespace, verbose: bool) -> Result<(), Error> {
+    let mut inside = pod.socket(verbose)?;
+    match link::find(&mut inside, By::Name("lo"), false)? {
+        Some(lo) if !lo.up => inside.batch(vec![requests::lo_up()]).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// A line for each socket that listens, and one that says that all do: scripts wait for that.
+fn announce(listeners: &[Listener]) -> Result<(), Error> {
+    let lines = listeners.iter().map(|listener| format!("{listener}\n"));
+    let text = lines.chain(["ready\n".to_owned()]).collect::<String>();
+    let mut stdout = io::stdout().lock();
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    Ok(written.call(|| "write(stdout)".into())?)
+}
+
+/// INT and TERM as something to wait for; one that the caller ignores, as a shell's `&` does with INT, stays ignored.
+fn stop_signals() -> Result<SignalFd, Error> {
+    let mut set = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        if !sys::is_ignored(signal as i32) {
+            set.add(signal);
+        }
+    }
+    // The thread in the pod's namespace inherits the mask.
+    set.thread_block()
+        .call(|| "sigprocmask(SIG_BLOCK)".into())?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    Ok(SignalFd::with_flags(&set, flags).call(|| "signalfd()".into())?)
+}
+
+/// As many descriptors as we may have, and how many that is.
+fn raise_limit() -> usize {
+    const ENDLESS: u64 = 1 << 30;
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let now = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    usize::try_from(now.unwrap_or(ENDLESS)).unwrap_or(usize::MAX)
+}
+
+/// Whether `fd` is a terminal.
+fn is_terminal(fd: &impl AsFd) -> bool {
+    rustix::termios::isatty(fd)
+}

@@ -1,0 +1,87 @@
+//! Addresses for an interface, out of the pools of its subnets.
+
+use std::net::IpAddr;
+
+use record::{Id, Known, names};
+
+use crate::TOOL;
+use crate::cidr::width;
+use crate::error::Error;
+use crate::lease::{Owner, Pool};
+use crate::link::{self, By};
+use crate::netlink::Socket;
+use crate::plan::{Assigned, Net, Wanted};
+use crate::state;
+
+/// An address of each subnet.
+pub(crate) fn reserve(
+    id: &Id,
+    wanted: &Wanted,
+    host: &mut Socket,
+    verbose: bool,
+) -> Result<Vec<Assigned>, Error> {
+    let owner = Owner {
+        id: id.to_string(),
+        ifname: wanted.ifname.to_string(),
+    };
+    let mut nets = Vec::new();
+    for net in &wanted.nets {
+        let pool = pool(net, wanted);
+        let address = pool.reserve(&owner, net.address, |owner, address| {
+            is_stale(host, owner, address)
+        })?;
+        if verbose {
+            record::report(TOOL, step(&pool, address));
+        }
+        let subnet = net.subnet;
+        nets.push(Assigned { subnet, address });
+    }
+    Ok(nets)
+}
+
+/// The address that would be reserved of a subnet, and the step that does it, for `--dry-run`.
+pub(crate) fn plan(net: &Net, wanted: &Wanted) -> Result<(Assigned, String), Error> {
+    let (subnet, pool) = (net.subnet, pool(net, wanted));
+    let address = pool.next(net.address)?;
+    Ok((Assigned { subnet, address }, step(&pool, address)))
+}
+
+fn pool(net: &Net, wanted: &Wanted) -> Pool {
+    Pool::new(net.subnet, wanted.lease_dir.as_deref()).with_choice(&wanted.choice)
+}
+
+fn step(pool: &Pool, address: IpAddr) -> String {
+    format!("link({})", pool.dir().join(address.to_string()).display())
+}
+
+/// Whether nobody can be using `address`, whose lease says `owner`.
+///
+/// Under the lock of the pool. A lease is made after its `up` has written ahead, and given back before its `down` forgets, so
+/// one that no index accounts for was left behind: the index was removed by hand, or a crash came between
+/// the two on a /run that survives a reboot. As that pod may run on, the host must know neither its interface nor a
+/// route to the address.
+fn is_stale(host: &mut Socket, owner: Option<&Owner>, address: IpAddr) -> Result<bool, Error> {
+    if link::route_to(host, address)?.is_some_and(|(_, prefix)| prefix == width(address)) {
+        return Ok(false);
+    }
+    let Some(owner) = owner else { return Ok(true) };
+    let Ok(id) = owner.id.parse::<Id>() else {
+        return Ok(false);
+    };
+    let veth = link::find(host, By::Name(&names::veth(&id, &owner.ifname)), false)?;
+    if veth.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(&id))) {
+        return Ok(false);
+    }
+    // Half made, unreadable or just begun: somebody is at it.
+    let state = match record::known(TOOL, &id) {
+        Known::Nothing => return Ok(true),
+        Known::Unfinished => return Ok(false),
+        Known::Up(state) => state,
+    };
+    let attachments = state::attachments(&state)?;
+    Ok(attachments
+        .iter()
+        .flat_map(|attachment| &attachment.nets)
+        .filter(|net| net.subnet.is_ipv4() == address.is_ipv4())
+        .all(|net| net.address.is_some_and(|other| other != address)))
+}

@@ -1,0 +1,110 @@
+//! Ports of the machine that lead to services: who else has them, and whether anything comes to them.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use nix::errno::Errno;
+
+use super::definition::Service;
+use super::elements::port_key;
+use crate::TOOL;
+use crate::error::Error;
+use crate::forwarding;
+use crate::netlink::Socket;
+use crate::nft;
+use crate::publish::try_bind;
+use crate::ruleset;
+
+/// Refuses ports on which a process listens, and ports that a pod has published.
+pub(crate) fn refuse_taken(services: &[Service]) -> Result<(), Error> {
+    let nodes = services.iter().flat_map(|service| {
+        let nodes = service
+            .ports
+            .iter()
+            .filter_map(|port| Some((port.node?, port.protocol)));
+        nodes.map(move |node| (service, node))
+    });
+    let mut published: Option<Vec<(Vec<u8>, String)>> = None;
+    for (service, (node, protocol)) in nodes {
+        let taken = |by: &str| {
+            let (name, protocol) = (&service.name, protocol.name());
+            Error::failed(format!(
+                "service {name}: node port {node}/{protocol} is taken, by {by}"
+            ))
+        };
+        for vip in &service.vips {
+            let any: IpAddr = match vip {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            if try_bind(protocol, SocketAddr::new(any, node)) == Err(Errno::EADDRINUSE) {
+                return Err(taken("a process of the host"));
+            }
+        }
+        let published = match &mut published {
+            Some(published) => published,
+            none => none.insert(by_pods()?),
+        };
+        let key = port_key(protocol.number(), node);
+        if let Some((_, by)) = published
+            .iter()
+            .find(|(of, _)| of.ends_with(key.as_slice()))
+        {
+            return Err(taken(by));
+        }
+    }
+    Ok(())
+}
+
+/// The keys of published ports, and who has them.
+fn by_pods() -> Result<Vec<(Vec<u8>, String)>, Error> {
+    let mut socket = Socket::netfilter(false)?;
+    let mut found = Vec::new();
+    for family in [&ruleset::IPV4, &ruleset::IPV6] {
+        for set in [family.ports, family.host_ports] {
+            let dump = nft::get_elements(ruleset::TABLE, set);
+            let answer = socket.dump_all(dump, |payload| {
+                let elements = nft::elements(set, payload).into_iter();
+                found.extend(elements.map(|(element, comment)| (element.key, comment)));
+            });
+            match answer {
+                // no pod has anything in the table
+                Err(error) if error.refused() == Some(Errno::ENOENT) => return Ok(Vec::new()),
+                answer => answer?,
+            }
+        }
+    }
+    for (_, comment) in &mut found {
+        *comment = match ruleset::owner(comment) {
+            Some((id, _)) => id.to_string(),
+            None => "an unknown".into(),
+        };
+    }
+    Ok(found)
+}
+
+/// Says which switches of the host keep what is sent to node ports and external addresses from reaching pods.
+pub(crate) fn warn(services: &[Service]) {
+    let from_outside = |service: &&Service| {
+        !service.external.is_empty() || service.ports.iter().any(|port| port.node.is_some())
+    };
+    let mut families = [false; 2];
+    for ip in services
+        .iter()
+        .filter(from_outside)
+        .flat_map(|service| &service.vips)
+    {
+        families[usize::from(ip.is_ipv6())] = true;
+    }
+    if families == [false; 2] {
+        return;
+    }
+    for uplink in forwarding::closed(families[0], families[1]).unwrap_or_default() {
+        let sysctl = uplink.sysctl();
+        record::report(
+            TOOL,
+            format!(
+                "warning: {sysctl} is 0: nothing that comes in there reaches a pod (sysctl -w {sysctl}=1)"
+            ),
+        );
+    }
+}
