@@ -16,11 +16,12 @@ use nix::unistd::{Pid, getpid};
 use record::{Namespace, Record};
 use rustix::fs::CWD;
 
-use crate::cli::{ExecArgs, NamespaceArgs};
+use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::find::{find_pause, find_self};
 use crate::groups::Group;
 use crate::maps::{Maps, RecordedMaps};
+use crate::namespace_args::NamespaceArgs;
 use crate::offset::Offsets;
 use crate::plan::{Clone3, End, Facts, Plan};
 use crate::request::{Recorded, Request};
