@@ -115,7 +115,7 @@ pub(crate) struct ExecArgs {
     /// The signal that CMD gets when nsrun ends first [default: KILL]; implies --fork
     #[arg(long, value_name = "SIG", num_args = 0..=1, require_equals = true, default_missing_value = "KILL", value_parser = signal)]
     pub(crate) kill_child: Option<Signal>,
-    /// Whether CMD gets a terminal of its own [default: yes where it ends in nsrun drop and stdin is a terminal]
+    /// Whether CMD gets a terminal of its own [default: yes where stdin is a terminal and it ends in nsrun drop, or --setuid makes it another user]
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes_no, conflicts_with = "no_fork")]
     pub(crate) pty: Option<bool>,
     /// Enter the groups of the target process
