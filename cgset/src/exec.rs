@@ -115,8 +115,10 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
         }
         // Without NAME any place in the pod is as good; with one, the group or one below it.
         let stays_in = if is_named { &plan.name } else { &pod.path };
-        pod.enter(&children, stays_in, talk)
-            .map(|()| Outcome::Entered)
+        pod.enter(&children, stays_in, talk)?;
+        // exec(2) closes them, all at once
+        children.into_iter().for_each(std::mem::forget);
+        Ok(Outcome::Entered)
     });
     if args.rm && entered.is_ok() {
         let child: Id = child.parse().map_err(Error::Usage)?;
@@ -126,6 +128,8 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
             // what this call made, and nobody else is in
             let _ = parent.remove_child(child);
         }
+    } else {
+        std::mem::forget(pod);
     }
     entered
 }
