@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Side by side with peers in one run: medians, and the ratio to the peer in the same group. Absolute times belong to the
 # machine and the moment; the ratios are what to quote. Needs root, hyperfine, and the five tools in PATH.
-# usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire forward pod; all of them when none is named
+# usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire forward pod; all of these when none is named; and
+#                                 many (a thousand pods) and throughput, which take a minute each
 set -euo pipefail
 
 if [ "${1:-}" != --in-the-node ]; then

@@ -2,7 +2,7 @@
 //!
 //! One that was there before is the administrator's: it is used as it is, gets no address and is never removed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use record::names;
 use sys::{Call, SysError, ToErrno};
 
+use crate::TOOL;
 use crate::antispoof::{self, When};
 use crate::error::Error;
 use crate::ipv6;
@@ -120,6 +121,28 @@ fn set(
             Err(error) if error.refused() != Some(Errno::EEXIST) => return Err(error),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Makes the loopback addresses of the host no longer martian on it: a port of 127.0.0.1 leads to one of its pods.
+///
+/// What ports of ours send to these addresses is dropped; of a bridge of somebody else others are ports as well.
+pub(crate) fn route_localnet(port: &Port, host: &mut Socket) -> Result<(), Error> {
+    let name = port.bridge.as_ref();
+    let switch = format!("/proc/sys/net/ipv4/conf/{name}/route_localnet");
+    let found = link::find(host, By::Name(name), false)?;
+    if found.is_some_and(|link| is_ours(&link)) {
+        return Ok(fs::write(&switch, "1").call(|| format!("write({switch}, 1)"))?);
+    }
+    let is = fs::read_to_string(&switch).unwrap_or_default();
+    if is.trim_end() == "0" {
+        record::report(
+            TOOL,
+            format_args!(
+                "net.ipv4.conf.{name}.route_localnet is 0: published ports are not reached at 127.0.0.1"
+            ),
+        );
     }
     Ok(())
 }

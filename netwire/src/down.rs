@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::bridge;
 use crate::cli::DownArgs;
 use crate::conntrack;
+use crate::enforce;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::{Owner, Pool};
@@ -62,7 +63,10 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
 pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
     let before = state::restored(state)?;
     let mut attachments = state::attachments(state)?;
-    attachments.retain(|attachment| before.iter().all(|other| other.ifname != attachment.ifname));
+    let is_in =
+        |list: &[Attachment], one: &Attachment| list.iter().any(|other| other.ifname == one.ifname);
+    enforce::restore(id, &before, &attachments)?;
+    attachments.retain(|attachment| !is_in(&before, attachment));
     let mut last_first = attachments.iter().rev();
     last_first.try_for_each(|attachment| detach(id, attachment, false, false))
 }

@@ -99,6 +99,13 @@ pub(crate) fn check(
         let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
         return differs(format!("published is {is}, not {wanted}"));
     }
+    if is.policy != wanted.policy {
+        let why = format!(
+            "the rules are{}, not{} (netwire policy changes them)",
+            is.policy, wanted.policy
+        );
+        return Err(Error::failed(format!("{id}: {why}")));
+    }
     match (is.antispoof, wanted.antispoof) {
         (true, When::Never) => return differs("it is kept from passing for another".into()),
         (false, When::Always) => return differs("it is not kept from passing for another".into()),

@@ -12,6 +12,7 @@ use crate::choice::Choice;
 use crate::cidr::{Cidr, width, with_bits};
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
+use crate::policy::Policy;
 use crate::publish::Publish;
 use crate::rate::Rate;
 use crate::state::Attachment;
@@ -105,6 +106,8 @@ pub(crate) struct Wanted {
     pub(crate) antispoof: When,
     /// And the interface's own switch does not decide: the table has to see to it.
     pub(crate) loose: bool,
+    /// Who may talk to whom.
+    pub(crate) policy: Policy,
 }
 
 impl Wanted {
@@ -364,6 +367,7 @@ mod tests {
             rate: None,
             antispoof: When::Auto,
             loose: false,
+            policy: Policy::default(),
         }
     }
 

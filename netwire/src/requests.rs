@@ -408,6 +408,7 @@ mod tests {
             rate: None,
             antispoof: When::Auto,
             loose: false,
+            policy: crate::policy::Policy::default(),
         };
         Plan::new(
             &"foo".parse().unwrap(),

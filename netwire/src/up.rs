@@ -15,7 +15,7 @@ use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
     TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests,
-    reserve, sysctl, wire,
+    reserve, sysctl, uplink, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.
@@ -120,12 +120,6 @@ fn make(
     let nets = reserve::reserve(up.id(), wanted, host, args.verbose)?;
     // Before the interface is there: what its packets may do is settled when the first of them comes.
     let mut attachment = Attachment::assigned(wanted, &nets);
-    if wanted.mode.port().is_some() {
-        if wanted.antispoof == When::Always {
-            return Err(Error::usage("--antispoof always: not on a bridge"));
-        }
-        (attachment.antispoof, attachment.loose) = (false, false);
-    }
     if let Err(error) = firewall::add(up.id(), &attachment, args.verbose) {
         antispoof::unless_demanded(error, attachment.is_only_filtered(), wanted.antispoof)?;
         (attachment.antispoof, attachment.loose) = (false, false);
@@ -134,8 +128,11 @@ fn make(
     conntrack::forget_ports(&wanted.ports, args.verbose)?;
     let plan = Plan::new(up.id(), wanted, others, nets, mtu);
     let (end, peer) = wire::connect(&plan, wanted, &mut attachment, pod, host, &mut inside)?;
-    if plan.port.is_some() {
+    if let Some(port) = &plan.port {
         pod.inside(|| announce::announce(&plan, &peer))?;
+        if plan.route_localnet {
+            bridge::route_localnet(port, host)?;
+        }
     }
     attachment.ifindex = Some(end.index);
     Ok(Made {
@@ -169,19 +166,13 @@ fn let_through(wanted: &Wanted, args: &UpArgs) -> Result<(), Error> {
         return Ok(());
     }
     let (ipv4, ipv6) = (wanted.has(true), wanted.has(false));
-    let closed = forwarding::closed(ipv4, ipv6)?;
+    let closed = uplink::closed(ipv4, ipv6)?;
     if args.sysctl_host && !closed.is_empty() {
         firewall::note_opened(&closed, args.verbose)?;
-        forwarding::open(&closed)?;
+        uplink::open(&closed)?;
     } else {
         for uplink in closed {
-            record::report(
-                TOOL,
-                format_args!(
-                    "{} is 0: nothing that comes in there reaches a pod (--sysctl-host)",
-                    uplink.sysctl()
-                ),
-            );
+            record::report(TOOL, format_args!("{} (--sysctl-host)", uplink.why()));
         }
     }
     if args.accept_forward {
@@ -253,10 +244,13 @@ fn switches(plan: &Plan, wanted: &Wanted) -> String {
     if plan.port.is_some() || (!wanted.has(false) && wanted.antispoof != When::Never) {
         text += &format!("host: {}\n", antispoof::step(&plan.host));
     } else if wanted.has(false) {
-        text += &format!("host: {}\n", ipv6::steps(&plan.host));
+        text += &ipv6::steps(&plan.host)
+            .map(|step| format!("host: {step}\n"))
+            .concat();
     }
     if wanted.has(false) {
-        text += &format!("pod: {}\n", ipv6::steps(plan.ifname.as_ref()));
+        let steps = ipv6::steps(plan.ifname.as_ref());
+        text += &steps.map(|step| format!("pod: {step}\n")).concat();
     }
     text
 }

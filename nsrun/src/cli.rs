@@ -121,6 +121,9 @@ pub(crate) struct ExecArgs {
     /// Enter the groups of the target process
     #[arg(long, requires = "target")]
     pub(crate) join_cgroup: bool,
+    /// Give CMD the environment of the target process
+    #[arg(short, long, requires = "target")]
+    pub(crate) env: bool,
     #[command(flatten)]
     pub(crate) credentials: CredentialArgs,
     /// Run CMD under pause, which hands signals on and reaps: what a process 1 has to do
