@@ -40,7 +40,7 @@ impl Seen {
         match &self.link {
             None => "gone",
             Some(link) if link.state() == "up" && !self.routed => "unrouted",
-            Some(link) if self.attachment.mode.is_loopback() && link.up => "up",
+            Some(link) if self.attachment.mode.is_inside() && link.up => "up",
             Some(link) => link.state(),
         }
     }
@@ -213,14 +213,16 @@ fn look(record: &Record) -> Result<(Id, Vec<Seen>), Error> {
         let name = attachment.host(&id);
         let inside = pod.as_ref().and_then(|pod| inside(pod, &attachment).ok()?);
         let (link, routed) = match attachment.mode {
-            Mode::Loopback => (inside.as_ref().map(|inside| inside.link.clone()), true),
+            Mode::Loopback | Mode::Device(_) => {
+                (inside.as_ref().map(|inside| inside.link.clone()), true)
+            }
             _ => look_at(&id, &attachment, &name, &mut host)?,
         };
         Ok(Seen {
-            host: if attachment.mode.is_loopback() {
-                "-".to_owned()
-            } else {
-                name
+            host: match &attachment.mode {
+                Mode::Loopback => "-".to_owned(),
+                Mode::Device(moved) => moved.name.to_string(),
+                _ => name,
             },
             attachment,
             link,
@@ -259,7 +261,7 @@ fn look_at(
 fn inside(pod: &PodNamespace, attachment: &Attachment) -> Result<Option<Inside>, Error> {
     let mut socket = pod.socket(false)?;
     let name = attachment.ifname.as_ref();
-    let Some(link) = link::find(&mut socket, By::Name(name), attachment.mode.is_loopback())? else {
+    let Some(link) = link::find(&mut socket, By::Name(name), attachment.mode.is_inside())? else {
         return Ok(None);
     };
     let routes = routes::out_of(&mut socket, link.index)?;

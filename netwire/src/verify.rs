@@ -70,8 +70,8 @@ fn leases(id: &Id, is: &Attachment) -> Result<Vec<Difference>, Error> {
 /// The interface by which packets of the pod come in must forward them.
 fn switches(id: &Id, is: &Attachment) -> Option<Difference> {
     let interface = match is.mode.port() {
-        Some(_) => return None,
-        None => is.host(id),
+        None if !is.mode.is_inside() => is.host(id),
+        _ => return None,
     };
     let forwarding = format!("/proc/sys/net/ipv4/conf/{interface}/forwarding");
     let off = fs::read_to_string(forwarding).is_ok_and(|value| value.trim_end() == "0");
