@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::TOOL;
 use crate::drift::{self, Difference};
 use crate::error::Error;
+use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link};
 use crate::namespace::PodNamespace;
@@ -37,6 +38,10 @@ pub(crate) fn verify(record: &Record) -> Result<(String, bool), Error> {
         )?);
         all.extend(leases(&id, &attachment)?);
         all.extend(switches(&id, &attachment));
+        let missing = firewall::missing(&id, &attachment)?.into_iter();
+        all.extend(
+            missing.map(|what| difference(&attachment, "firewall", format!("{what} is missing"))),
+        );
         if let Some(pod) = &pod {
             all.extend(of_result(state, &id, &attachment, pod, &mut host)?);
         }
