@@ -8,6 +8,7 @@ mod choice;
 mod cidr;
 mod cli;
 mod conntrack;
+mod device;
 mod down;
 mod drift;
 mod enforce;
