@@ -79,7 +79,7 @@ impl Switch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Uplink {
     pub(crate) switch: Switch,
-    name: String,
+    pub(crate) name: String,
 }
 
 impl Uplink {
