@@ -17,11 +17,11 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
-TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_STORIES = laws prefixes v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine iptables nftables python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
