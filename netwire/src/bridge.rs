@@ -243,6 +243,26 @@ fn has_ports(bridge: u32) -> Result<bool, Error> {
     Ok(found)
 }
 
+/// The bridges of ours to which nothing is connected: who made them, or came for them, was killed.
+pub(crate) fn deserted() -> Result<Vec<String>, Error> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+    let flags = libc::NLM_F_DUMP;
+    let request = Request::new("RTM_GETLINK", "", libc::RTM_GETLINK, flags, &message);
+    let mut bridges = Vec::new();
+    Socket::open(false)?.dump(request, |payload| {
+        bridges.extend(link::parse("", &[payload.to_vec()]).ok().filter(is_ours));
+        true
+    })?;
+    let mut names = Vec::new();
+    for bridge in bridges {
+        if !has_ports(bridge.index)? {
+            names.push(bridge.name);
+        }
+    }
+    Ok(names)
+}
+
 /// Between one who takes the last port away and one who brings the first: the directory of all indexes is the lock, as it is
 /// there while any of them is at work. Without it there is nobody else.
 fn lock() -> Result<Option<File>, Error> {

@@ -12,6 +12,7 @@ use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
 use crate::netlink::Socket;
+use crate::rate;
 use crate::removal;
 use crate::state::{self, Attachment};
 
@@ -91,6 +92,9 @@ fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result
         if is_ours(&link, id, ifname) {
             removal::remove(&mut host, &link, wait)?;
         }
+    }
+    if attachment.rate.is_some() {
+        rate::unlimit(id, ifname, wait, &mut host)?;
     }
     if let Some(port) = attachment.mode.port() {
         bridge::forget(port, &attachment.assigned_nets(), &mut host)?;

@@ -13,6 +13,7 @@ use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::state::Attachment;
 
 /// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
@@ -77,6 +78,13 @@ pub(crate) fn check(
             nat(is.nat, &is.nat_except),
             nat(wanted.nat, &wanted.nat_except),
         );
+        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
+    if is.rate != wanted.rate {
+        let rate = |rate: Option<Rate>| {
+            rate.map_or("no --rate".to_owned(), |rate| format!("--rate {rate}"))
+        };
+        let (is_so, wanted) = (rate(is.rate), rate(wanted.rate));
         return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
     }
     if is.ports != wanted.ports {

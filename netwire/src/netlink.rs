@@ -22,8 +22,10 @@ use message::{Message, NLMSG_DONE, NLMSG_ERROR, answer, split};
 pub(crate) use message::{string, u16_at, u32_at, u64_at};
 pub(crate) use request::{NEEDS_NET_ADMIN, Request};
 
-/// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB.
+/// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB; the first is never larger than
+/// 8 KiB (`NLMSG_GOODSIZE`). A page that is touched for the first time costs more than a call.
 const BUFFER: usize = 32 << 10;
+const BUFFER_AT_FIRST: usize = 8 << 10;
 
 /// A netlink socket: it acts on the network namespace it was opened in, whoever uses it.
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Socket {
             family,
             sequence: 0,
             verbose,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; BUFFER_AT_FIRST],
             _later: later,
         })
     }
@@ -299,6 +301,9 @@ impl Socket {
                     return Ok(());
                 }
                 rest = next;
+            }
+            if length > BUFFER_AT_FIRST / 4 {
+                self.buffer.resize(BUFFER, 0);
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::link::Mac;
 use crate::mode::{Mode, Port};
 use crate::policy::Policy;
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::state::Attachment;
 use crate::subnet::Subnet;
 
@@ -99,6 +100,8 @@ pub(crate) struct Wanted {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// How much may pass, each way.
+    pub(crate) rate: Option<Rate>,
     /// It must not pass for another.
     pub(crate) antispoof: When,
     /// And the interface's own switch does not decide: the table has to see to it.
@@ -361,6 +364,7 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             antispoof: When::Auto,
             loose: false,
             policy: Policy::default(),

@@ -15,6 +15,7 @@ use crate::namespace::PodNamespace;
 use crate::plan::{Assigned, Ifname, Net, Wanted};
 use crate::policy::Policy;
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::subnet::Subnet;
 
 /// Of the CNI specification whose result types `netwire` in the record follows.
@@ -40,6 +41,8 @@ pub(crate) struct Attachment {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// How much may pass, each way.
+    pub(crate) rate: Option<Rate>,
     /// Of the pod's end; None: the derived one.
     pub(crate) mac: Option<Mac>,
     /// It cannot pass for another.
@@ -69,6 +72,7 @@ impl Attachment {
             nat: wanted.nat,
             nat_except: wanted.nat_except.clone(),
             ports: wanted.ports.clone(),
+            rate: wanted.rate,
             mac: wanted.mac,
             antispoof: wanted.antispoof != When::Never,
             loose: wanted.loose,
@@ -169,6 +173,9 @@ impl Attachment {
             let ports = self.ports.iter().map(|publish| publish.to_json());
             object.insert("portMappings".into(), Value::Array(ports.collect()));
         }
+        if let Some(rate) = self.rate {
+            object.insert("bandwidth".into(), rate.to_json());
+        }
         if let Some(mac) = self.mac {
             object.insert("mac".into(), mac.to_string().into());
         }
@@ -226,6 +233,7 @@ impl Attachment {
                 .and_then(Value::as_u64)
                 .and_then(|index| u32::try_from(index).ok()),
             nat: flag("nat"),
+            rate: value.get("bandwidth").map(Rate::from_json).transpose()?,
             antispoof: flag("antispoof"),
             loose: flag("loose"),
             mac: match text("mac") {
@@ -465,6 +473,7 @@ mod tests {
             nat: true,
             nat_except: vec!["10.96.0.0/12".parse().unwrap()],
             ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
+            rate: Some("10mbit:64k".parse().unwrap()),
             mac: Some("02:00:00:00:00:01".parse().unwrap()),
             antispoof: true,
             loose: true,
@@ -488,6 +497,7 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             mac: None,
             antispoof: false,
             loose: false,

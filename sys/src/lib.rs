@@ -38,4 +38,5 @@ pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
 pub use signals::{
     callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition, set_mask,
+    stdout_was_closed,
 };

@@ -115,3 +115,26 @@ fn reapply_puts_everything_of_all_pods_back() {
     node.sh(NO_WORLD).succeeds();
     node.becomes_as_it_was();
 }
+
+#[test]
+fn reapply_puts_services_back() {
+    let node = Node::new();
+    for pod in ["foo", "bar"] {
+        node.sh(&up(pod, "")).succeeds();
+    }
+    let ask = format!("nsrun exec -P bar.json -- {CURL} http://10.96.0.1/");
+    node.sh("netwire service up web --vip 10.96.0.1 --port 80 --to 10.244.0.2")
+        .succeeds();
+    let script = serving(
+        &[("foo", 80)],
+        &format!("{ask}; echo; nft flush ruleset; netwire reapply; {ask}"),
+    );
+    node.sh(&script)
+        .succeeds()
+        .prints("foo 80 10.244.0.3\nservice web\nfoo 80 10.244.0.3");
+    node.sh("netwire service down web").succeeds();
+    for pod in ["foo", "bar"] {
+        node.sh(&down(pod)).succeeds();
+    }
+    node.becomes_as_it_was();
+}

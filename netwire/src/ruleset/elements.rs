@@ -184,6 +184,7 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             mac: None,
             antispoof: true,
             loose: false,
@@ -286,6 +287,7 @@ mod tests {
     fn a_port_is_a_key_as_it_is_in_a_packet() {
         let published = Attachment {
             ports: vec!["8080:80".parse().unwrap()],
+            rate: Some("10mbit:64k".parse().unwrap()),
             ..attachment()
         };
         let elements = elements(&"foo".parse().unwrap(), &published);

@@ -2,7 +2,8 @@
 
 use super::{
     CT_STATE, CT_STATUS, Chain, ESTABLISHED_OR_RELATED, Family, INET, IPS_DST_NAT, IPV4, IPV6,
-    Layer, META_IIFNAME, META_L4PROTO, META_OIFNAME, Rule, VETHS, has_bits, hook, ranges, set,
+    LOOSENED, Layer, META_IIFNAME, META_L4PROTO, META_OIFNAME, Rule, VETHS, has_bits, hook, ranges,
+    set,
 };
 use crate::nft::{Expression, REGISTERS, Set, Type};
 
@@ -59,6 +60,7 @@ fn sets() -> Vec<Set> {
         ),
         set(IPV4.opened, &[Type::Ifname], &[]),
         set(IPV6.opened, &[Type::Ifname], &[]),
+        set(LOOSENED, &[Type::Ifname], &[]),
     ]
 }
 
@@ -199,12 +201,11 @@ fn hairpin(family: &Family) -> Vec<Expression> {
     rule
 }
 
-/// `iifname . ip saddr @bridged4 oifname . ip daddr @bridged4 ct status dnat masquerade`: an answer from one port of a bridge to
-/// another does not come by here, and would be from somebody who was never asked.
+/// `ct status dnat iifname . ip daddr @bridged4 masquerade`: from one port of a bridge to another. The answer would not come by
+/// here, and be from somebody who was never asked.
 fn between_ports(family: &Family) -> Vec<Expression> {
     let mut rule = has_bits(Expression::ct(CT_STATUS, REGISTERS[0]), IPS_DST_NAT);
-    rule.extend(family.on_a_bridge(META_IIFNAME, family.saddr, false));
-    rule.extend(family.on_a_bridge(META_OIFNAME, family.daddr, false));
+    rule.extend(family.on_a_bridge(META_IIFNAME, family.daddr, false));
     rule.push(Expression::masquerade());
     rule
 }
