@@ -400,6 +400,18 @@ pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
+    /// Of every pod that the index knows
+    #[arg(long, conflicts_with_all = ["id", "pod"])]
+    pub(crate) all: bool,
+
+    /// A picture of all pods and what they are connected by, as SVG
+    #[arg(long, requires = "all", conflicts_with_all = ["dot", "json", "verbose"])]
+    pub(crate) svg: bool,
+
+    /// The same for graphviz
+    #[arg(long, requires = "all", conflicts_with_all = ["json", "verbose"])]
+    pub(crate) dot: bool,
+
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
