@@ -21,9 +21,11 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 DEMO_PACKAGES = busybox-static curl iproute2 procps
 TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
-VM_STORIES = laws prefixes v2 wait
+# All tests of cgset, and of the others what is about groups, namespaces, boxes and links and not about programs.
+VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test control --test parent --test compat --test cli
+VM_STORIES = laws limits nat pipe prefixes signals v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine jailkit python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
@@ -42,6 +44,7 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
 	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
+	$(MAKE) --no-print-directory test-vm
 
 test-gnu: ## the tools as glibc builds them, against the kernel
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(GNU)
@@ -49,8 +52,8 @@ test-gnu: ## the tools as glibc builds them, against the kernel
 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
 	@scripts/packages.sh $(VM_PACKAGES)
-	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --package tests \
-	  --target $(TARGET) --no-run --message-format json $(VM_STORIES:%=--test %) | jq -r 'select(.target.kind == ["test"]) | .executable')
+	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked $(VM_TESTS) \
+	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable')
 
 lint: ## formatting, clippy, shellcheck
 	@scripts/packages.sh $(LINT_PACKAGES)

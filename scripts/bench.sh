@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Side by side with peers in one run: medians, and the ratio to the peer in the same group. Absolute times belong to the
 # machine and the moment; the ratios are what to quote. Needs root, hyperfine, and the five tools in PATH.
-# usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire forward pod; all of them when none is named
+# usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire forward pod; all of these when none is named; and
+#                                 many (a thousand pods) and throughput, which take a minute each
 set -euo pipefail
 
 if [ "${1:-}" != --in-the-node ]; then
@@ -57,9 +58,9 @@ compare() {
         { printf "  %-44s %10.3f %10.3f %8.2f\n", $1, $2, $3, $4 }'
 }
 
-# in_c NAME: compiles NAME.c, which does the same with the bare system calls, to $work/NAME. False where there is no compiler.
+# in_c NAME [LIBRARY]: compiles NAME.c, which does the same with the bare system calls, to $work/NAME. False where there is no compiler.
 in_c() {
-    command -v cc >/dev/null && cc -O2 -static -s -o "$work/$1" "$parts/$1.c" && return
+    command -v cc >/dev/null && cc -O2 -static -s -o "$work/$1" "$parts/$1.c" "${@:2}" && return
     printf '\nno C compiler, or no static C library: nothing is compared with %s.c\n' "$1"
     return 1
 }

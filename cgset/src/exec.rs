@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use record::{Id, Known, Record};
 use sys::Call;
@@ -9,7 +10,8 @@ use sys::Call;
 use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::place::price;
 use crate::plan::Plan;
 use crate::state::{EXEC, PAUSE, State};
 use crate::talk::Talk;
@@ -258,7 +260,16 @@ impl<'a> Pod<'a> {
         for ((_, hierarchy, _), group) in self.groups.iter().zip(children) {
             if !self.own.is_within(hierarchy, stays_in) {
                 talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
+                let begin = Instant::now();
                 group.enter()?;
+                if hierarchy.version == Version::V2 {
+                    talk.step(|| {
+                        price(
+                            begin.elapsed(),
+                            "with --rm it is born there and waits for nothing",
+                        )
+                    });
+                }
             }
         }
         Ok(())

@@ -232,6 +232,13 @@ impl Group {
         String::from_utf8(bytes).map_err(|_| SysError::new(call(), Errno::EILSEQ))
     }
 
+    /// The extended attribute `name` of the group, if it can be read and is short.
+    pub(crate) fn attribute(&self, name: &str) -> Option<Vec<u8>> {
+        let mut value = [0; 16];
+        let length = rustix::fs::fgetxattr(&self.dir, name, &mut value).ok()?;
+        value.get(..length).map(<[u8]>::to_vec)
+    }
+
     /// Whether the file `name` is there.
     pub(crate) fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()

@@ -194,6 +194,15 @@ impl Membership {
         })
     }
 
+    /// The group in `hierarchy` as a path below its mount, if it can be seen there.
+    pub(crate) fn below_mount_of(&self, hierarchy: &Hierarchy) -> Option<&str> {
+        let group = self.group_in(hierarchy)?;
+        let below = group.strip_prefix(hierarchy.root.trim_end_matches('/'))?;
+        let is_inside = below.is_empty() || below.starts_with('/');
+        let below = below.trim_start_matches('/');
+        (is_inside && !below.split('/').any(|part| part == "..")).then_some(below)
+    }
+
     /// Whether the process is in `group` (a path below the mount) or below it.
     pub(crate) fn is_within(&self, hierarchy: &Hierarchy, group: &str) -> bool {
         let wanted = hierarchy.proc_path(group);

@@ -31,6 +31,7 @@ mod same;
 mod show;
 mod state;
 mod sys;
+mod systemd;
 mod talk;
 mod tree;
 mod units;

@@ -13,6 +13,7 @@ use sys::{Call, SysError};
 
 use crate::attach::{Tree, clone_fd, describe, open_source};
 use crate::dev;
+use crate::device::{self, Device};
 use crate::error::Error;
 use crate::extra::Layers;
 use crate::mounted::{Mounted, Source, propagate, show};
@@ -34,6 +35,7 @@ pub(crate) struct Assembly {
     identity: Option<Identity>,
     overlay: Option<Layers>,
     mounts: Vec<Planned>,
+    devices: Vec<Device>,
     masked: Vec<PathBuf>,
     read_only_paths: Vec<PathBuf>,
     /// `root.readonly`
@@ -73,6 +75,7 @@ impl Assembly {
             overlay: state.and_then(|state| state.extra.overlay),
             path,
             mounts: Vec::new(),
+            devices: Vec::new(),
             masked: Vec::new(),
             read_only_paths: Vec::new(),
             read_only: false,
@@ -81,6 +84,7 @@ impl Assembly {
         };
         if let Some(record) = record {
             assembly.mounts = mounts::plan(&mounts::read(record)?)?;
+            assembly.devices = device::read(record)?;
             assembly.masked = paths(record, "maskedPaths")?;
             assembly.read_only_paths = paths(record, "readonlyPaths")?;
             let read_only = record.pointer("/root/readonly").and_then(Value::as_bool);
@@ -110,6 +114,7 @@ impl Assembly {
         };
         inside == Path::new("/")
             || self.mounts.iter().any(is_one)
+            || self.devices.iter().any(|device| device.path == inside)
             || self.masked.iter().any(|path| path == inside)
             || self
                 .read_only_paths
@@ -143,6 +148,7 @@ impl Assembly {
             None => format!("mount({path}, {path}, MS_BIND|MS_REC)"),
         }];
         lines.extend(self.mounts.iter().map(describe));
+        lines.extend(self.devices.iter().map(Device::describe));
         let hidden = self
             .masked
             .iter()
@@ -186,6 +192,7 @@ impl Assembly {
                 None => Source::open(mount)?,
             });
         }
+        let devices: Vec<_> = self.devices.iter().map(Device::of_host).collect();
         let root = self.mount_box(directory, say)?;
         let mut mounted = Mounted::new(root);
         let is_plain = !self.is_lasting
@@ -199,6 +206,10 @@ impl Assembly {
             }
             mounted.remember(mount, tree);
         }
+        for (device, host) in self.devices.iter().zip(devices) {
+            say(&|| device.describe());
+            device.place(&mounted, host, self.is_in_own_dev(&device.path))?;
+        }
         mask::mask(&mounted, &self.masked)?;
         mask::read_only(&mounted, &self.read_only_paths)?;
         if self.read_only {
@@ -211,6 +222,13 @@ impl Assembly {
         }
         self.seal(mounted.root(), is_plain)?;
         Ok(mounted)
+    }
+
+    /// Whether `path` lies in a /dev that is the box's own, and not in something of the host's that is mounted there.
+    fn is_in_own_dev(&self, path: &Path) -> bool {
+        let mut around = self.mounts.iter().rev();
+        let nearest = around.find(|mount| path.starts_with(&mount.destination));
+        nearest.is_some_and(Planned::is_dev)
     }
 
     fn open_box(&self) -> Result<Root, Error> {

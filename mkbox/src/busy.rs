@@ -56,14 +56,43 @@ impl fmt::Display for Users {
     }
 }
 
-/// The processes that run in the box, by their root directory's identity.
+/// The processes that run in the box, by their root directory's identity; of a box with layers, by its path, also by the
+/// device that the layers are where they are mounted.
 ///
 /// # Errors
 /// /proc cannot be read.
-pub(crate) fn processes(identity: Identity) -> Result<Vec<Process>, Error> {
-    let pids = pids()?.into_iter();
-    let found = pids.filter(|&pid| root_of(pid) == Some(identity));
-    Ok(found.map(Process::new).collect())
+pub(crate) fn processes(
+    identity: Identity,
+    layers_of: Option<&Path>,
+) -> Result<Vec<Process>, Error> {
+    let pids = pids()?;
+    let mut devices = HashSet::new();
+    let mut seen = HashSet::new();
+    if let Some(path) = layers_of {
+        for pid in &pids {
+            let namespace = namespace_of(pid);
+            if namespace.is_some() && seen.insert(namespace) {
+                let mounts = mountinfo(pid).unwrap_or_default().into_iter();
+                let layers = mounts.filter(|mount| is_layers_of(mount, path));
+                devices.extend(layers.map(|mount| mount.device));
+            }
+        }
+    }
+    let is_in = |pid: &i32| {
+        let root = root_of(pid);
+        root == Some(identity) || root.is_some_and(|root| devices.contains(&device(root.dev)))
+    };
+    Ok(pids.into_iter().filter(is_in).map(Process::new).collect())
+}
+
+/// Whether `mount` is the layers of the box at `path`, one above the other.
+fn is_layers_of(mount: &Mount, path: &Path) -> bool {
+    mount.kind == "overlay" && mount.source.as_os_str() == path
+}
+
+/// As a mount table has it.
+fn device(dev: u64) -> String {
+    format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
 }
 
 /// Whoever uses one of these directories: the box, and what lies beside it.
@@ -161,7 +190,7 @@ impl<'a> Location<'a> {
                 mount.point.display()
             ));
         }
-        if mount.kind == "overlay" && mount.source.as_os_str() == self.path {
+        if is_layers_of(mount, self.path) {
             return Some(format!(
                 "its layers are mounted on {}",
                 mount.point.display()

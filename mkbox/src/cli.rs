@@ -51,7 +51,7 @@ pub(crate) struct UpArgs {
     /// Copy these programs, with their libraries, into the box
     #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) copy: Vec<String>,
-    /// Begin with a root file system: a directory, a tar archive (plain or gzip), or an OCI image layout, as a directory or archive
+    /// Begin with a root file system: a directory, a tar archive (plain, gzip or zstd), or an OCI image layout, as a directory or archive
     #[arg(long, value_name = "PATH")]
     pub(crate) from: Option<PathBuf>,
     /// The image's name in the OCI layout

@@ -80,6 +80,26 @@ impl File {
     }
 }
 
+/// Those that are `known` by name, and `more`.
+///
+/// # Errors
+/// A name that is none of them.
+pub(crate) fn union(known: &[String], more: &[File]) -> Result<Vec<File>, Error> {
+    let known = known.iter().map(|name| name.parse());
+    let mut all: Vec<File> = known.collect::<Result<_, String>>().map_err(Error::Usage)?;
+    for &file in more {
+        if !all.contains(&file) {
+            all.push(file);
+        }
+    }
+    Ok(all)
+}
+
+/// Their names, as a record has them.
+pub(crate) fn names(files: &[File]) -> Vec<String> {
+    files.iter().map(|file| file.name().to_owned()).collect()
+}
+
 /// Writes the files into the box behind `root`, each in one step: whoever reads meanwhile reads the old or the new one.
 /// Their entries in the manifest.
 ///

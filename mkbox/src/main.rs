@@ -20,6 +20,7 @@ mod compiled;
 mod contents;
 mod copy;
 mod dev;
+mod device;
 mod digest;
 mod dlopen;
 mod down;

@@ -19,6 +19,10 @@ use crate::text::short;
 /// A marker is a record.
 const MARKER_BYTES: u64 = 1 << 20;
 
+/// `NAME_MAX`, and `PATH_MAX` without the zero at its end; limits.h.
+const NAME_BYTES: usize = 255;
+const PATH_BYTES: usize = 4095;
+
 /// A path at which there is a box, or will be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -76,6 +80,13 @@ impl Place {
             place.missing.push(place.parent.clone());
         }
         place.path = place.parent.join(name);
+        // What could not be made would be found out when the directories above it are there.
+        let beside = place.manifest_name().len();
+        if beside > NAME_BYTES || place.parent.as_os_str().len() + 1 + beside > PATH_BYTES {
+            return Err(usage(
+                "File name too long (what lies beside it has 16 bytes more)",
+            ));
+        }
         if place.path.to_str().is_none() {
             return Err(usage("is not UTF-8, a record cannot hold it"));
         }
@@ -309,6 +320,12 @@ mod tests {
             assert!(Place::recorded(bad).is_err(), "{bad:?}");
         }
         assert!(Place::find(Path::new("/no/such/../box")).is_err());
+        let is_fine = |parent: usize, name: usize| {
+            let path = format!("/tmp{}/{}", "/d".repeat(parent / 2), "n".repeat(name));
+            Place::find(Path::new(&path)).is_ok()
+        };
+        assert!(is_fine(0, 239) && !is_fine(0, 240));
+        assert!(is_fine(4090 - 20 - 16 - 1, 20) && !is_fine(4092 - 20 - 16, 20));
     }
 
     #[test]

@@ -124,13 +124,8 @@ impl Request {
         }
         let layers = overlay::layers(&args.mounts.overlay, args.mounts.ephemeral, &place)?;
         let overlay = layers.or_else(|| before_extra.and_then(|before| before.overlay.clone()));
-        let etc = match before_extra {
-            Some(before) if args.mounts.etc.is_empty() => {
-                let known = before.etc.iter().map(|name| name.parse());
-                known.collect::<Result<_, String>>().map_err(Error::Usage)?
-            }
-            _ => args.mounts.etc.clone(),
-        };
+        let before_etc = before_extra.map_or(&[][..], |before| &before.etc);
+        let etc = etc::union(before_etc, &args.mounts.etc)?;
         // What is written from the record is not copied from the host.
         let is_written = |path: &Path| {
             let name = path.strip_prefix("/etc").ok().and_then(Path::to_str);
@@ -145,7 +140,7 @@ impl Request {
             has_store: overlay.is_some() || volumes.iter().any(|wished| wished.volume.is_stored()),
             bind_programs: programs,
             overlay,
-            etc: etc.iter().map(|file| file.name().to_owned()).collect(),
+            etc: etc::names(&etc),
             ..Extra::default()
         };
         Ok(Self {

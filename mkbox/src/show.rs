@@ -135,10 +135,11 @@ fn look(state: &State) -> Result<Option<Now>, Error> {
         Some(_) => verify::filled(state, &place)?,
         None => root,
     };
+    let layers_of = state.extra.overlay.as_ref().map(|_| place.path.as_path());
     let size = tree::measure(files.readable()?, Path::new(&state.root))?;
     Ok(Some(Now {
         size,
-        processes: busy::processes(identity)?,
+        processes: busy::processes(identity, layers_of)?,
     }))
 }
 

@@ -8,11 +8,12 @@ use crate::mask::{MASKED, READ_ONLY};
 use crate::mount_args::MountArgs;
 
 /// Keys that the marker takes along from the record, so that a box that is called by its path is entered the same way.
-const KEYS: [&[&str]; 7] = [
+const KEYS: [&[&str]; 8] = [
     &["root", "readonly"],
     &["linux", "maskedPaths"],
     &["linux", "readonlyPaths"],
     &["linux", "rootfsPropagation"],
+    &["linux", "devices"],
     &["linux", "uidMappings"],
     &["linux", "gidMappings"],
     &["process", "cwd"],

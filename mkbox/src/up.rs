@@ -51,14 +51,16 @@ pub(crate) fn up(args: &UpArgs) -> ExitCode {
 
 fn make(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let before = up.state().map(State::from_json).transpose()?;
-    let request = Request::new(args, up.record(), before.as_ref())?;
+    let mut request = Request::new(args, up.record(), before.as_ref())?;
     let mut state = request.state();
     match look(up.id(), &request, before.as_ref())? {
         Found::Nothing => {}
         Found::Empty => state.existed = true,
         Found::Stale(made) => state.made.splice(0..0, made).for_each(drop),
-        Found::Equal(found) => {
-            as_written(|| refresh(&request, &found, up.record()))?;
+        Found::Equal(mut found) => {
+            request.etc = etc::union(&found.extra.etc, &request.etc)?;
+            found.extra.etc = etc::names(&request.etc);
+            as_written(|| refresh(up.id(), &request, &found, up.record()))?;
             let found = mount_again(up.id(), &request, *found)?;
             request.write_spec(up.record_mut(), &found)?;
             return Ok(found.to_json());
@@ -213,7 +215,7 @@ fn mount_again(id: &Id, request: &Request, mut state: State) -> Result<State, Er
 }
 
 /// Writes again what tells of the pod, in a box that is there: its addresses and aliases may be others by now.
-fn refresh(request: &Request, state: &State, record: &Record) -> Result<(), Error> {
+fn refresh(id: &Id, request: &Request, state: &State, record: &Record) -> Result<(), Error> {
     if request.etc.is_empty() {
         return Ok(());
     }
@@ -222,6 +224,8 @@ fn refresh(request: &Request, state: &State, record: &Record) -> Result<(), Erro
         return Ok(());
     };
     let written = etc::write(&verify::filled(state, place)?, &request.etc, record)?;
+    // Which of them there are may be more by now.
+    place.replace_marker(parent.as_fd(), &request.marker(id, state)?)?;
     // Without a manifest there is nothing to keep true.
     if let Ok(mut entries) = verify::of(state) {
         manifest::replace(&mut entries, written);

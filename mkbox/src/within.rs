@@ -229,7 +229,7 @@ fn refuse_processes(view: &Path, path: &Path) -> Result<(), Error> {
         ino: metadata.ino(),
     };
     let users = crate::busy::Users {
-        processes: crate::busy::processes(identity)?,
+        processes: crate::busy::processes(identity, None)?,
         mounts: Vec::new(),
     };
     if users.processes.is_empty() {

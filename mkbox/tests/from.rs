@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
@@ -166,6 +167,13 @@ fn archive(members: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
+/// In two frames, as `zstd -c a; zstd -c b` writes them.
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let halves = bytes.split_at(bytes.len() / 2);
+    let pack = |half| compress_to_vec(half, CompressionLevel::Fastest);
+    [pack(halves.0), pack(halves.1)].concat()
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(bytes).unwrap();
@@ -241,7 +249,7 @@ fn a_directory_is_copied_as_it_is_without_rights_that_nobody_asked_for() {
 }
 
 #[test]
-fn an_archive_plain_or_gzip_is_the_same_box() {
+fn an_archive_plain_or_compressed_is_the_same_box() {
     let scratch = Scratch::new();
     let long = "d/".repeat(80) + "file";
     let mut builder = tar::Builder::new(Vec::new());
@@ -272,8 +280,9 @@ fn an_archive_plain_or_gzip_is_the_same_box() {
     let plain = archive(&members);
     fs::write(scratch.path("base.tar"), &plain).unwrap();
     fs::write(scratch.path("base.tgz"), gzip(&plain)).unwrap();
+    fs::write(scratch.path("base.zst"), zstd(&plain)).unwrap();
     let mut manifests = Vec::new();
-    for name in ["base.tar", "base.tgz"] {
+    for name in ["base.tar", "base.tgz", "base.zst"] {
         let (status, _, stderr) = scratch.run(&["up", "--from", name, "box"]);
         assert_eq!(status, 0, "{stderr}");
         assert_eq!(
@@ -300,6 +309,7 @@ fn an_archive_plain_or_gzip_is_the_same_box() {
         scratch.is_clean();
     }
     assert_eq!(manifests[0], manifests[1]);
+    assert_eq!(manifests[0], manifests[2]);
 }
 
 #[test]
@@ -475,13 +485,17 @@ fn a_broken_archive_is_one_line_and_leaves_nothing() {
         let packed = gzip(&whole);
         fs::write(scratch.path("evil"), &packed[..packed.len() * cut / 6000]).unwrap();
         scratch.refused(&arguments);
+        let packed = zstd(&whole);
+        fs::write(scratch.path("evil"), &packed[..packed.len() * cut / 6000]).unwrap();
+        scratch.refused(&arguments);
     }
     for (bytes, reason) in [
         (
             &b"hello"[..],
-            "is no directory, tar archive (plain or gzip) or OCI image layout",
+            "is no directory, tar archive (plain, gzip or zstd) or OCI image layout",
         ),
-        (b"\x28\xb5\x2f\xfdxxxx", "is compressed by zstd"),
+        (b"\x28\xb5\x2f\xfdxxxx", "archive is broken"),
+        (b"\xfd7zXZ\0xx", "is compressed by xz"),
         (b"\x1f\x8bnonsense", "archive is broken"),
     ] {
         fs::write(scratch.path("evil"), bytes).unwrap();
@@ -610,7 +624,7 @@ fn layers() -> Vec<Vec<u8>> {
         file("etc/own", "own"),
         file("etc/.wh.own", ""),
     ];
-    vec![gzip(&archive(&lower)), archive(&upper)]
+    vec![gzip(&archive(&lower)), zstd(&archive(&upper))]
 }
 
 #[test]

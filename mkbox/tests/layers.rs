@@ -47,10 +47,11 @@ fn a_layer_is_mounted_once_and_not_removed_while_it_is() {
     let scratch = Scratch::new();
     let script = "mkbox up --overlay layer box >box.json; mkfifo up down
         mkbox exec box -- sh -c 'echo up; read x' <>down >up & read x <up
+        mkbox show box | sed -n 's/^runs *[0-9]* //p'
         mkbox exec box -- ls; echo $?
         mkbox down box >refused.json; echo $?; echo >down; wait; mkbox down box >box.json && mkbox down layer >layer.json";
     let (status, stdout, stderr) = scratch.sh(&format!("{LAYERS}{script}"));
-    assert_eq!((status, stdout.as_str()), (0, "125\n1\n"), "{stderr}");
+    assert_eq!((status, stdout.as_str()), (0, "sh\n125\n1\n"), "{stderr}");
     let root = scratch.path("box");
     let lines: Vec<&str> = stderr.lines().collect();
     assert_eq!(

@@ -290,6 +290,20 @@ fn the_groups_are_those_of_the_process() {
 }
 
 #[test]
+fn files_of_etc_that_are_asked_for_later_are_added_and_stay() {
+    let scratch = Scratch::new();
+    let script = "mkbox up --copy true --with /etc/hosts --etc=hosts box >one.json; ls box/etc
+        mkbox up --copy true --with /etc/hosts --etc=passwd,group box >two.json; ls box/etc
+        rm box/etc/passwd; mkbox up --copy true --with /etc/hosts box | cmp - two.json; ls box/etc
+        rm -r run; echo x >box/etc/group; mkbox up --copy true --with /etc/hosts --etc=hostname box >three.json; head -n 1 box/etc/group
+        mkbox verify box; mkbox exec box -- true; mkbox down box >down.json; ls -A box .box.* 2>/dev/null || true";
+    assert_eq!(
+        scratch.good(script),
+        "hosts\ngroup\nhosts\npasswd\ngroup\nhosts\npasswd\nroot:x:0:\n"
+    );
+}
+
+#[test]
 fn files_of_etc_tell_of_the_pod_and_are_written_again() {
     let scratch = Scratch::new();
     let record = |address: &str| {
@@ -392,4 +406,48 @@ fn the_root_itself_is_private_unless_the_record_says_otherwise() {
         scratch.good(script),
         "-\n-\nmaster\nmaster\nshared\nunbindable\n"
     );
+}
+
+#[test]
+fn devices_of_a_record_are_made_in_a_dev_of_its_own_else_bound_if_they_are_the_same() {
+    let scratch = Scratch::new();
+    let devices = |list: &str| format!(r#"{{"linux":{{"devices":[{list}]}}}}"#);
+    let own = r#"{"path":"/dev/one/fuse","type":"c","major":10,"minor":229,"fileMode":416,"uid":5,"gid":6},
+        {"path":"/dev/pipe","type":"p","fileMode":384},{"path":"/dev/null","type":"c","major":1,"minor":3}"#;
+    fs::write(scratch.path("own.json"), devices(own)).unwrap();
+    let host = r#"{"path":"/dev/null","type":"c","major":1,"minor":3}"#;
+    fs::write(scratch.path("host.json"), devices(host)).unwrap();
+    let other = r#"{"path":"/dev/null","type":"c","major":1,"minor":9}"#;
+    fs::write(scratch.path("other.json"), devices(other)).unwrap();
+    // Something of the host's that is mounted in the box's own /dev is nowhere to make devices.
+    let below = r#"{"path":"/dev/victim/x","type":"c","major":1,"minor":3}"#;
+    fs::write(scratch.path("below.json"), devices(below)).unwrap();
+    let script = "for name in own host other below; do
+            case $name in own) more=--dev;; below) more='--dev --bind victim:/dev/victim';; *) more=;; esac
+            mkbox up -P $name.json --id $name --copy sh,stat,ls $more $name >$name.box
+            mkbox exec -P $name.box -- sh -c 'stat -c \"%n %A %u:%g %t:%T\" /dev/one/fuse /dev/pipe /dev/null /dev/victim/x 2>/dev/null' || echo $?
+            mkbox exec $name -- sh -c 'echo x >/dev/null && echo written'
+            mkbox down $name >down.json
+        done; ls -A victim";
+    let (status, stdout, stderr) = scratch.sh(script);
+    let null = "/dev/null crw-rw-rw- 0:0 1:3\n";
+    let own = format!(
+        "/dev/one/fuse crw-r----- 5:6 a:e5\n/dev/pipe prw------- 0:0 0:0\n{null}1\nwritten\n"
+    );
+    assert_eq!(
+        (status, stdout),
+        (0, format!("{own}{null}1\nwritten\n125\n125\nprecious\n")),
+        "{stderr}"
+    );
+    let lines: Vec<&str> = stderr.lines().collect();
+    let why = "(the box has no /dev of its own (--dev), nor the host this device)";
+    assert_eq!(
+        lines[0],
+        format!("mkbox: mknod(/dev/null, c 1:9): Operation not permitted {why}")
+    );
+    assert_eq!(
+        lines[2],
+        format!("mkbox: mknod(/dev/victim/x, c 1:3): Operation not permitted {why}")
+    );
+    assert_eq!(lines.len(), 4, "{stderr}");
 }

@@ -6,11 +6,13 @@ use serde_json::Value;
 use crate::bridge;
 use crate::cli::DownArgs;
 use crate::conntrack;
+use crate::enforce;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
 use crate::netlink::Socket;
+use crate::rate;
 use crate::removal;
 use crate::state::{self, Attachment};
 
@@ -61,7 +63,10 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
 pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
     let before = state::restored(state)?;
     let mut attachments = state::attachments(state)?;
-    attachments.retain(|attachment| before.iter().all(|other| other.ifname != attachment.ifname));
+    let is_in =
+        |list: &[Attachment], one: &Attachment| list.iter().any(|other| other.ifname == one.ifname);
+    enforce::restore(id, &before, &attachments)?;
+    attachments.retain(|attachment| !is_in(&before, attachment));
     let mut last_first = attachments.iter().rev();
     last_first.try_for_each(|attachment| detach(id, attachment, false, false))
 }
@@ -87,6 +92,9 @@ fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result
         if is_ours(&link, id, ifname) {
             removal::remove(&mut host, &link, wait)?;
         }
+    }
+    if attachment.rate.is_some() {
+        rate::unlimit(id, ifname, wait, &mut host)?;
     }
     if let Some(port) = attachment.mode.port() {
         bridge::forget(port, &attachment.assigned_nets(), &mut host)?;

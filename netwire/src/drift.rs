@@ -13,6 +13,7 @@ use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::state::Attachment;
 
 /// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
@@ -79,6 +80,13 @@ pub(crate) fn check(
         );
         return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
     }
+    if is.rate != wanted.rate {
+        let rate = |rate: Option<Rate>| {
+            rate.map_or("no --rate".to_owned(), |rate| format!("--rate {rate}"))
+        };
+        let (is_so, wanted) = (rate(is.rate), rate(wanted.rate));
+        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
     if is.ports != wanted.ports {
         let ports = |ports: &[Publish]| {
             let ports: Vec<String> = ports.iter().map(Publish::to_string).collect();
@@ -90,6 +98,13 @@ pub(crate) fn check(
         };
         let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
         return differs(format!("published is {is}, not {wanted}"));
+    }
+    if is.policy != wanted.policy {
+        let why = format!(
+            "the rules are{}, not{} (netwire policy changes them)",
+            is.policy, wanted.policy
+        );
+        return Err(Error::failed(format!("{id}: {why}")));
     }
     match (is.antispoof, wanted.antispoof) {
         (true, When::Never) => return differs("it is kept from passing for another".into()),

@@ -10,6 +10,7 @@ mod cli;
 mod conntrack;
 mod down;
 mod drift;
+mod enforce;
 mod error;
 mod firewall;
 mod forward;
@@ -23,7 +24,10 @@ mod namespace;
 mod netlink;
 mod nft;
 mod plan;
+mod policy;
 mod publish;
+mod rate;
+mod reapply;
 mod removal;
 mod requests;
 mod reserve;
@@ -34,8 +38,11 @@ mod show;
 mod state;
 mod subnet;
 mod sys;
+mod sysctl;
 mod up;
+mod uplink;
 mod verify;
+mod why;
 mod wire;
 
 use std::io::{self, Write};
@@ -44,7 +51,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb};
+use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb, WhyArgs};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -62,8 +69,14 @@ fn main() -> ExitCode {
         Verb::Up(args) if args.dry_run => print_plan(args),
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
+        Verb::Policy(args) => {
+            let change = |up: &mut record::Up| enforce::policy(up, args);
+            record::up(TOOL, &args.source, change, down::undo)
+        }
+        Verb::Reapply(args) => print(reapply::reapply(args.verbose)),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
+        Verb::Why(args) => print_why(args),
         Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
             check::check(args)
         }
@@ -129,6 +142,21 @@ fn forward_one(args: &ForwardArgs) -> ExitCode {
             record::report(TOOL, &error);
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
+    }
+}
+
+/// `why`: a line, and a status for scripts.
+fn print_why(args: &WhyArgs) -> ExitCode {
+    let record = record::one(&args.source).map_err(Error::from);
+    let answer = record.and_then(|record| why::why(&record, args));
+    let mut is_open = false;
+    let printed = print(answer.map(|(text, open)| {
+        is_open = open;
+        text
+    }));
+    match printed == ExitCode::SUCCESS && !is_open {
+        true => ExitCode::FAILURE,
+        false => printed,
     }
 }
 

@@ -11,9 +11,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SndBufForce;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
-use sys::Call;
+use sys::{Call, CloseLater};
 
-use crate::error::Error;
+use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::nft;
 use crate::sys::setsockopt_netlink;
 
@@ -21,8 +21,10 @@ use message::{Message, NLMSG_DONE, NLMSG_ERROR, answer, split};
 pub(crate) use message::{string, u16_at, u32_at, u64_at};
 pub(crate) use request::{NEEDS_NET_ADMIN, Request};
 
-/// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB.
+/// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB; the first is never larger than
+/// 8 KiB (`NLMSG_GOODSIZE`). A page that is touched for the first time costs more than a call.
 const BUFFER: usize = 32 << 10;
+const BUFFER_AT_FIRST: usize = 8 << 10;
 
 /// A netlink socket: it acts on the network namespace it was opened in, whoever uses it.
 #[derive(Debug)]
@@ -33,6 +35,9 @@ pub(crate) struct Socket {
     sequence: u32,
     verbose: bool,
     buffer: Vec<u8>,
+    /// Of a netfilter socket, after the descriptor in this order: close(2) of any waits for an RCU grace period, 7 to 25 ms,
+    /// while elements that somebody deleted are not freed yet (`nft_rcv_nl_event`).
+    _later: Option<CloseLater>,
 }
 
 impl AsFd for Socket {
@@ -54,7 +59,7 @@ impl Socket {
                 Error::Record(record::Error::Sys(error))
                     if error.errno == Errno::EPROTONOSUPPORT =>
                 {
-                    error.hint("needs nf_tables in the kernel").into()
+                    error.hint(NEEDS_NF_TABLES).into()
                 }
                 error => error,
             }
@@ -73,12 +78,17 @@ impl Socket {
         ] {
             setsockopt_netlink(fd.as_fd(), option)?;
         }
+        let later = match protocol {
+            SockProtocol::NetlinkNetFilter => CloseLater::new(fd.as_fd()),
+            _ => None,
+        };
         Ok(Self {
             fd,
             family,
             sequence: 0,
             verbose,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; BUFFER_AT_FIRST],
+            _later: later,
         })
     }
 
@@ -268,6 +278,9 @@ impl Socket {
                     return Ok(());
                 }
                 rest = next;
+            }
+            if length > BUFFER_AT_FIRST / 4 {
+                self.buffer.resize(BUFFER, 0);
             }
         }
     }

@@ -183,7 +183,7 @@ impl FromStr for Publish {
 }
 
 /// The first port of `N` or `N-M`, and how many there are.
-fn range(text: &str) -> Result<(u16, u16), String> {
+pub(crate) fn range(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| {
         // digits only: u16's own parser would take "+80"

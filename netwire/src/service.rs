@@ -35,6 +35,8 @@ use name::Name;
 use spelling::NodePort;
 use store::Store;
 
+pub(crate) use change::reapply;
+
 /// More than 10 000 services with all that Kubernetes says of them.
 const MOST_BYTES: u64 = 256 << 20;
 

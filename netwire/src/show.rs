@@ -110,6 +110,8 @@ fn of(seen: &Seen) -> Vec<(&'static str, String)> {
     }
     let ports = seen.attachment.ports.iter();
     lines.extend(ports.map(|publish| ("port", publish.to_string())));
+    let rate = seen.attachment.rate.iter();
+    lines.extend(rate.map(|rate| ("rate", rate.to_string())));
     let (rx, tx) = seen.counters();
     for (what, count) in [("received", rx), ("sent", tx)] {
         let Counters {

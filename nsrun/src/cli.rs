@@ -11,6 +11,7 @@ use record::{Namespace, SourceArgs};
 use crate::drop::DropArgs;
 use crate::id_args::{CredentialArgs, MapArgs};
 use crate::offset::{Offset, Offsets};
+use crate::values::{any_signal, hostname, seconds, signal, yes_no};
 
 /// Runs a command in new and joined namespaces, and keeps the namespaces of a pod.
 #[derive(Debug, Parser)]
@@ -120,6 +121,9 @@ pub(crate) struct ExecArgs {
     /// Enter the groups of the target process
     #[arg(long, requires = "target")]
     pub(crate) join_cgroup: bool,
+    /// Give CMD the environment of the target process
+    #[arg(short, long, requires = "target")]
+    pub(crate) env: bool,
     #[command(flatten)]
     pub(crate) credentials: CredentialArgs,
     /// Run CMD under pause, which hands signals on and reaps: what a process 1 has to do
@@ -305,15 +309,6 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
-/// An answer.
-pub(crate) fn yes_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err(format!("{text:?} is neither yes nor no")),
-    }
-}
-
 /// `nsrun wait`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun wait [--id ID | -P FILE] [--timeout SECONDS]")]
@@ -338,74 +333,8 @@ pub(crate) struct KillArgs {
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Name or number; 0 only asks whether it is there [default: TERM]
-    #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, value_parser = any_signal)]
+    #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, allow_hyphen_values = true, value_parser = any_signal)]
     pub(crate) signal: i32,
-}
-
-/// A signal as kill(1) takes it, real-time ones and 0 too: `RTMIN`, `RTMIN+1`, `RTMAX-1`.
-fn any_signal(text: &str) -> Result<i32, String> {
-    let bad = || format!("{text:?} is no signal");
-    // As programs of glibc have it, whichever library we are built with: those are who listens (systemd's RTMIN+3).
-    let (min, max) = (34_i32, 64_i32);
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |rest: &str, sign: char| match rest {
-        "" => Some(0),
-        rest => rest.strip_prefix(sign)?.parse::<i32>().ok(),
-    };
-    let number = if let Some(rest) = name.strip_prefix("RTMIN") {
-        offset(rest, '+')
-            .and_then(|offset| min.checked_add(offset))
-            .filter(|number| (min..=max).contains(number))
-    } else if let Some(rest) = name.strip_prefix("RTMAX") {
-        offset(rest, '-')
-            .and_then(|offset| max.checked_sub(offset))
-            .filter(|number| (min..=max).contains(number))
-    } else if let Ok(number) = text.parse::<i32>() {
-        Some(number).filter(|number| (0..=max).contains(number))
-    } else {
-        return signal(text).map(|signal| signal as i32);
-    };
-    number.ok_or_else(bad)
-}
-
-/// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `term`, `15`.
-fn signal(text: &str) -> Result<Signal, String> {
-    let bad = || format!("{text:?} is no signal");
-    if let Ok(number) = text.parse::<i32>() {
-        return Signal::try_from(number).map_err(|_| bad());
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") {
-        upper
-    } else {
-        format!("SIG{upper}")
-    };
-    name.parse().map_err(|_| bad())
-}
-
-/// What sethostname(2) takes and a line of /etc/hosts can hold.
-fn hostname(text: &str) -> Result<String, String> {
-    if text.is_empty()
-        || text.len() > 64
-        || text.chars().any(|c| c.is_control() || c.is_whitespace())
-    {
-        return Err(format!(
-            "{text:?} is no host name (1 to 64 bytes, no blanks)"
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-/// Seconds with a fraction.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number).ok());
-    number
-        .filter(|wait| wait.as_secs() <= 86_400)
-        .ok_or_else(|| format!("{text:?} is no time in seconds"))
 }
 
 #[cfg(test)]
@@ -495,13 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_have_names_and_numbers() {
-        for text in ["TERM", "SIGTERM", "term", "15"] {
-            assert_eq!(signal(text), Ok(Signal::SIGTERM));
-        }
-        for text in ["", "0", "SIG", "99", "NOPE"] {
-            assert!(signal(text).is_err(), "{text}");
-        }
+    fn a_child_is_killed_by_a_signal_of_one_s_choice() {
         assert_eq!(
             exec(&["--kill-child", "true"]).kill_child,
             Some(Signal::SIGKILL)
@@ -510,32 +433,5 @@ mod tests {
             exec(&["--kill-child=HUP", "true"]).kill_child,
             Some(Signal::SIGHUP)
         );
-    }
-
-    #[test]
-    fn kill_takes_every_signal_there_is() {
-        assert_eq!(any_signal("hup"), Ok(1));
-        assert_eq!(any_signal("0"), Ok(0));
-        assert_eq!(any_signal("RTMIN"), Ok(34));
-        assert_eq!(any_signal("SIGRTMIN+2"), Ok(36));
-        assert_eq!(any_signal("rtmax-1"), Ok(63));
-        assert_eq!(any_signal("64"), Ok(64));
-        for bad in [
-            "", "-1", "65", "RTMIN-1", "RTMIN+99", "RTMAX+1", "RTMINx", "NOPE",
-        ] {
-            assert!(any_signal(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_host_name_and_a_time_are_checked() {
-        assert!(hostname("web-1.example").is_ok());
-        for bad in ["", "a b", "a\nb", &"x".repeat(65)] {
-            assert!(hostname(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["", "-1", "nan", "inf", "1e300", "x"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
     }
 }

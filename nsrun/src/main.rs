@@ -40,6 +40,7 @@ mod subids;
 mod sys;
 mod table;
 mod terminal;
+mod values;
 mod view;
 mod wait;
 

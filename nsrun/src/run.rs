@@ -75,13 +75,16 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
         groups = Group::of_process(pid)?;
     }
     let request = request(arguments, pod.as_ref())?;
-    let command = if arguments.init {
+    let mut command = if arguments.init {
         under_pause(argv, &request, &arguments.namespaces)?
     } else if is_own(argv) && goes_elsewhere(&request, &arguments.namespaces) {
         Command::new(argv).found(find_self()?)
     } else {
         Command::new(argv)
     };
+    if let Some(pid) = arguments.namespaces.target.filter(|_| arguments.env) {
+        command = command.with_environment(&procfs::environment(pid)?);
+    }
     let maps = maps(&arguments.namespaces, &request, &RecordedMaps::default())?;
     let asked = Asked {
         arguments: &arguments.namespaces,

@@ -212,7 +212,10 @@ fn read(path: &Path) -> Result<Option<Record>, Error> {
         Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => match Record::parse(&bytes) {
             Ok(record) => Ok(Some(record)),
-            Err(problem) => Err(Error::Failed(format!("{}: {problem}", path.display()))),
+            Err(problem) => Err(Error::Failed(format!(
+                "{}: {problem} (damaged: remove it, and down takes the pod's record instead)",
+                path.display()
+            ))),
         },
         Err(error) if error.to_errno() == Errno::ENOENT => Ok(None),
         Err(error) => Err(SysError::new(format!("open({})", path.display()), error).into()),

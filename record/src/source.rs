@@ -14,7 +14,7 @@ const MAX_BYTES_OF_MANY: usize = 64 << 20;
 /// Which record a filter reads; the same options for every tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct SourceArgs {
-    /// Name of the pod: up starts a new record, down and show need none; stdin is left alone
+    /// Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone
     #[arg(long, value_name = "ID")]
     pub id: Option<Id>,
 

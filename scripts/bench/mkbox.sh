@@ -7,24 +7,37 @@ box=$work/ldd
 mkdir -p \$box
 for program in $programs; do cp --parents "/bin/\$program" \$box; done
 for program in $programs; do ldd "/bin/\$program"; done | grep -o '/[^ ]*' | sort -u | xargs cp -L --parents -t \$box
-rm -rf \$box
 EOF
-compare 'A box with eleven programs and their libraries, made and removed' \
-    'mkbox up, down' "mkbox up -q --copy ${programs// /,} --proc $work/box | mkbox down" \
-    'ldd, cp, rm -rf' "sh $work/by-ldd.sh"
-
-# The least that copying can cost: a program that has the list ready and makes one call for each file.
+# The least that copying can cost is a program that has the list ready and makes one call for each file.
+limit=()
 if in_c copy; then
     mkbox up -q --dry-run --copy "${programs// /,}" "$work/box" |
         sed -n "s#^'\(.*\)' -> '$work/box/\(.*\)'#\1 $work/list/\2#p" >"$work/list.txt"
-    mkbox up -q --copy "${programs// /,}" --proc "$work/box" >/dev/null
-    mkdir "$work/list"
-    prepare=("mkbox down $work/box" "rm -rf $work/list")
-    compare 'The same box, only made' \
-        'mkbox up' "mkbox up -q --copy ${programs// /,} --proc $work/box" \
-        'C: copy_file_range, a list ready' "$work/copy $work/list.txt"
-    mkbox down "$work/box" >/dev/null
-    rm -rf "$work/list"
+    limit=('C: copy_file_range, a list ready' "$work/copy $work/list.txt")
+fi
+# jailkit wants a jail that nobody else can write to, all the way up. It makes no /dev, like the others here.
+jailkit=()
+if command -v jk_cp >/dev/null; then
+    mkdir "$work/jail"
+    mount --bind "$work/jail" /mnt
+    jailkit=('jk_cp' "jk_cp -j /mnt $(for program in $programs; do command -v "$program"; done | xargs)")
+fi
+prepare=("mkbox down --id box >/dev/null" "rm -rf $work/ldd"
+    ${limit:+"rm -rf $work/list; mkdir $work/list"} ${jailkit:+"rm -rf /mnt/*"})
+compare 'A box with eleven programs and their libraries' \
+    'mkbox up' "mkbox up -q --copy ${programs// /,} --proc $work/box" \
+    'ldd, cp' "sh $work/by-ldd.sh" \
+    "${limit[@]}" "${jailkit[@]}"
+mkbox down --id box >/dev/null
+rm -rf "$work/list" "$work/ldd"
+[ ${#jailkit[@]} = 0 ] || umount /mnt
+
+# What the tutorial does for the same eleven programs, once: it copies all of /lib and /lib64, which needs the room for them.
+if [ "$(df --output=avail -B1M "$work" | tail -n 1)" -gt $((2 * $(du -xsm /lib/. | cut -f 1))) ]; then
+    printf '\nThe same box as the tutorial makes it, once\n'
+    "${parts%/bench}/chroot0/figures.sh" "$work" | sed 's/^/  /'
+else
+    printf '\nno room for a copy of /lib: nothing is compared with the tutorial\n'
 fi
 
 cat >"$work/by-links.sh" <<EOF
@@ -35,10 +48,18 @@ while read -r file; do
     : >"$work/linked\$file"
 done <$work/list
 EOF
-prepare=("mkbox down --id bound >/dev/null" "rm -rf $work/linked")
+limit=()
+if in_c link; then
+    mkbox up -q --dry-run --copy "${programs// /,}" "$work/bound" |
+        sed -n "s#.* -> '$work/bound/\(.*\)'#$work/names/\1#p" >"$work/names.txt"
+    limit=('C: a name for each, a list ready' "$work/link $work/names.txt")
+fi
+prepare=("mkbox down --id bound >/dev/null" "rm -rf $work/linked" ${limit:+"rm -rf $work/names"})
 compare 'A box with the same programs, bound and not copied, ready to be entered' \
     'mkbox up --bind-programs' "mkbox up -q --bind-programs ${programs// /,} --proc $work/bound" \
-    'ldd, mkdir, an empty file for each' "sh $work/by-links.sh"
+    'ldd, mkdir, an empty file for each' "sh $work/by-links.sh" \
+    "${limit[@]}"
+rm -rf "$work/linked" "$work/names"
 mkbox down --id bound >/dev/null
 
 cat >"$work/make.sh" <<EOF

@@ -1,4 +1,4 @@
-//! A tar archive, plain or compressed by gzip: ustar, pax and GNU's, read by the crate `tar`, of which nothing writes.
+//! A tar archive, plain or compressed by gzip or zstd: ustar, pax and GNU's, read by the crate `tar`, of which nothing writes.
 
 use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
@@ -15,15 +15,12 @@ use super::extract::{Extractor, Node, What, clean};
 use super::reader::{Budget, Seekable};
 use super::reason;
 use super::whiteout::whiteout;
+use super::zstd;
 use crate::error::Error;
 
 const GZIP: &[u8] = b"\x1f\x8b";
 /// Magics of what we do not read, and what does.
-const OTHERS: [(&[u8], &str); 4] = [
-    (
-        b"\x28\xb5\x2f\xfd",
-        "is compressed by zstd (zstd -d makes it readable)",
-    ),
+const OTHERS: [(&[u8], &str); 3] = [
     (
         b"\xfd7zXZ\0",
         "is compressed by xz (xz -d makes it readable)",
@@ -34,7 +31,7 @@ const OTHERS: [(&[u8], &str); 4] = [
     ),
     (b"\x7fELF", "is a program (--copy takes programs)"),
 ];
-const NEITHER: &str = "is no directory, tar archive (plain or gzip) or OCI image layout";
+const NEITHER: &str = "is no directory, tar archive (plain, gzip or zstd) or OCI image layout";
 /// Everything before the contents of a member: its long name, its pax header.
 const HEADER_BYTES: u64 = 1 << 20;
 /// Members of an archive that is looked through for an image layout.
@@ -51,7 +48,7 @@ fn check_head(head: &[u8]) -> Result<(), &'static str> {
     if let Some((_, reason)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(reason);
     }
-    if head.starts_with(GZIP) {
+    if is_compressed(head) {
         return Ok(());
     }
     let header: Option<&[u8; 512]> = head.try_into().ok();
@@ -69,6 +66,10 @@ fn check_head(head: &[u8]) -> Result<(), &'static str> {
     } else {
         Err(NEITHER)
     }
+}
+
+fn is_compressed(head: &[u8]) -> bool {
+    head.starts_with(GZIP) || head.starts_with(zstd::MAGIC)
 }
 
 /// As tar(5) has it: the sum of all bytes, those of the sum itself taken for blanks.
@@ -104,8 +105,9 @@ impl Contents {
 
 /// Looks through an archive that is not compressed; None where that is not possible.
 pub(super) fn index(file: &File) -> Option<Contents> {
-    let mut head = [0; 2];
-    if file.read_at(&mut head, 0).ok()? == 2 && head == GZIP {
+    let mut head = [0; 4];
+    let read = file.read_at(&mut head, 0).ok()?;
+    if is_compressed(&head[..read]) {
         return None;
     }
     let budget = Budget::default();
@@ -138,12 +140,14 @@ pub(super) fn extract(
     let mut reader = BufReader::with_capacity(128 << 10, reader);
     let head = reader.fill_buf();
     let head = head.map_err(|error| extractor.fail(Path::new("its beginning"), &reason(&error)))?;
-    let is_gzip = head.starts_with(GZIP);
+    let (is_gzip, is_zstd) = (head.starts_with(GZIP), head.starts_with(zstd::MAGIC));
     if let Some((_, reason)) = OTHERS.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(extractor.fail(Path::new("a layer"), reason));
     }
     if is_gzip {
         members(MultiGzDecoder::new(&mut reader), extractor, is_layer)
+    } else if is_zstd {
+        members(zstd::Frames::new(&mut reader), extractor, is_layer)
     } else {
         members(&mut reader, extractor, is_layer)
     }
@@ -287,11 +291,8 @@ mod tests {
         assert_eq!(check_head(&[b'x'; 512]), Err(NEITHER));
         assert_eq!(check_head(&[0; 512]), Ok(()));
         assert_eq!(check_head(b"\x1f\x8b\x08"), Ok(()));
-        assert!(
-            check_head(b"\x28\xb5\x2f\xfd")
-                .unwrap_err()
-                .contains("zstd")
-        );
+        assert_eq!(check_head(b"\x28\xb5\x2f\xfd"), Ok(()));
+        assert!(check_head(b"BZh9").unwrap_err().contains("bzip2"));
         let header = tar::Header::new_old();
         let mut header = header.clone();
         header.set_cksum();

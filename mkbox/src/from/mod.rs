@@ -17,6 +17,7 @@ mod extract;
 mod layout;
 mod reader;
 mod whiteout;
+mod zstd;
 
 use archive::Contents;
 use extract::Extractor;
@@ -59,7 +60,7 @@ impl Base {
     /// Opens what is at `path`; `reference` is the name of an image in a layout.
     ///
     /// # Errors
-    /// It is none of the three, it is compressed otherwise than by gzip, or its index is broken.
+    /// It is none of the three, it is compressed otherwise than by gzip or zstd, or its index is broken.
     pub(crate) fn open(path: &Path, reference: Option<&str>) -> Result<Self, Error> {
         let fail =
             |reason: &str| Error::Failed(format!("--from {}: {reason}", crate::text::short(path)));

@@ -1,6 +1,7 @@
 //! Very many elements: written once, as they go to the kernel.
 
-use super::{INET, NLA_F_NESTED, Request, message, request, userdata};
+use super::{NLA_F_NESTED, Table, message, request, userdata};
+use crate::netlink::Request;
 use crate::nft::Attributes;
 
 /// An attribute has 64 KiB at most, and an element some hundred bytes.
@@ -9,7 +10,7 @@ const ROOM: usize = 60_000;
 /// Elements of sets of one table, all of which are added, or all of which are removed.
 #[derive(Debug)]
 pub(crate) struct Bulk {
-    table: &'static str,
+    table: Table,
     adds: bool,
     /// `NLM_F_…`
     flags: i32,
@@ -27,17 +28,17 @@ struct List {
 
 impl Bulk {
     /// To be added: an element that is there already fails unless they are `shared`.
-    pub(crate) fn add(table: &'static str, shared: bool) -> Self {
+    pub(crate) fn add(table: Table, shared: bool) -> Self {
         let exclusive = if shared { 0 } else { libc::NLM_F_EXCL };
         Self::new(table, true, libc::NLM_F_CREATE | exclusive)
     }
 
     /// To be removed.
-    pub(crate) fn remove(table: &'static str) -> Self {
+    pub(crate) fn remove(table: Table) -> Self {
         Self::new(table, false, 0)
     }
 
-    fn new(table: &'static str, adds: bool, flags: i32) -> Self {
+    fn new(table: Table, adds: bool, flags: i32) -> Self {
         Self {
             table,
             adds,
@@ -79,15 +80,22 @@ impl Bulk {
         } else {
             "elements"
         };
-        let what = format!("inet {} {}, {} {noun}", self.table, list.set, list.count);
-        let attributes = Attributes::default().text(1, self.table).text(2, list.set);
+        let what = format!("{} {}, {} {noun}", self.table, list.set, list.count);
+        let attributes = Attributes::default()
+            .text(1, self.table.name)
+            .text(2, list.set);
         let attributes = attributes.bytes(3 | NLA_F_NESTED, &list.bytes);
         let message = match self.adds {
             true => ("NFT_MSG_NEWSETELEM", message::NEWSETELEM),
             false => ("NFT_MSG_DELSETELEM", message::DELSETELEM),
         };
-        self.done
-            .push(request(message, &what, self.flags, INET, &attributes));
+        self.done.push(request(
+            message,
+            &what,
+            self.flags,
+            self.table.family,
+            &attributes,
+        ));
         list.bytes.clear();
         list.count = 0;
     }
@@ -146,7 +154,12 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nft::{Element, add_elements};
+    use crate::nft::{Element, INET, add_elements};
+
+    const T: Table = Table {
+        family: INET,
+        name: "t",
+    };
 
     #[test]
     fn what_is_written_at_once_is_what_is_written_bit_by_bit() {
@@ -160,19 +173,19 @@ mod tests {
             element(1, None, Some(vec![7; 8])),
             element(2, Some(vec![9; 8]), None),
         ];
-        let mut bulk = Bulk::add("t", false);
+        let mut bulk = Bulk::add(T, false);
         for one in &elements {
             let (end, data) = (one.end.clone(), one.data.clone());
             let (end, data) = (end.unwrap_or_default(), data.unwrap_or_default());
             bulk.push("s", (&one.key, &end), &data, "web");
         }
-        let (ours, other) = (bulk.requests(), add_elements("t", &elements, "web"));
+        let (ours, other) = (bulk.requests(), add_elements(T, &elements, "web"));
         assert_eq!(format!("{ours:?}"), format!("{other:?}"));
     }
 
     #[test]
     fn no_message_is_too_long_and_each_is_of_one_set() {
-        let mut bulk = Bulk::add("t", false);
+        let mut bulk = Bulk::add(T, false);
         for key in 0..2000_u32 {
             bulk.push("a", (&key.to_be_bytes(), &[]), &[], &"x".repeat(200));
         }
