@@ -5,6 +5,8 @@ CARGO   ?= cargo
 PREFIX  ?= /usr/local
 BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
+# Where the script pod looks, from BINDIR: ../share/chroot0
+DATADIR ?= $(PREFIX)/share/chroot0
 
 # musl, because a glibc program spends most of a millisecond before main() on a virtual machine; glibc where
 # the musl target is not installed and rustup cannot bring it. Both are linked statically.
@@ -17,11 +19,13 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
-TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
-VM_STORIES = laws prefixes v2 wait
+# All tests of cgset, and of the others what is about groups, namespaces, boxes and links and not about programs.
+VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test control --test parent --test compat --test cli
+VM_STORIES = laws limits nat pipe prefixes signals v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine jailkit python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine iptables jailkit nftables python3 socat
 
 .PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
 
@@ -40,6 +44,7 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
 	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
+	$(MAKE) --no-print-directory test-vm
 
 test-gnu: ## the tools as glibc builds them, against the kernel
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(GNU)
@@ -47,14 +52,15 @@ test-gnu: ## the tools as glibc builds them, against the kernel
 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
 	@scripts/packages.sh $(VM_PACKAGES)
-	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --package tests \
-	  --target $(TARGET) --no-run --message-format json $(VM_STORIES:%=--test %) | jq -r 'select(.target.kind == ["test"]) | .executable')
+	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked $(VM_TESTS) \
+	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable')
 
 lint: ## formatting, clippy, shellcheck
 	@scripts/packages.sh $(LINT_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --target $(TARGET) -- -D warnings
 	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh .ci/run
+	shellcheck --norc -s sh scripts/pod scripts/pod.d/*.sh
 
 bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": only those)
 	@scripts/packages.sh $(BENCH_PACKAGES)
@@ -63,7 +69,10 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
-	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) $(DESTDIR)$(MANDIR)/man1
+	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) scripts/pod.1 $(DESTDIR)$(MANDIR)/man1
+	install -d $(DESTDIR)$(DATADIR)/pod.d
+	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
+	install -m 644 scripts/pod.d/*.sh $(DESTDIR)$(DATADIR)/pod.d
 
 pause-image: ## pause as an OCI image archive, for podman, containerd and docker (IMAGE=NAME:TAG)
 	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" CARGO="$(CARGO)" \

@@ -5,6 +5,14 @@
 # is that of the tests. Needs root (the box's programs belong to it), qemu-system-x86, cpio, kmod, and apt-get for the kernel, once.
 set -euo pipefail
 tools=${CHROOT0_BIN:?the directory of the tools}
+: "${1:?no tests to run}"
+# What cannot run here is said; in CI it is a failure.
+skip() {
+    echo "SKIPPED vm.sh: $*" >&2
+    [ -z "${CI:-}" ]
+    exit
+}
+[ "$(uname -m)" = x86_64 ] || skip "the virtual machine is for x86_64"
 # The distribution's programs, not what stands before them for one user.
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 work=${VM_DIR:-target/vm}
@@ -14,6 +22,7 @@ repository=$(readlink -f "$(dirname "$0")/..")
 
 # The kernel is unpacked and not installed.
 if [ ! -d "$work/kernel/boot" ]; then
+    command -v apt-get >/dev/null || skip "no apt here to get Debian's kernel from"
     package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image/ { print $2 }')
     [ -n "$package" ] || { apt-get update -qq && package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $2 }'); }
     (cd "$work" && rm -f linux-image-*.deb && apt-get -q download "$package" >/dev/null 2>&1 && rm -rf kernel && dpkg -x linux-image-*.deb kernel && rm linux-image-*.deb)
@@ -47,7 +56,7 @@ if [ -n "$python" ]; then
     library=/usr/lib/${python##*/}
     (cd "$library" && find . -name '*.py' -o -name '*.so' | grep -vE '/(test|ensurepip|lib2to3|idlelib|tkinter|pydoc_data|distutils)/' | cpio -pdm --quiet "$root$library")
 fi
-for tool in pause nsrun cgset mkbox netwire; do
+for tool in pause nsrun cgset mkbox netwire podspec; do
     mkdir -p "$root$tools"
     cp "$tools/$tool" "$root$tools/$tool"
     # where the tools' own tests look for them
@@ -55,7 +64,7 @@ for tool in pause nsrun cgset mkbox netwire; do
 done
 mkdir -p "$root$repository" "$root"/{sys,dev,run,tmp,etc,root,home,var/lib,mnt,usr/lib,lib/modules}
 cp -r "$repository/scripts" "$root$repository/"
-(cd "$repository" && cp --parents */*.1 "$root$repository/")
+(cd "$repository" && cp --parents ./*/*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
 touch "$root"/etc/{hosts,subuid,subgid}
 modules=$root/lib/modules/$version
@@ -120,7 +129,7 @@ FIRST
 "$tools/mkbox" down "$root" >/dev/null
 
 # VM_ACCEL=kvm where that works; in a virtual machine /dev/kvm may be there and not work.
-timeout -k 5 "${VM_SECONDS:-1500}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
+timeout -k 5 "${VM_SECONDS:-2400}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
     -nodefaults -no-user-config -display none -no-reboot -serial stdio \
     -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
     -append 'console=ttyS0 loglevel=1 panic=-1 reboot=t' </dev/null | sed -u 's/\r$//' | tee "$work/log"

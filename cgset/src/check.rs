@@ -15,6 +15,7 @@ use crate::cli::CheckArgs;
 use crate::hierarchy::Version;
 use crate::hints;
 use crate::plan::{ALWAYS, MOUNT_HINT, NONE_OF_ALWAYS};
+use crate::systemd;
 use facts::{Facts, Known, Tree};
 
 /// What limits are named after: on v2, and on v1 where it is called otherwise.
@@ -101,9 +102,14 @@ fn of_controller(facts: &Facts, v2: &str, v1: &str) -> Check {
         Version::V1 => (format!("v1, {place}"), 1),
         Version::V2 => (format!("v2, {place}"), 2),
     };
+    let enabled = tree.version == Version::V1 || tree.given.iter().any(|given| given == v2);
+    let delegated = tree.own.as_ref().is_some_and(|(_, answer)| answer.is_ok());
     Check::new(name, true, found)
         .with("version", version)
         .with("mount", tree.mount.to_string_lossy())
+        .with("enabled", enabled)
+        .with("delegated", delegated)
+        .with("owner", tree.owner.clone())
 }
 
 /// Why a controller is in no hierarchy, by /proc/cgroups, which has all that the kernel was built with.
@@ -197,8 +203,15 @@ fn of_subtree(tree: &Tree) -> Check {
 
 /// Whether an ordinary user has been given the group it is in.
 fn of_delegation(facts: &Facts) -> Check {
-    if facts.is_root {
+    if facts.is_root && !facts.systemd {
         return Check::new("delegation", true, "root needs none");
+    }
+    if let Some(group) = &facts.delegated {
+        return Check::new("delegation", true, format!("/{group}, by systemd"));
+    }
+    if facts.is_root {
+        let found = "systemd owns the groups, and has given none of them to this process";
+        return Check::new("delegation", false, found).hint(Some(systemd::FOR_ROOT));
     }
     let own = facts.trees.iter().filter_map(|tree| {
         let (path, writable) = tree.own.as_ref()?;
@@ -215,7 +228,7 @@ fn of_delegation(facts: &Facts) -> Check {
     };
     check
         .hint(Some(
-            "systemd-run --user --scope -p Delegate=yes CMD on v2; on v1 root chowns a group and mounts it in the place of the top",
+            "systemd-run --user --scope -p Delegate=yes bash on v2; on v1 root chowns a group and mounts it in the place of the top",
         ))
         .with("groups", own)
 }

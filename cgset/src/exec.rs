@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
 
 use record::{Id, Known, Record};
 use sys::Call;
@@ -9,7 +10,9 @@ use sys::Call;
 use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::membership::Membership;
+use crate::place::price;
 use crate::plan::Plan;
 use crate::state::{EXEC, PAUSE, State};
 use crate::talk::Talk;
@@ -113,8 +116,10 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
         }
         // Without NAME any place in the pod is as good; with one, the group or one below it.
         let stays_in = if is_named { &plan.name } else { &pod.path };
-        pod.enter(&children, stays_in, talk)
-            .map(|()| Outcome::Entered)
+        pod.enter(&children, stays_in, talk)?;
+        // exec(2) closes them, all at once
+        children.into_iter().for_each(std::mem::forget);
+        Ok(Outcome::Entered)
     });
     if args.rm && entered.is_ok() {
         let child: Id = child.parse().map_err(Error::Usage)?;
@@ -124,6 +129,8 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
             // what this call made, and nobody else is in
             let _ = parent.remove_child(child);
         }
+    } else {
+        std::mem::forget(pod);
     }
     entered
 }
@@ -258,7 +265,16 @@ impl<'a> Pod<'a> {
         for ((_, hierarchy, _), group) in self.groups.iter().zip(children) {
             if !self.own.is_within(hierarchy, stays_in) {
                 talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
+                let begin = Instant::now();
                 group.enter()?;
+                if hierarchy.version == Version::V2 {
+                    talk.step(|| {
+                        price(
+                            begin.elapsed(),
+                            "with --rm it is born there and waits for nothing",
+                        )
+                    });
+                }
             }
         }
         Ok(())

@@ -1,12 +1,15 @@
 //! Processes that are there before the pod's groups are: found, remembered where they were, and moved in.
 
+use std::time::Instant;
+
 use nix::errno::Errno;
 use record::{ProcessId, Record};
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchy, Membership};
-use crate::place::{self, Target};
+use crate::hierarchy::Hierarchy;
+use crate::membership::Membership;
+use crate::place::{self, Target, price};
 use crate::plan::Plan;
 use crate::state::{EXEC, Moved, PAUSE};
 use crate::talk::Talk;
@@ -64,36 +67,49 @@ impl Newcomers {
             .collect()
     }
 
-    /// Moves those that are not in the pod yet.
+    /// Moves those that are not in the pod yet, and says so.
     pub(crate) fn place(&self, plan: &Plan<'_>, talk: Talk) -> Result<(), Error> {
+        let begin = Instant::now();
+        let mut moved = Vec::new();
         if let Some(holder) = &self.holder {
-            place_tree(holder, &target(plan, PAUSE)?, talk)?;
+            moved.extend(place_tree(holder, &target(plan, PAUSE)?, talk)?);
         }
         if !self.named.is_empty() {
             let target = target(plan, EXEC)?;
             for process in &self.named {
-                place::place(process, &target, talk)?;
+                if place::place(process, &target, talk)? {
+                    moved.push(process.pid);
+                }
             }
+        }
+        if let Some(first) = moved.first() {
+            let who = match moved.len() {
+                1 => format!("process {first} was"),
+                count => format!("process {first} and {} more were", count - 1),
+            };
+            let price = price(begin.elapsed(), "what is begun in the pod is not moved");
+            talk.note(format_args!("{}: {who} moved into it; {price}", plan.name));
         }
         Ok(())
     }
 }
 
-/// Moves `holder` and all it started.
+/// Moves `holder` and all it started; the pids of those that were outside.
 ///
 /// What was started while its parent was moved is found the next time; what is started after that is in the group.
-fn place_tree(holder: &ProcessId, target: &Target<'_>, talk: Talk) -> Result<(), Error> {
+fn place_tree(holder: &ProcessId, target: &Target<'_>, talk: Talk) -> Result<Vec<i32>, Error> {
     const ROUNDS: usize = 100;
+    let mut moved = Vec::new();
     for _ in 0..ROUNDS {
         let mut outside = place::with_descendants(holder);
         outside.retain(|process| is_outside(process, target));
         if outside.is_empty() {
-            return Ok(());
+            return Ok(moved);
         }
         for process in &outside {
             match place::place(process, target, talk) {
                 Err(error) if is_gone(&error) && process != holder => {}
-                answer => answer?,
+                answer => moved.extend(answer?.then_some(process.pid)),
             }
         }
     }

@@ -9,7 +9,8 @@ use sys::SysError;
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::membership::Membership;
 use crate::state::Moved;
 use crate::talk::Talk;
 
@@ -21,8 +22,16 @@ pub(crate) struct Target<'a> {
     pub(crate) pod: String,
 }
 
-/// Moves a process. It is checked by a pidfd before, and again after: a number that came to mean another meanwhile is told.
-pub(crate) fn place(process: &ProcessId, target: &Target<'_>, talk: Talk) -> Result<(), Error> {
+/// What a move took, and how it is had for nothing.
+pub(crate) fn price(took: Duration, instead: &str) -> String {
+    let ms = took.as_secs_f64() * 1000.0;
+    format!("that took {ms:.1} ms, for the kernel waits for all processors (RCU; {instead})")
+}
+
+/// Moves a process; false: it was there. It is checked by a pidfd before, and again after: a number that came to mean another
+/// meanwhile is told.
+pub(crate) fn place(process: &ProcessId, target: &Target<'_>, talk: Talk) -> Result<bool, Error> {
+    let mut is_moved = false;
     let gone = || {
         Error::Sys(SysError::new(
             format!("pidfd_open({})", process.pid),
@@ -43,11 +52,12 @@ pub(crate) fn place(process: &ProcessId, target: &Target<'_>, talk: Talk) -> Res
             )
         });
         group.take(process.pid)?;
+        is_moved = true;
     }
     if sys::pidfd_wait(pidfd.as_fd(), Duration::ZERO)? {
         return Err(gone());
     }
-    Ok(())
+    Ok(is_moved)
 }
 
 /// Where a process is now, so that it can be brought back.

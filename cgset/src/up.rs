@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 use record::{Id, Record, Up};
 use serde_json::Value as Json;
 
@@ -21,7 +22,7 @@ use crate::state::{EXEC, Member, Moved, PAUSE, State};
 use crate::talk::Talk;
 use crate::vocabulary::Machine;
 use crate::wanted::{Place, Wanted, more_than_there_is};
-use crate::{TOOL, make, oci, parent, remove};
+use crate::{TOOL, make, oci, parent, remove, systemd};
 
 /// Runs the verb.
 pub(crate) fn up(args: &UpArgs) -> ExitCode {
@@ -35,7 +36,8 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
     let talk = Talk::from(args.talk);
     let kube = args.kube.as_deref().map(kube::read).transpose()?;
     let wanted = Wanted::new(up.record(), &args.limits, kube.as_ref())?;
-    let place = Place::new(up.record(), up.id(), args)?;
+    let known = up.state().map(State::from_json).transpose()?;
+    let place = Place::new(up.record(), up.id(), args, known.as_ref())?;
     let hierarchies = place.hierarchies(&wanted.all)?;
     let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
     let newcomers = Newcomers::find(up.record(), &args.pid)?;
@@ -56,12 +58,15 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
             "--kube: {name}: no limit of a cgroup, not applied"
         ));
     }
-    let made = match up.state().map(State::from_json).transpose()? {
+    let made = match known {
         Some(state) if is_there(&state, &hierarchies, up.id())? => {
             verify(&state, &plan, &place, up.id())?;
             state
         }
-        _ => create(up, &plan, &place, &newcomers, talk)?,
+        _ => {
+            settle(&place, &hierarchies, talk)?;
+            create(up, &plan, &place, &newcomers, talk)?
+        }
     };
     newcomers.place(&plan, talk)?;
     oci::write(up.record_mut(), &wanted.typed, &wanted.all)?;
@@ -73,6 +78,24 @@ fn work(up: &mut Up, args: &UpArgs) -> Result<Json, Error> {
         ..made
     }
     .to_json())
+}
+
+/// Where systemd owns the tree: makes room in what it gave us, or says how to be given something.
+fn settle(place: &Place, hierarchies: &Hierarchies, talk: Talk) -> Result<(), Error> {
+    match hierarchies.unified().filter(|_| place.is_systemds) {
+        Some(unified) if !place.parent.is_empty() => {
+            systemd::make_room(unified, &place.parent, talk)
+        }
+        // for others it is an error, which says the same
+        _ if place.is_systemds && geteuid().is_root() => {
+            talk.note(format_args!(
+                "systemd owns the groups here and may change what it did not make ({})",
+                systemd::FOR_ROOT
+            ));
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the groups, with their write-ahead.
@@ -242,7 +265,7 @@ fn dry_run(args: &UpArgs) -> ExitCode {
             .map_err(Error::Usage)?;
         let kube = args.kube.as_deref().map(kube::read).transpose()?;
         let wanted = Wanted::new(record, &args.limits, kube.as_ref())?;
-        let place = Place::new(record, &id, args)?;
+        let place = Place::new(record, &id, args, None)?;
         let hierarchies = place.hierarchies(&wanted.all)?;
         let plan = Plan::of_pod(place.path(), &hierarchies, &wanted.all)?;
         let newcomers = Newcomers::find(record, &args.pid)?;

@@ -12,6 +12,8 @@ use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::kube::Kube;
 use crate::limits::{Limits, Value};
 use crate::owner::Owner;
+use crate::state::State;
+use crate::systemd;
 use crate::units::{self, Amount};
 use crate::vocabulary::{self, Machine};
 use crate::{oci, parent};
@@ -24,11 +26,20 @@ pub(crate) struct Place {
     /// `linux.cgroupsPath`
     pub(crate) given: Option<String>,
     pub(crate) delegate: Option<Owner>,
+    /// Nobody said where, and systemd is there.
+    pub(crate) is_systemds: bool,
 }
 
 impl Place {
-    /// `--parent`; else where `linux.cgroupsPath` has the pod's own group.
-    pub(crate) fn new(record: &Record, id: &Id, args: &UpArgs) -> Result<Self, Error> {
+    /// `--parent`; else where `linux.cgroupsPath` has the pod's own group; else what systemd gave this process, if it is there.
+    ///
+    /// `known` is what there is of the pod already.
+    pub(crate) fn new(
+        record: &Record,
+        id: &Id,
+        args: &UpArgs,
+        known: Option<&State>,
+    ) -> Result<Self, Error> {
         let name = names::group(id);
         let given = match record.pointer("/linux/cgroupsPath") {
             None | Some(Json::Null) => None,
@@ -39,10 +50,24 @@ impl Place {
                 )));
             }
         };
-        let parent = match (&args.parent, &given) {
-            (Some(group), _) => parent::given("--parent", group)?,
-            (None, Some(given)) => parent::of_path(given, &name).unwrap_or(""),
-            (None, None) => "",
+        let asked = match (&args.parent, &given) {
+            (Some(group), _) => Some(parent::given("--parent", group)?),
+            (None, Some(given)) => parent::of_path(given, &name),
+            (None, None) => None,
+        };
+        // On v1 it does without what others make in the controllers' hierarchies, and marks nothing there.
+        let all = match asked.is_none() && systemd::is_init() {
+            true => Hierarchies::detect()?,
+            false => Hierarchies::default(),
+        };
+        let is_systemds = all.unified().is_some();
+        let known = known.filter(|_| is_systemds).map(|state| &state.parent);
+        let parent = match (asked, known) {
+            (Some(parent), _) => parent.to_owned(),
+            // where it was made, by whoever it was
+            (None, Some(parent)) => parent.clone(),
+            (None, None) if is_systemds => systemd::delegated(&all)?.unwrap_or_default(),
+            (None, None) => String::new(),
         };
         if parent.split('/').any(|part| part == name) {
             return Err(Error::Usage(format!(
@@ -50,9 +75,10 @@ impl Place {
             )));
         }
         Ok(Self {
-            parent: parent.to_owned(),
+            parent,
             name,
             delegate: args.delegate,
+            is_systemds,
             given,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! One that was there before is the administrator's: it is used as it is, gets no address and is never removed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use record::names;
 use sys::{Call, SysError, ToErrno};
 
+use crate::TOOL;
 use crate::antispoof::{self, When};
 use crate::error::Error;
 use crate::ipv6;
@@ -124,6 +125,28 @@ fn set(
     Ok(())
 }
 
+/// Makes the loopback addresses of the host no longer martian on it: a port of 127.0.0.1 leads to one of its pods.
+///
+/// What ports of ours send to these addresses is dropped; of a bridge of somebody else others are ports as well.
+pub(crate) fn route_localnet(port: &Port, host: &mut Socket) -> Result<(), Error> {
+    let name = port.bridge.as_ref();
+    let switch = format!("/proc/sys/net/ipv4/conf/{name}/route_localnet");
+    let found = link::find(host, By::Name(name), false)?;
+    if found.is_some_and(|link| is_ours(&link)) {
+        return Ok(fs::write(&switch, "1").call(|| format!("write({switch}, 1)"))?);
+    }
+    let is = fs::read_to_string(&switch).unwrap_or_default();
+    if is.trim_end() == "0" {
+        record::report(
+            TOOL,
+            format_args!(
+                "net.ipv4.conf.{name}.route_localnet is 0: published ports are not reached at 127.0.0.1"
+            ),
+        );
+    }
+    Ok(())
+}
+
 /// What [`hold`] would do, for `--dry-run`.
 pub(crate) fn steps(
     port: &Port,
@@ -218,6 +241,26 @@ fn has_ports(bridge: u32) -> Result<bool, Error> {
         !found
     })?;
     Ok(found)
+}
+
+/// The bridges of ours to which nothing is connected: who made them, or came for them, was killed.
+pub(crate) fn deserted() -> Result<Vec<String>, Error> {
+    let mut message = LinkMessage::default();
+    message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
+    let flags = libc::NLM_F_DUMP;
+    let request = Request::new("RTM_GETLINK", "", libc::RTM_GETLINK, flags, &message);
+    let mut bridges = Vec::new();
+    Socket::open(false)?.dump(request, |payload| {
+        bridges.extend(link::parse("", &[payload.to_vec()]).ok().filter(is_ours));
+        true
+    })?;
+    let mut names = Vec::new();
+    for bridge in bridges {
+        if !has_ports(bridge.index)? {
+            names.push(bridge.name);
+        }
+    }
+    Ok(names)
 }
 
 /// Between one who takes the last port away and one who brings the first: the directory of all indexes is the lock, as it is

@@ -12,15 +12,20 @@ use sys::Call;
 use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
+use crate::device::Device;
 use crate::error::Error;
 use crate::forward::Spec;
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
 use crate::plan::{Ifname, Net, Wanted};
+use crate::policy::PolicyArgs;
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
+use crate::sysctl::Sysctl;
+use crate::why::Target;
 
 /// `--mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -44,10 +49,16 @@ pub(crate) enum Verb {
     Up(Box<UpArgs>),
     /// Shows what there is now
     Show(ShowArgs),
+    /// Gives a pod that is up other rules: reads a record, writes it with them
+    Policy(EnforceArgs),
+    /// Puts back what pods have in the tables of nf_tables, after somebody flushed them
+    Reapply(ReapplyArgs),
     /// Removes what up made: reads records, writes them without it
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
     Gc(GcArgs),
+    /// Says in one line what stands between the pod and an address, a port or a name
+    Why(WhyArgs),
     /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
     Forward(ForwardArgs),
     /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
@@ -55,6 +66,24 @@ pub(crate) enum Verb {
     /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
     #[command(subcommand)]
     Service(ServiceVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// What the pod wants to reach; an address of IPv6 with a port is written in brackets
+    #[arg(value_name = "ADDR|NAME[:PORT[/PROTOCOL]]")]
+    pub(crate) target: Target,
+
+    /// One JSON object, with every step
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Every step of the way, one line each
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -89,8 +118,12 @@ pub(crate) struct UpArgs {
     pub(crate) netns: Option<Netns>,
 
     /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
-    #[arg(long, value_name = "CIDR", required_unless_present = "mode")]
+    #[arg(long, value_name = "CIDR", required_unless_present_any = ["mode", "device"])]
     subnet: Vec<Subnet>,
+
+    /// Interface of the host to move into the pod, beside those of linux.netDevices in the record (may be repeated)
+    #[arg(long, value_name = "NAME[:NEWNAME]")]
+    pub(crate) device: Vec<Device>,
 
     /// How the pod is connected: ptp, by a link of its own, or none, which switches lo on
     #[arg(
@@ -153,9 +186,16 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "CIDR", requires = "nat")]
     nat_except: Vec<Cidr>,
 
+    /// Set this sysctl in the pod, beside those of linux.sysctl in the record (may be repeated)
+    #[arg(long, value_name = "net.NAME=VALUE")]
+    pub(crate) sysctl: Vec<Sysctl>,
+
     /// Ports of the host that lead to ports of the pod (may be repeated)
     #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]
     publish: Vec<Publish>,
+
+    #[command(flatten)]
+    policy: PolicyArgs,
 
     /// Make the interfaces of the default route forward, for answers and published ports only
     #[arg(long)]
@@ -164,6 +204,10 @@ pub(crate) struct UpArgs {
     /// Add a rule to chains of others that drop what is forwarded, for this table's pods only
     #[arg(long)]
     pub(crate) accept_forward: bool,
+
+    /// How much it may receive and send in a second, each way, as tc(8) has it: 10mbit; and at once, in bytes
+    #[arg(long, value_name = "RATE[:BURST]")]
+    rate: Option<Rate>,
 
     /// Whether the pod is kept from passing for another: auto, always (or fail), never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
@@ -256,6 +300,7 @@ impl UpArgs {
                     && self.mtu.is_none()
                     && self.lease_dir.is_none()
                     && !self.nat
+                    && self.rate.is_none()
                     && self.publish.is_empty();
                 match none {
                     true => Ok(Mode::Loopback),
@@ -263,6 +308,9 @@ impl UpArgs {
                         "--mode none: there is no interface for the other options",
                     )),
                 }
+            }
+            (ModeName::Ptp, None) if self.subnet.is_empty() && !self.device.is_empty() => {
+                Ok(Mode::Loopback)
             }
             (ModeName::Ptp, _) if self.subnet.is_empty() => {
                 Err(Error::usage("--subnet is missing (or --mode none)"))
@@ -309,6 +357,19 @@ impl UpArgs {
                 "--sysctl-host and --accept-forward are for what --nat or --publish forwards",
             ));
         }
+        let has = |ipv4: bool| nets.iter().any(|net| net.subnet.is_ipv4() == ipv4);
+        let policy = self
+            .policy
+            .policy(has(true), has(false))
+            .map_err(Error::usage)?;
+        if nets.is_empty() && !policy.is_open() {
+            return Err(Error::usage(
+                "--allow and --deny are for a pod with an address",
+            ));
+        }
+        // Of a bridge the frames are looked at, whatever the host's setting is.
+        let ptp = mode == Mode::Ptp;
+        let loose = ptp && self.antispoof != When::Never && antispoof::is_loose();
         Ok(Wanted {
             ifname: match mode {
                 Mode::Loopback => Ifname::loopback(),
@@ -326,8 +387,10 @@ impl UpArgs {
             nat: self.nat,
             nat_except: self.nat_except.clone(),
             ports: self.publish.clone(),
+            rate: self.rate,
             antispoof: self.antispoof,
-            loose: self.antispoof != When::Never && antispoof::is_loose(),
+            loose,
+            policy,
         })
     }
 }
@@ -337,11 +400,47 @@ pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
+    /// Of every pod that the index knows
+    #[arg(long, conflicts_with_all = ["id", "pod"])]
+    pub(crate) all: bool,
+
+    /// A picture of all pods and what they are connected by, as SVG
+    #[arg(long, requires = "all", conflicts_with_all = ["dot", "json", "verbose"])]
+    pub(crate) svg: bool,
+
+    /// The same for graphviz
+    #[arg(long, requires = "all", conflicts_with_all = ["json", "verbose"])]
+    pub(crate) dot: bool,
+
     /// One JSON object per pod instead of a table
     #[arg(long)]
     pub(crate) json: bool,
 
     /// Also numbers, hardware addresses, MTU, routes, published ports, elements of the tables, and all counters
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnforceArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    /// Of this interface of the pod only
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ifname: Option<Ifname>,
+
+    /// Say each step as it is done
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReapplyArgs {
+    /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -6,11 +6,14 @@ use serde_json::Value;
 use crate::bridge;
 use crate::cli::DownArgs;
 use crate::conntrack;
+use crate::device;
+use crate::enforce;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link, Mac};
 use crate::netlink::Socket;
+use crate::rate;
 use crate::removal;
 use crate::state::{self, Attachment};
 
@@ -25,6 +28,10 @@ pub(crate) fn down(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
             }
         }
     }
+    // A device is moved on the word of the index alone: a record may come from anywhere.
+    let indexed = down.indexed.as_ref();
+    let indexed = indexed.map_or(Ok(Vec::new()), state::attachments)?;
+    attachments.retain(|one| one.mode.moved().is_none() || indexed.contains(one));
     if let Some(ifname) = &args.ifname {
         let known = down.indexed.as_ref().or(down.state.as_ref());
         down.kept = known.and_then(|known| state::without(known, ifname));
@@ -61,18 +68,24 @@ fn refuse_stale(down: &Down) -> Result<(), Error> {
 pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
     let before = state::restored(state)?;
     let mut attachments = state::attachments(state)?;
-    attachments.retain(|attachment| before.iter().all(|other| other.ifname != attachment.ifname));
+    let is_in =
+        |list: &[Attachment], one: &Attachment| list.iter().any(|other| other.ifname == one.ifname);
+    enforce::restore(id, &before, &attachments)?;
+    attachments.retain(|attachment| !is_in(&before, attachment));
     let mut last_first = attachments.iter().rev();
     last_first.try_for_each(|attachment| detach(id, attachment, false, false))
 }
 
 /// The interface first: an address must not be free while somebody can still use it.
 fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result<(), Error> {
+    let ifname = attachment.ifname.as_ref();
+    let mut host = Socket::open(verbose)?;
+    if let Some(moved) = attachment.mode.moved() {
+        return device::take_back(moved, &attachment.ifname, &mut host);
+    }
     if attachment.mode.is_loopback() {
         return Ok(());
     }
-    let ifname = attachment.ifname.as_ref();
-    let mut host = Socket::open(verbose)?;
     let name = names::veth(id, ifname);
     // By its number, should an administrator have given it another name; by its name, should the number not be known.
     let by = attachment
@@ -87,6 +100,9 @@ fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result
         if is_ours(&link, id, ifname) {
             removal::remove(&mut host, &link, wait)?;
         }
+    }
+    if attachment.rate.is_some() {
+        rate::unlimit(id, ifname, wait, &mut host)?;
     }
     if let Some(port) = attachment.mode.port() {
         bridge::forget(port, &attachment.assigned_nets(), &mut host)?;

@@ -5,6 +5,7 @@ use record::{Id, names};
 use crate::antispoof::When;
 use crate::bridge;
 use crate::cidr::{Cidr, width};
+use crate::device::Device;
 use crate::error::Error;
 use crate::lease::Pool;
 use crate::link::{self, By};
@@ -13,6 +14,7 @@ use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::{Ifname, Net, Wanted};
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::state::Attachment;
 
 /// Compares what an earlier `up` made with what is wanted now and with what the kernel has, our table aside: that can be
@@ -79,6 +81,13 @@ pub(crate) fn check(
         );
         return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
     }
+    if is.rate != wanted.rate {
+        let rate = |rate: Option<Rate>| {
+            rate.map_or("no --rate".to_owned(), |rate| format!("--rate {rate}"))
+        };
+        let (is_so, wanted) = (rate(is.rate), rate(wanted.rate));
+        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
     if is.ports != wanted.ports {
         let ports = |ports: &[Publish]| {
             let ports: Vec<String> = ports.iter().map(Publish::to_string).collect();
@@ -90,6 +99,13 @@ pub(crate) fn check(
         };
         let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
         return differs(format!("published is {is}, not {wanted}"));
+    }
+    if is.policy != wanted.policy {
+        let why = format!(
+            "the rules are{}, not{} (netwire policy changes them)",
+            is.policy, wanted.policy
+        );
+        return Err(Error::failed(format!("{id}: {why}")));
     }
     match (is.antispoof, wanted.antispoof) {
         (true, When::Never) => return differs("it is kept from passing for another".into()),
@@ -113,6 +129,31 @@ pub(crate) fn check(
     }
     match wanted.mac.filter(|_| mac != wanted.mac) {
         Some(mac) => differs(format!("{name} in {place} has not {mac}")),
+        None => Ok(()),
+    }
+}
+
+/// The same of a device that is in the pod already.
+pub(crate) fn check_device(
+    id: &Id,
+    is: &Attachment,
+    device: &Device,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<(), Error> {
+    if is
+        .mode
+        .moved()
+        .is_none_or(|moved| moved.name != device.name)
+    {
+        let (mode, name) = (&is.mode, &device.name);
+        return Err(differing(
+            id,
+            &format!("{} is {mode}, not --device {name}", is.ifname),
+        ));
+    }
+    match differences(id, is, Some(pod), host)?.into_iter().next() {
+        Some(first) => Err(differing(id, &first.text)),
         None => Ok(()),
     }
 }
@@ -150,6 +191,23 @@ pub(crate) fn differences(
         let lo = link::find(&mut pod.socket(false)?, By::Name("lo"), false)?;
         if !lo.is_some_and(|lo| lo.up) {
             differs("link", "lo is down".into());
+        }
+        return Ok(found);
+    }
+    if let Some(moved) = is.mode.moved() {
+        let mut inside = pod.socket(false)?;
+        let link = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
+        match link.filter(|link| link.mac == moved.mac) {
+            None => differs("link", format!("{} is gone", is.ifname)),
+            Some(link) if !link.up => differs("link", format!("{} is down", is.ifname)),
+            Some(link) => {
+                let there = link::addresses(inside, link.index)?;
+                let gone = moved.addresses.iter().filter(|one| !there.contains(one));
+                for (address, prefix) in gone {
+                    let text = format!("{} lacks {address}/{prefix}", is.ifname);
+                    differs("address", text);
+                }
+            }
         }
         return Ok(found);
     }

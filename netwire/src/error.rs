@@ -6,6 +6,9 @@ use nix::errno::Errno;
 use record::Failure;
 use sys::SysError;
 
+/// The hint of both ways in which a kernel says so.
+pub(crate) const NEEDS_NF_TABLES: &str = "needs nf_tables in the kernel";
+
 /// Why netwire stopped.
 #[derive(Debug)]
 pub(crate) enum Error {
@@ -51,6 +54,16 @@ impl Error {
             Self::Record(record::Error::Sys(error)) => error.errno,
             Self::Record(_) => Errno::EIO,
         }
+    }
+
+    /// Whether it is that the kernel has no nf_tables.
+    pub(crate) fn lacks_nf_tables(&self) -> bool {
+        let hint = match self {
+            Self::Refused(refused) => refused.hint,
+            Self::Record(record::Error::Sys(error)) => error.hint,
+            Self::Record(_) => None,
+        };
+        hint == Some(NEEDS_NF_TABLES)
     }
 
     /// The errno of a refused netlink request.

@@ -1,132 +1,34 @@
-//! A pod's part of our table of nf_tables: added with the table if need be, found again by its comment, taken out with the
+//! A pod's part of our tables of nf_tables: added with the table if need be, found again by its comment, taken out with the
 //! table if it was the last.
 //!
 //! Several `up`s and `down`s may be at it, and others at other tables. Each reads the ruleset, and what it then changes is
 //! one transaction that the kernel refuses when the ruleset is not of the generation that was read.
+
+mod seen;
+mod told;
 
 use nix::errno::Errno;
 use record::{Id, Known, names};
 
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding::{self, Uplink};
+use crate::forwarding;
 use crate::link::{self, By};
 use crate::netlink::{Request, Socket};
-use crate::nft::{self, Element};
-use crate::ruleset::{self, TABLE};
+use crate::nft::{self, Element, Table};
+use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
+use crate::uplink::{self, Uplink};
+
+use seen::Seen;
+pub(crate) use seen::generation;
+pub(crate) use told::{missing, shown};
 
 /// How often a transaction may come too late before something must be wrong.
 const ATTEMPTS: usize = 1000;
 
-/// What is in our table.
-#[derive(Debug, Default)]
-struct Table {
-    /// What the ruleset was like when it was read.
-    generation: u32,
-    exists: bool,
-    /// With their comments.
-    elements: Vec<(Element, String)>,
-}
-
-impl Table {
-    /// Whether it is there, and nothing more.
-    fn look(socket: &mut Socket) -> Result<Self, Error> {
-        let generation = generation(socket)?;
-        let attributes = nft::Attributes::default().text(1, TABLE);
-        let message = ("NFT_MSG_GETTABLE", nft::message::GETTABLE);
-        let get = nft::request(message, TABLE, 0, nft::INET, &attributes);
-        let exists = match socket.batch(vec![get]) {
-            Ok(_) => true,
-            Err(error) if error.refused() == Some(Errno::ENOENT) => false,
-            Err(error) => return Err(error),
-        };
-        Ok(Self {
-            generation,
-            exists,
-            elements: Vec::new(),
-        })
-    }
-
-    /// All of it. A dump is no transaction: it counts when the generation is the same before and after.
-    fn read(socket: &mut Socket) -> Result<Self, Error> {
-        for _ in 0..ATTEMPTS {
-            let mut table = Self::look(socket)?;
-            if !table.exists {
-                return Ok(table);
-            }
-            let mut answer = Ok(());
-            for set in &ruleset::SETS {
-                let get = nft::get_elements(TABLE, set.name);
-                answer = answer.and(socket.dump_all(get, |payload| {
-                    table.elements.extend(nft::elements(set.name, payload));
-                }));
-            }
-            if generation(socket)? != table.generation {
-                continue;
-            }
-            return match answer {
-                Ok(()) => Ok(table),
-                Err(error) if error.refused() == Some(Errno::ENOENT) => {
-                    Err(Error::failed(format!(
-                        "{error} (this table inet {TABLE} is of another version: nft delete table inet {TABLE})"
-                    )))
-                }
-                Err(error) => Err(error),
-            };
-        }
-        Err(restless())
-    }
-
-    fn of<'a>(&'a self, comment: &'a str) -> impl Iterator<Item = &'a Element> {
-        let mine = self
-            .elements
-            .iter()
-            .filter(move |(_, whose)| whose == comment);
-        mine.map(|(element, _)| element)
-    }
-
-    /// Whether an attachment other than that of `comment` has a part of it.
-    fn has_others(&self, comment: &str) -> bool {
-        let mut elements = self.elements.iter();
-        elements.any(|(element, whose)| element.set == ruleset::VETHS && whose != comment)
-    }
-
-    /// The interfaces that were made to forward.
-    fn opened(&self) -> Vec<Uplink> {
-        let uplink = |(element, _): &(Element, String)| {
-            let families = [&ruleset::IPV4, &ruleset::IPV6].into_iter();
-            let family = families
-                .into_iter()
-                .find(|family| family.opened == element.set)?;
-            let name = crate::netlink::string(&element.key)?;
-            Some(Uplink { family, name })
-        };
-        self.elements.iter().filter_map(uplink).collect()
-    }
-}
-
-pub(crate) fn generation(socket: &mut Socket) -> Result<u32, Error> {
-    let answers = socket
-        .batch(vec![nft::get_generation()])
-        .map_err(|error| match error {
-            // nfnetlink without nf_tables behind it
-            Error::Refused(mut refused)
-                if matches!(refused.errno, Errno::EINVAL | Errno::EOPNOTSUPP) =>
-            {
-                refused.hint = Some("needs nf_tables in the kernel");
-                Error::Refused(refused)
-            }
-            error => error,
-        })?;
-    let found = answers.last().and_then(|payload| nft::generation(payload));
-    found.ok_or_else(|| Error::failed("NFT_MSG_GETGEN(): an answer that is none"))
-}
-
 fn restless() -> Error {
-    Error::failed(format!(
-        "inet {TABLE}: others change the ruleset all the time"
-    ))
+    Error::failed(format!("{INET}: others change the ruleset all the time"))
 }
 
 /// Runs `attempt` until its transaction is on the ruleset that it read.
@@ -148,18 +50,52 @@ pub(crate) fn steps(id: &Id, attachment: &Attachment) -> Result<Vec<Request>, Er
     if elements.is_empty() {
         return Ok(Vec::new());
     }
-    let table = Table::look(&mut Socket::netfilter(false)?)?;
-    Ok(requests(&table, id, attachment, &elements))
+    let seen = Seen::look(&mut Socket::netfilter(false)?, &tables(&elements))?;
+    Ok(requests(&seen, id, attachment, &elements))
 }
 
-fn requests(table: &Table, id: &Id, attachment: &Attachment, elements: &[Element]) -> Vec<Request> {
-    let mut requests = match table.exists {
-        true => Vec::new(),
-        false => ruleset::create(),
-    };
+/// The tables that these elements are in.
+fn tables(elements: &[Element]) -> Vec<Table> {
+    let of = |table: &Table| needed(elements).any(|layer| layer.table == *table);
+    TABLES.into_iter().filter(of).collect()
+}
+
+/// The layers that these elements need: those of their sets, and the first of each table.
+fn needed(elements: &[Element]) -> impl Iterator<Item = &'static Layer> {
+    let has = |layer: &Layer| elements.iter().any(|element| layer.has(element.set));
+    LAYERS.iter().filter(move |layer| {
+        let mut above = LAYERS.iter().filter(|other| other.table == layer.table);
+        has(layer) || (layer.has(ruleset::marker(layer.table)) && above.any(has))
+    })
+}
+
+fn requests(seen: &Seen, id: &Id, attachment: &Attachment, elements: &[Element]) -> Vec<Request> {
+    let missing = needed(elements).filter(|layer| !seen.has(layer));
+    let mut requests: Vec<Request> = missing.flat_map(Layer::create).collect();
     let comment = ruleset::comment(id, attachment.ifname.as_ref());
-    requests.extend(nft::add_elements(TABLE, elements, &comment));
+    requests.extend(add_elements(elements, &comment));
     requests
+}
+
+/// Each to its table.
+fn add_elements(elements: &[Element], comment: &str) -> Vec<Request> {
+    let runs = of_tables(elements);
+    runs.flat_map(|(table, run)| nft::add_elements(table, run, comment))
+        .collect()
+}
+
+/// Each from its table.
+fn remove_elements(elements: &[Element]) -> Vec<Request> {
+    let runs = of_tables(elements);
+    runs.flat_map(|(table, run)| nft::remove_elements(table, run))
+        .collect()
+}
+
+/// Elements that follow each other and are in one table, with that.
+fn of_tables(elements: &[Element]) -> impl Iterator<Item = (Table, &[Element])> {
+    let table = |element: &Element| Layer::of(element.set).map(|layer| layer.table);
+    let runs = elements.chunk_by(move |one, other| table(one) == table(other));
+    runs.filter_map(move |run| Some((table(run.first()?)?, run)))
 }
 
 /// Adds what `attachment` needs, all at once or not at all.
@@ -173,23 +109,30 @@ pub(crate) fn add(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(),
     }
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
-        let table = Table::look(&mut socket)?;
-        let requests = requests(&table, id, attachment, &elements);
-        match socket.transaction(table.generation, requests) {
+        let tables = tables(&elements);
+        let seen = Seen::look(&mut socket, &tables)?;
+        let requests = requests(&seen, id, attachment, &elements);
+        match socket.transaction(seen.generation, requests) {
             // Another key of the same value, of a map that has it with another data.
             Err(error) if matches!(error.refused(), Some(Errno::EEXIST | Errno::EBUSY)) => {
                 clear_away(id, attachment, &elements, error, verbose)
             }
-            // The table went between our looking and the transaction.
-            Err(error) if table.exists && error.refused() == Some(Errno::ENOENT) => {
-                match Table::look(&mut socket)?.exists {
-                    true => Err(error),
+            // A table went between our looking and the transaction, or is not as we make them.
+            Err(error) if error.refused() == Some(Errno::ENOENT) => {
+                match generation(&mut socket)? == seen.generation {
+                    true => Err(strange(&error)),
                     false => Err(again(error)),
                 }
             }
             answer => answer,
         }
     })
+}
+
+fn strange(error: &Error) -> Error {
+    Error::failed(format!(
+        "{error} (this table {INET} is of another version: nft delete table {INET})"
+    ))
 }
 
 /// As if the ruleset had changed: it has.
@@ -212,8 +155,8 @@ fn clear_away(
     verbose: bool,
 ) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
-    let table = Table::read(&mut socket)?;
-    let in_the_way = table.elements.iter().find(|(there, _)| {
+    let seen = Seen::read(&mut socket)?;
+    let in_the_way = seen.elements.iter().find(|(there, _)| {
         let same = |wanted: &&Element| wanted.set == there.set && wanted.key == there.key;
         elements.iter().any(|wanted| same(&wanted))
     });
@@ -245,7 +188,7 @@ fn clear_away(
         })
     });
     Err(Error::failed(taken.unwrap_or_else(|| {
-        format!("inet {TABLE} {}: taken, {whose}", element.set)
+        format!("{INET} {}: taken, {whose}", element.set)
     })))
 }
 
@@ -260,63 +203,66 @@ fn is_left_behind(comment: &str) -> Result<bool, Error> {
     Ok(veth.is_none() && matches!(record::known(TOOL, &id), Known::Nothing))
 }
 
-/// Takes out what has the comment of this attachment, whatever it is.
+/// Takes out what has the comment of this attachment, whatever it is. A kernel without nf_tables has nothing of it.
 pub(crate) fn remove(id: &Id, ifname: &str, verbose: bool) -> Result<(), Error> {
-    remove_commented(
-        &mut Socket::netfilter(verbose)?,
-        &ruleset::comment(id, ifname),
-    )
+    let answer = Socket::netfilter(verbose)
+        .and_then(|mut socket| remove_commented(&mut socket, &ruleset::comment(id, ifname)));
+    match answer {
+        Err(error) if error.lacks_nf_tables() => Ok(()),
+        answer => answer,
+    }
 }
 
 fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {
     let mut closed: Vec<Uplink> = Vec::new();
     until_it_counts(|| {
-        let table = Table::read(socket)?;
-        if !table.exists {
+        let seen = Seen::read(socket)?;
+        let mut requests = Vec::new();
+        for table in TABLES.into_iter().filter(|table| seen.exists(*table)) {
+            if seen.has_others(table, comment) {
+                let mine = seen.of(comment).filter(|element| is_in(element, table));
+                requests.extend(remove_elements(&mine.cloned().collect::<Vec<_>>()));
+                continue;
+            }
+            if table == INET {
+                // As long as the table is there it tells what is still to be restored.
+                closed = seen.opened();
+                uplink::close(&closed)?;
+                requests.extend(forwarding::remove_accept(socket)?);
+            }
+            requests.push(nft::delete_table(table));
+        }
+        if seen.exists(INET) && seen.has_others(INET, comment) {
+            // Somebody came while we were about to switch the light off.
+            uplink::open(&closed)?;
+        }
+        if requests.is_empty() {
             return Ok(());
         }
-        if table.has_others(comment) {
-            // Somebody came while we were about to switch the light off.
-            forwarding::open(&closed)?;
-            let mine: Vec<Element> = table.of(comment).cloned().collect();
-            return match mine.is_empty() {
-                true => Ok(()),
-                false => socket.transaction(table.generation, nft::remove_elements(TABLE, &mine)),
-            };
-        }
-        // As long as the table is there it tells what is still to be restored.
-        closed = table.opened();
-        forwarding::close(&closed)?;
-        let mut requests = forwarding::remove_accept(socket)?;
-        requests.push(nft::delete_table(TABLE));
-        match socket.transaction(table.generation, requests) {
+        match socket.transaction(seen.generation, requests) {
             Err(error) if error.refused() == Some(Errno::ENOENT) => Err(again(error)),
             answer => answer,
         }
     })
 }
 
-/// Records that these interfaces of the host are about to be made to forward, each that is not recorded yet.
+fn is_in(element: &Element, table: Table) -> bool {
+    Layer::of(element.set).is_some_and(|layer| layer.table == table)
+}
+
+/// Records that these switches of the host are about to be turned, each that is not recorded yet.
 pub(crate) fn note_opened(uplinks: &[Uplink], verbose: bool) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
-        let table = Table::read(&mut socket)?;
-        let noted = table.opened();
-        let new = uplinks.iter().filter(|uplink| !noted.contains(uplink));
-        let new: Vec<Element> = new
-            .map(|uplink| Element {
-                set: uplink.family.opened,
-                key: ruleset::ifname_key(&uplink.name),
-                end: None,
-                data: None,
-            })
-            .collect();
-        match new.is_empty() {
+        let seen = Seen::read(&mut socket)?;
+        let noted = seen.opened();
+        let mut requests = Vec::new();
+        for uplink in uplinks.iter().filter(|uplink| !noted.contains(uplink)) {
+            requests.extend(add_elements(&[uplink.element()], &uplink.switch.comment()));
+        }
+        match requests.is_empty() {
             true => Ok(()),
-            false => {
-                let requests = nft::add_elements(TABLE, &new, "forwarding was 0");
-                socket.transaction(table.generation, requests)
-            }
+            false => socket.transaction(seen.generation, requests),
         }
     })
 }
@@ -334,69 +280,116 @@ pub(crate) fn accept(ipv4: bool, ipv6: bool, verbose: bool) -> Result<(), Error>
     })
 }
 
-/// Puts back what the table lacks of what `attachment` needs, as after a flush by somebody else.
-///
-/// A table that has lost its rules is made anew, with all elements it has, also those of other pods.
+/// Puts back what the tables lack of what `attachment` needs, as after a flush by somebody else.
 pub(crate) fn repair(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
+    let comment = ruleset::comment(id, attachment.ifname.as_ref());
     let wanted = ruleset::elements(id, attachment);
     if wanted.is_empty() {
         return Ok(());
     }
-    let comment = ruleset::comment(id, attachment.ifname.as_ref());
+    let part = || Ok(vec![(comment.clone(), wanted.clone())]);
+    let dispensable = attachment.is_only_filtered() && !attachment.antispoof;
+    match put_back(part, verbose) {
+        // It was said when it was made.
+        Err(error) if error.lacks_nf_tables() && dispensable => Ok(()),
+        answer => answer.map(drop),
+    }
+}
+
+/// Elements, and the comment that they have in common.
+pub(crate) type Part = (String, Vec<Element>);
+
+/// Puts back what the tables lack of what should be there, in one transaction. Says of which parts something was missing.
+///
+/// What should be there is asked for after the tables were read, so that whoever takes his part out meanwhile has us look
+/// again. A table that has lost rules or sets is made anew, with all elements it has, also those that nobody mentions.
+pub(crate) fn put_back(
+    wanted: impl Fn() -> Result<Vec<Part>, Error>,
+    verbose: bool,
+) -> Result<Vec<String>, Error> {
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
-        let table = Table::read(&mut socket)?;
-        let lacks = |wanted: &&Element| !table.of(&comment).any(|there| there == *wanted);
-        let missing: Vec<Element> = wanted.iter().filter(lacks).cloned().collect();
-        let whole = table.exists && rules(&mut socket)? >= ruleset::rules();
-        if whole && missing.is_empty() {
-            return Ok(());
-        }
+        let mut seen = Seen::read(&mut socket)?;
+        seen.read_rules(&mut socket)?;
+        let wanted = wanted()?;
+        let all: Vec<Element> = wanted.iter().flat_map(|(_, of)| of).cloned().collect();
         let mut requests = Vec::new();
-        if table.exists && !whole {
-            requests.push(nft::delete_table(TABLE));
-        }
-        if !whole {
-            requests.extend(ruleset::create());
-            for (element, whose) in &table.elements {
-                requests.extend(nft::add_elements(
-                    TABLE,
-                    std::slice::from_ref(element),
-                    whose,
-                ));
+        for table in TABLES {
+            let layers = || LAYERS.iter().filter(|layer| layer.table == table);
+            let broken = layers().any(|layer| seen.has(layer) && !seen.is_whole(layer));
+            if broken {
+                requests.push(nft::delete_table(table));
+            }
+            let wants = |layer: &&Layer| needed(&all).any(|other| std::ptr::eq(other, *layer));
+            let lacks = |layer: &&Layer| !seen.has(layer) && wants(layer);
+            let anew = |layer: &&Layer| broken && (seen.has(layer) || wants(layer));
+            let missing = layers().filter(|layer| lacks(layer) || anew(layer));
+            requests.extend(missing.flat_map(Layer::create));
+            if broken {
+                let there = seen.elements.iter();
+                for (element, whose) in there.filter(|(element, _)| is_in(element, table)) {
+                    requests.extend(add_elements(std::slice::from_ref(element), whose));
+                }
             }
         }
-        requests.extend(nft::add_elements(TABLE, &missing, &comment));
-        socket.transaction(table.generation, requests)
+        let mut lacking = Vec::new();
+        for (comment, elements) in &wanted {
+            let lacks = |wanted: &&Element| !seen.of(comment).any(|there| there == *wanted);
+            let missing: Vec<Element> = elements.iter().filter(lacks).cloned().collect();
+            requests.extend(add_elements(&missing, comment));
+            if !missing.is_empty() {
+                lacking.push(comment.clone());
+            }
+        }
+        match requests.is_empty() {
+            true => Ok(lacking),
+            false => socket
+                .transaction(seen.generation, requests)
+                .map(|()| lacking),
+        }
     })
 }
 
-/// How many rules the table has.
-fn rules(socket: &mut Socket) -> Result<usize, Error> {
-    let attributes = nft::Attributes::default().text(1, TABLE);
-    let message = ("NFT_MSG_GETRULE", nft::message::GETRULE);
-    let get = nft::request(message, TABLE, libc::NLM_F_DUMP, nft::INET, &attributes);
-    let mut count = 0;
-    socket.dump_all(get, |payload| {
-        let attributes = payload.get(nft::NFGENMSG..).unwrap_or_default();
-        // Kernels that do not filter send all: the name tells.
-        let table = nft::find(attributes, 1).and_then(crate::netlink::string);
-        count += usize::from(table.as_deref() == Some(TABLE));
-    })?;
-    Ok(count)
+/// Makes the part of an attachment what it is now, whatever it was before, in one transaction.
+pub(crate) fn change(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
+    let comment = ruleset::comment(id, attachment.ifname.as_ref());
+    let wanted = ruleset::elements(id, attachment);
+    if wanted.is_empty() {
+        return remove(id, attachment.ifname.as_ref(), verbose);
+    }
+    let mut socket = Socket::netfilter(verbose)?;
+    until_it_counts(|| {
+        let seen = Seen::read(&mut socket)?;
+        let has = |element: &Element| seen.of(&comment).any(|there| there == element);
+        let gone = seen.of(&comment).filter(|there| !wanted.contains(there));
+        let gone: Vec<Element> = gone.cloned().collect();
+        let new: Vec<Element> = wanted.iter().filter(|new| !has(new)).cloned().collect();
+        let mut requests = remove_elements(&gone);
+        let missing = needed(&wanted).filter(|layer| !seen.has(layer));
+        requests.extend(missing.flat_map(Layer::create));
+        requests.extend(add_elements(&new, &comment));
+        match requests.is_empty() {
+            true => Ok(()),
+            false => socket.transaction(seen.generation, requests),
+        }
+    })
 }
 
-/// Who has a part of the table.
+/// Who has a part of the tables.
 pub(crate) fn owners() -> Result<Vec<(Id, String)>, Error> {
     // Without nf_tables nobody has.
-    let table = match Socket::netfilter(false).and_then(|mut socket| Table::read(&mut socket)) {
-        Err(error) if error.refused().is_some() => return Ok(Vec::new()),
+    let seen = match Socket::netfilter(false).and_then(|mut socket| Seen::read(&mut socket)) {
+        Err(error) if error.refused().is_some() || error.lacks_nf_tables() => {
+            return Ok(Vec::new());
+        }
         answer => answer?,
     };
-    let veths = table
-        .elements
-        .iter()
-        .filter(|(element, _)| element.set == ruleset::VETHS);
-    let owners = veths.filter_map(|(_, comment)| ruleset::owner(comment));
-    Ok(owners.map(|(id, ifname)| (id, ifname.to_owned())).collect())
+    let mut owners: Vec<(Id, String)> = Vec::new();
+    for (element, comment) in &seen.elements {
+        let marks = TABLES.map(ruleset::marker).contains(&element.set);
+        let owner = ruleset::owner(comment).filter(|_| marks);
+        let owner = owner.map(|(id, ifname)| (id, ifname.to_owned()));
+        owners.extend(owner.filter(|owner| !owners.contains(owner)));
+    }
+    Ok(owners)
 }

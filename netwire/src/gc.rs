@@ -3,6 +3,7 @@
 use record::{Id, Known, names};
 
 use crate::TOOL;
+use crate::bridge;
 use crate::cidr::width;
 use crate::cli::GcArgs;
 use crate::error::Error;
@@ -28,6 +29,12 @@ pub(crate) fn gc(args: &GcArgs) -> Result<String, Error> {
             let whose = owner.map_or("nobody".to_owned(), |owner| owner.to_string());
             text += &format!("{address} of {whose}\n");
         }
+    }
+    for name in bridge::deserted()? {
+        if !args.dry_run {
+            bridge::release(&name, false, &mut host)?;
+        }
+        text += &format!("bridge {name}\n");
     }
     for (id, ifname) in firewall::owners()? {
         if is_dead(&mut host, id.as_ref(), &ifname)? {

@@ -8,7 +8,7 @@ use sys::{SysError, ToErrno};
 
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding;
+use crate::uplink;
 
 /// The switches of an interface, in the network namespace of the calling thread.
 fn switches(interface: &str) -> PathBuf {
@@ -25,10 +25,12 @@ pub(crate) fn refuse_without() -> Result<(), Error> {
     }
 }
 
-/// At either end: IPv6 is on, whatever the default is, and no router is believed.
+/// At either end: IPv6 is on, whatever the default is, and no router is believed. The address of the link is made of a
+/// hardware address that nobody else has: while it is probed, a second and more, nobody could be asked for his.
 pub(crate) fn prepare(interface: &str) -> Result<(), Error> {
     let switches = switches(interface);
     set(&switches.join("disable_ipv6"), "0")?;
+    set(&switches.join("accept_dad"), "0")?;
     set(&switches.join("accept_ra"), "0")
 }
 
@@ -36,7 +38,7 @@ pub(crate) fn prepare(interface: &str) -> Result<(), Error> {
 ///
 /// IPv6 asks the machine as a whole; since Linux 6.17 an interface can have its own answer.
 pub(crate) fn forward(interface: &str) -> Result<(), Error> {
-    if forwarding::forwards_ipv6() {
+    if uplink::forwards_ipv6() {
         return Ok(());
     }
     let force = switches(interface).join("force_forwarding");
@@ -51,10 +53,10 @@ pub(crate) fn forward(interface: &str) -> Result<(), Error> {
 }
 
 /// As `--dry-run` has it.
-pub(crate) fn steps(interface: &str) -> String {
+pub(crate) fn steps(interface: &str) -> [String; 2] {
     let switches = switches(interface);
     let path = switches.display();
-    format!("write({path}/accept_ra, 0)")
+    ["accept_dad", "accept_ra"].map(|switch| format!("write({path}/{switch}, 0)"))
 }
 
 fn set(path: &Path, value: &str) -> Result<(), Error> {

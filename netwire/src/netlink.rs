@@ -6,14 +6,15 @@
 mod message;
 mod request;
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::SndBufForce;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
-use sys::Call;
+use sys::{Call, CloseLater};
 
-use crate::error::Error;
+use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::nft;
 use crate::sys::setsockopt_netlink;
 
@@ -21,8 +22,10 @@ use message::{Message, NLMSG_DONE, NLMSG_ERROR, answer, split};
 pub(crate) use message::{string, u16_at, u32_at, u64_at};
 pub(crate) use request::{NEEDS_NET_ADMIN, Request};
 
-/// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB.
+/// Datagrams of a dump are no larger than what we offer to read, and the kernel stops at 32 KiB; the first is never larger than
+/// 8 KiB (`NLMSG_GOODSIZE`). A page that is touched for the first time costs more than a call.
 const BUFFER: usize = 32 << 10;
+const BUFFER_AT_FIRST: usize = 8 << 10;
 
 /// A netlink socket: it acts on the network namespace it was opened in, whoever uses it.
 #[derive(Debug)]
@@ -33,6 +36,9 @@ pub(crate) struct Socket {
     sequence: u32,
     verbose: bool,
     buffer: Vec<u8>,
+    /// Of a netfilter socket, after the descriptor in this order: close(2) of any waits for an RCU grace period, 7 to 25 ms,
+    /// while elements that somebody deleted are not freed yet (`nft_rcv_nl_event`).
+    _later: Option<CloseLater>,
 }
 
 impl AsFd for Socket {
@@ -54,7 +60,7 @@ impl Socket {
                 Error::Record(record::Error::Sys(error))
                     if error.errno == Errno::EPROTONOSUPPORT =>
                 {
-                    error.hint("needs nf_tables in the kernel").into()
+                    error.hint(NEEDS_NF_TABLES).into()
                 }
                 error => error,
             }
@@ -73,12 +79,17 @@ impl Socket {
         ] {
             setsockopt_netlink(fd.as_fd(), option)?;
         }
+        let later = match protocol {
+            SockProtocol::NetlinkNetFilter => CloseLater::new(fd.as_fd()),
+            _ => None,
+        };
         Ok(Self {
             fd,
             family,
             sequence: 0,
             verbose,
-            buffer: vec![0; BUFFER],
+            buffer: vec![0; BUFFER_AT_FIRST],
+            _later: later,
         })
     }
 
@@ -156,9 +167,8 @@ impl Socket {
             // Before Linux 6.10 the end of a batch is never answered, so it is the last request that is asked to.
             request.number(self.sequence, at == last);
         }
-        let bytes = datagram(&all);
-        self.make_room(bytes.len())?;
-        self.send(&bytes)?;
+        self.make_room(all.iter().map(|request| request.bytes().len()).sum())?;
+        self.send_all(&all)?;
         let mut failed: Option<Error> = None;
         self.receive(|message| {
             let at = message.sequence.checked_sub(first).map(|at| at as usize);
@@ -249,6 +259,29 @@ impl Socket {
         }
     }
 
+    /// As one datagram, which the kernel puts together if it can.
+    fn send_all(&self, requests: &[Request]) -> Result<(), Error> {
+        const UIO_MAXIOV: usize = 1024;
+        if requests.len() > UIO_MAXIOV {
+            return self.send(&datagram(requests));
+        }
+        let parts: Vec<IoSlice<'_>> = requests
+            .iter()
+            .map(|request| IoSlice::new(request.bytes()))
+            .collect();
+        loop {
+            let sent =
+                socket::sendmsg::<()>(self.fd.as_raw_fd(), &parts, &[], MsgFlags::empty(), None);
+            match sent {
+                Err(Errno::EINTR) => {}
+                sent => {
+                    sent.call(|| format!("sendmsg({})", self.family))?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+
     /// Hands every message that arrives to `see`, until it says false.
     fn receive(&mut self, mut see: impl FnMut(&Message<'_>) -> bool) -> Result<(), Error> {
         loop {
@@ -268,6 +301,9 @@ impl Socket {
                     return Ok(());
                 }
                 rest = next;
+            }
+            if length > BUFFER_AT_FIRST / 4 {
+                self.buffer.resize(BUFFER, 0);
             }
         }
     }

@@ -12,7 +12,9 @@ use crate::choice::Choice;
 use crate::cidr::{Cidr, width, with_bits};
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
+use crate::policy::Policy;
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::state::Attachment;
 use crate::subnet::Subnet;
 
@@ -98,10 +100,14 @@ pub(crate) struct Wanted {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// How much may pass, each way.
+    pub(crate) rate: Option<Rate>,
     /// It must not pass for another.
     pub(crate) antispoof: When,
     /// And the interface's own switch does not decide: the table has to see to it.
     pub(crate) loose: bool,
+    /// Who may talk to whom.
+    pub(crate) policy: Policy,
 }
 
 impl Wanted {
@@ -358,8 +364,10 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             antispoof: When::Auto,
             loose: false,
+            policy: Policy::default(),
         }
     }
 

@@ -36,6 +36,11 @@ impl Protocol {
         }
     }
 
+    /// From `IPPROTO_…`
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.number() == number)
+    }
+
     /// `IPPROTO_…`
     pub(crate) fn number(self) -> u8 {
         match self {
@@ -183,7 +188,7 @@ impl FromStr for Publish {
 }
 
 /// The first port of `N` or `N-M`, and how many there are.
-fn range(text: &str) -> Result<(u16, u16), String> {
+pub(crate) fn range(text: &str) -> Result<(u16, u16), String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let port = |text: &str| {
         // digits only: u16's own parser would take "+80"

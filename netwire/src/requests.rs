@@ -16,6 +16,8 @@ use netlink_packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 
+use record::{Id, names};
+
 use crate::link::{self, By, Mac, route_address};
 use crate::mode::Port;
 use crate::netlink::Request;
@@ -273,6 +275,14 @@ pub(crate) fn remove(name: &str, index: u32) -> Request {
     Request::new("RTM_DELLINK", name, libc::RTM_DELLINK, 0, &message)
 }
 
+/// The ifalias of a pod, and on.
+pub(crate) fn up_with_alias(id: &Id, name: &str, index: u32) -> Request {
+    let mut message = up(index);
+    message.attributes = vec![LinkAttribute::IfAlias(names::ifalias(id).to_owned())];
+    let what = format!("{name} alias {id} up");
+    Request::new("RTM_SETLINK", &what, libc::RTM_SETLINK, 0, &message)
+}
+
 /// Switches `lo` on.
 pub(crate) fn lo_up() -> Request {
     Request::new("RTM_SETLINK", "lo up", libc::RTM_SETLINK, 0, &up(LO))
@@ -395,8 +405,10 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
             antispoof: When::Auto,
             loose: false,
+            policy: crate::policy::Policy::default(),
         };
         Plan::new(
             &"foo".parse().unwrap(),

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use record::{Id, Known, names};
 
 use crate::TOOL;
-use crate::cidr::width;
+use crate::cidr::{Cidr, bits, host_mask, width, with_bits};
 use crate::error::Error;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By};
+use crate::mode::Port;
 use crate::netlink::Socket;
 use crate::plan::{Assigned, Net, Wanted};
 use crate::state;
@@ -27,6 +28,7 @@ pub(crate) fn reserve(
     let mut nets = Vec::new();
     for net in &wanted.nets {
         let pool = pool(net, wanted);
+        pool.refuse_overlap()?;
         let address = pool.reserve(&owner, net.address, |owner, address| {
             is_stale(host, owner, address)
         })?;
@@ -34,9 +36,40 @@ pub(crate) fn reserve(
             record::report(TOOL, step(&pool, address));
         }
         let subnet = net.subnet;
-        nets.push(Assigned { subnet, address });
+        let assigned = Assigned { subnet, address };
+        refuse_routed(wanted, assigned, host)?;
+        nets.push(assigned);
     }
     Ok(nets)
+}
+
+/// Refuses an address that the host has itself, or finds elsewhere by a route as narrow as the subnet: packets would go there,
+/// or to nobody. A wider route, as of a VPN over all of 10.0.0.0/8, is none of ours.
+fn refuse_routed(wanted: &Wanted, net: Assigned, host: &mut Socket) -> Result<(), Error> {
+    let (address, subnet) = (net.address, net.subnet);
+    let route = link::route_to(host, address)?;
+    let Some((index, prefix)) = route.filter(|(_, prefix)| *prefix >= subnet.prefix()) else {
+        return Ok(());
+    };
+    let by = link::find(host, By::Index(index), false)?;
+    let by = by.map_or_else(|| format!("interface {index}"), |link| link.name);
+    // The subnet is on the bridge; an address that the host has there is no pod's.
+    let is_on_it = |port: &Port| port.bridge.as_ref() == by && prefix < width(address);
+    let port = wanted.mode.port();
+    if port.is_some_and(|port| is_on_it(port) || port.vlan.is_some()) {
+        return Ok(());
+    }
+    let what = match prefix == width(address) {
+        true => format!("{address} is in use"),
+        false => format!("{subnet} is in use"),
+    };
+    Err(Error::failed(format!(
+        "{what}: the host has {} on {by} (try another --subnet)",
+        Cidr::new(
+            with_bits(address, bits(address) & !host_mask(address, prefix)),
+            prefix
+        )
+    )))
 }
 
 /// The address that would be reserved of a subnet, and the step that does it, for `--dry-run`.

@@ -8,12 +8,15 @@ use serde_json::{Map, Value, json};
 
 use crate::antispoof::When;
 use crate::cidr::Cidr;
+use crate::device::Moved;
 use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::mode::Mode;
 use crate::namespace::PodNamespace;
 use crate::plan::{Assigned, Ifname, Net, Wanted};
+use crate::policy::Policy;
 use crate::publish::Publish;
+use crate::rate::Rate;
 use crate::subnet::Subnet;
 
 /// Of the CNI specification whose result types `netwire` in the record follows.
@@ -39,10 +42,16 @@ pub(crate) struct Attachment {
     pub(crate) nat_except: Vec<Cidr>,
     /// Of the host, that lead to it.
     pub(crate) ports: Vec<Publish>,
+    /// How much may pass, each way.
+    pub(crate) rate: Option<Rate>,
+    /// Of the pod's end; None: the derived one.
+    pub(crate) mac: Option<Mac>,
     /// It cannot pass for another.
     pub(crate) antispoof: bool,
     /// The table sees to that, as the interface's own switch does not decide.
     pub(crate) loose: bool,
+    /// Who may talk to whom.
+    pub(crate) policy: Policy,
 }
 
 impl Attachment {
@@ -64,8 +73,11 @@ impl Attachment {
             nat: wanted.nat,
             nat_except: wanted.nat_except.clone(),
             ports: wanted.ports.clone(),
+            rate: wanted.rate,
+            mac: wanted.mac,
             antispoof: wanted.antispoof != When::Never,
             loose: wanted.loose,
+            policy: wanted.policy.clone(),
         }
     }
 
@@ -81,9 +93,33 @@ impl Attachment {
         }
     }
 
+    /// An interface of the host that is moved in as `ifname`.
+    pub(crate) fn of_device(ifname: Ifname, moved: Moved) -> Self {
+        Self {
+            ifname,
+            mode: Mode::Device(moved),
+            nets: Vec::new(),
+            lease_dir: None,
+            ifindex: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            rate: None,
+            mac: None,
+            antispoof: false,
+            loose: false,
+            policy: Policy::default(),
+        }
+    }
+
     /// The name of the host's end.
     pub(crate) fn host(&self, id: &Id) -> String {
         record::names::veth(id, self.ifname.as_ref())
+    }
+
+    /// Whether it has an address of IPv4, or of IPv6.
+    pub(crate) fn has(&self, ipv4: bool) -> bool {
+        self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
     }
 
     /// The addresses that it has.
@@ -95,26 +131,38 @@ impl Attachment {
         self.nets.iter().filter_map(assigned).collect()
     }
 
-    /// Whether anything of it is in our table of nf_tables.
+    /// Whether anything of it is in our tables of nf_tables.
     pub(crate) fn is_in_table(&self) -> bool {
-        self.nat || !self.ports.is_empty() || self.needs_filter()
+        self.is_forwarded_otherwise() || self.needs_filter()
     }
 
-    /// Whether the table has to keep it from passing for another: IPv6 has no rp_filter.
-    fn needs_filter(&self) -> bool {
-        self.loose || (self.antispoof && !self.nets.iter().all(|net| net.subnet.is_ipv4()))
+    /// Whether something else than usual is to be done to its packets.
+    pub(crate) fn is_forwarded_otherwise(&self) -> bool {
+        self.nat || !self.ports.is_empty() || !self.policy.is_open()
+    }
+
+    /// Whether a table has to keep it from passing for another: IPv6 has no rp_filter, and a bridge none at all.
+    pub(crate) fn needs_filter(&self) -> bool {
+        let ipv6 = !self.nets.iter().all(|net| net.subnet.is_ipv4());
+        self.loose || (self.antispoof && ipv6) || self.mode.port().is_some()
     }
 
     /// Whether it is there for no other reason.
     pub(crate) fn is_only_filtered(&self) -> bool {
-        self.needs_filter() && !self.nat && self.ports.is_empty()
+        self.needs_filter() && !self.is_forwarded_otherwise()
+    }
+
+    /// The hardware address of the pod's end.
+    pub(crate) fn pod_mac(&self, id: &Id) -> Mac {
+        let derived = || Mac(record::names::pod_mac(id, self.ifname.as_ref()));
+        self.mac.unwrap_or_else(derived)
     }
 
     pub(crate) fn to_json(&self, id: &Id) -> Value {
         let mut object = Map::new();
         object.insert("ifname".into(), self.ifname.as_ref().into());
         self.mode.add_to(&mut object);
-        if self.mode.is_loopback() {
+        if self.mode.is_inside() {
             return object.into();
         }
         object.insert("host".into(), self.host(id).into());
@@ -145,6 +193,15 @@ impl Attachment {
             let ports = self.ports.iter().map(|publish| publish.to_json());
             object.insert("portMappings".into(), Value::Array(ports.collect()));
         }
+        if let Some(rate) = self.rate {
+            object.insert("bandwidth".into(), rate.to_json());
+        }
+        if let Some(mac) = self.mac {
+            object.insert("mac".into(), mac.to_string().into());
+        }
+        if !self.policy.is_open() {
+            object.insert("policy".into(), self.policy.to_json());
+        }
         object.insert("antispoof".into(), self.antispoof.into());
         if self.loose {
             object.insert("loose".into(), true.into());
@@ -157,7 +214,7 @@ impl Attachment {
         let mode = Mode::from_json(value)?;
         let mut nets = Vec::new();
         for family in [keys(true), keys(false)] {
-            if !mode.is_loopback() && (nets.is_empty() || value.get(family[0]).is_some()) {
+            if !mode.is_inside() && (nets.is_empty() || value.get(family[0]).is_some()) {
                 nets.extend(net_from_json(value, family)?);
             }
         }
@@ -196,8 +253,19 @@ impl Attachment {
                 .and_then(Value::as_u64)
                 .and_then(|index| u32::try_from(index).ok()),
             nat: flag("nat"),
+            rate: value.get("bandwidth").map(Rate::from_json).transpose()?,
             antispoof: flag("antispoof"),
             loose: flag("loose"),
+            mac: match text("mac") {
+                Some(mac) => Some(mac.parse().map_err(|why| format!("mac: {why}"))?),
+                None => None,
+            },
+            policy: match value.get("policy") {
+                Some(policy) => {
+                    Policy::from_json(policy).map_err(|why| format!("policy: {why}"))?
+                }
+                None => Policy::default(),
+            },
             nat_except: list("natExcept")
                 .iter()
                 .map(range)
@@ -321,6 +389,10 @@ pub(crate) fn with(id: &Id, earlier: Option<&Value>, made: &Made, pod: &PodNames
             "interface": number, "address": format!("{address}/{prefix}"), "gateway": gateway
         }));
     }
+    let moved = attachment.mode.moved().map(|moved| &moved.addresses);
+    ips.extend(moved.into_iter().flatten().map(
+        |(address, prefix)| json!({"interface": number, "address": format!("{address}/{prefix}")}),
+    ));
     routes.extend(made.defaults.iter().map(|subnet| {
         let everywhere = if subnet.is_ipv4() {
             "0.0.0.0/0"
@@ -425,8 +497,14 @@ mod tests {
             nat: true,
             nat_except: vec!["10.96.0.0/12".parse().unwrap()],
             ports: vec!["127.0.0.1:8000-8001:80-81/udp".parse().unwrap()],
+            rate: Some("10mbit:64k".parse().unwrap()),
+            mac: Some("02:00:00:00:00:01".parse().unwrap()),
             antispoof: true,
             loose: true,
+            policy: Policy::from_json(
+                &json!({"ingress": {"isolated": true, "allow": ["10.0.0.0/8,80/tcp"]}}),
+            )
+            .unwrap(),
         }
     }
 
@@ -443,8 +521,11 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
+            mac: None,
             antispoof: false,
             loose: false,
+            policy: Policy::default(),
             ..attachment()
         };
         for attachment in [attachment(), half] {
@@ -473,6 +554,8 @@ mod tests {
             ("mode", json!("host")),
             ("natExcept", json!(["10.0.0.1/8"])),
             ("portMappings", json!([{"hostPort": 0}])),
+            ("mac", json!("01:00:00:00:00:01")),
+            ("policy", json!({"egress": {"deny": ["x"]}})),
         ] {
             let mut bad = good.clone();
             bad[key] = value.clone();

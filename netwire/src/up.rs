@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::antispoof::{self, When};
 use crate::cidr::with_bits;
 use crate::cli::UpArgs;
+use crate::device::{self, Device};
 use crate::drift;
 use crate::error::Error;
 use crate::link;
@@ -14,7 +15,8 @@ use crate::netlink::Socket;
 use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
-    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, requests, reserve, wire,
+    TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests,
+    reserve, sysctl, uplink, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.
@@ -22,16 +24,36 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let wanted = args.wanted()?;
     let pod = PodNamespace::of(up.record(), args.netns.as_ref())?;
     let mut host = Socket::open(args.verbose)?;
+    let sysctls = sysctl::wanted(up.record(), &args.sysctl)?;
+    let of = |interface: bool| pod.inside(|| sysctl::apply(&sysctls, &wanted.ifname, interface));
     let earlier = up.state().cloned();
     let others = earlier
         .as_ref()
         .map_or(Ok(Vec::new()), state::attachments)?;
+    let devices = device::wanted(up.record(), &args.device)?;
+    let devices = (devices.as_slice(), others.as_slice());
     let known = others.iter().find(|other| other.ifname == wanted.ifname);
     if let (Some(attachment), Some(state)) = (known, &earlier) {
         drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
         firewall::repair(up.id(), attachment, args.verbose)?;
+        rate::repair(up.id(), attachment, &mut host)?;
         let_through(&wanted, args)?;
-        return Ok(state.clone());
+        if !sysctls.is_empty() {
+            of(false)?;
+            of(true)?;
+        }
+        return move_in(
+            up,
+            devices,
+            (Some(state), Vec::new()),
+            state.clone(),
+            &pod,
+            &mut host,
+        );
+    }
+    // Those that an interface takes over when it is made come before it.
+    if !sysctls.is_empty() {
+        of(false)?;
     }
     let made = match wanted.mode.is_loopback() {
         true => loopback(up, &wanted, earlier.as_ref(), &pod, args.verbose)?,
@@ -44,7 +66,42 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
             &mut host,
         )?,
     };
-    Ok(state::with(up.id(), earlier.as_ref(), &made, &pod))
+    if !sysctls.is_empty() {
+        of(true)?;
+    }
+    let state = state::with(up.id(), earlier.as_ref(), &made, &pod);
+    let new = (earlier.as_ref(), vec![made.attachment]);
+    move_in(up, devices, new, state, &pod, &mut host)
+}
+
+/// The devices that are not in the pod yet; `new` is what was made on top of an earlier state, `state` both.
+fn move_in(
+    up: &mut Up,
+    (devices, others): (&[Device], &[Attachment]),
+    (earlier, mut new): (Option<&Value>, Vec<Attachment>),
+    mut state: Value,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<Value, Error> {
+    for device in devices {
+        if let Some(other) = others.iter().find(|other| other.ifname == device.to) {
+            drift::check_device(up.id(), other, device, pod, host)?;
+            continue;
+        }
+        let moved = device::look(device, pod, host)?;
+        let attachment = Attachment::of_device(device.to.clone(), moved.clone());
+        new.push(attachment.clone());
+        up.intend(&state::intended(up.id(), earlier, &new))?;
+        let inside = device::give(&moved, &device.to, pod, host, &mut pod.socket(false)?)?;
+        let made = Made {
+            attachment,
+            host: None,
+            inside,
+            defaults: Vec::new(),
+        };
+        state = state::with(up.id(), Some(&state), &made, pod);
+    }
+    Ok(state)
 }
 
 /// lo, and no more.
@@ -88,6 +145,9 @@ fn make(
     publish::refuse_taken(&wanted.ports, &any.collect::<Vec<_>>())?;
     let mtu = wire::mtu(wanted, host)?;
     wire::refuse_foreign(up.id(), wanted, host)?;
+    if let Some(why) = wanted.rate.and_then(|rate| rate.refuses(mtu)) {
+        return Err(Error::usage(why));
+    }
     if wanted.has(false) {
         ipv6::refuse_without()?;
     }
@@ -102,12 +162,6 @@ fn make(
     let nets = reserve::reserve(up.id(), wanted, host, args.verbose)?;
     // Before the interface is there: what its packets may do is settled when the first of them comes.
     let mut attachment = Attachment::assigned(wanted, &nets);
-    if wanted.mode.port().is_some() {
-        if wanted.antispoof == When::Always {
-            return Err(Error::usage("--antispoof always: not on a bridge"));
-        }
-        (attachment.antispoof, attachment.loose) = (false, false);
-    }
     if let Err(error) = firewall::add(up.id(), &attachment, args.verbose) {
         antispoof::unless_demanded(error, attachment.is_only_filtered(), wanted.antispoof)?;
         (attachment.antispoof, attachment.loose) = (false, false);
@@ -116,8 +170,11 @@ fn make(
     conntrack::forget_ports(&wanted.ports, args.verbose)?;
     let plan = Plan::new(up.id(), wanted, others, nets, mtu);
     let (end, peer) = wire::connect(&plan, wanted, &mut attachment, pod, host, &mut inside)?;
-    if plan.port.is_some() {
+    if let Some(port) = &plan.port {
         pod.inside(|| announce::announce(&plan, &peer))?;
+        if plan.route_localnet {
+            bridge::route_localnet(port, host)?;
+        }
     }
     attachment.ifindex = Some(end.index);
     Ok(Made {
@@ -151,19 +208,13 @@ fn let_through(wanted: &Wanted, args: &UpArgs) -> Result<(), Error> {
         return Ok(());
     }
     let (ipv4, ipv6) = (wanted.has(true), wanted.has(false));
-    let closed = forwarding::closed(ipv4, ipv6)?;
+    let closed = uplink::closed(ipv4, ipv6)?;
     if args.sysctl_host && !closed.is_empty() {
         firewall::note_opened(&closed, args.verbose)?;
-        forwarding::open(&closed)?;
+        uplink::open(&closed)?;
     } else {
         for uplink in closed {
-            record::report(
-                TOOL,
-                format_args!(
-                    "{} is 0: nothing that comes in there reaches a pod (--sysctl-host)",
-                    uplink.sysctl()
-                ),
-            );
+            record::report(TOOL, format_args!("{} (--sysctl-host)", uplink.why()));
         }
     }
     if args.accept_forward {
@@ -206,15 +257,19 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
     let bridge = bridge.map_or(Ok(Vec::new()), |port| {
         bridge::steps(port, &plan.nets, &mut host)
     })?;
+    let limits = wanted.rate.map_or_else(Vec::new, |rate| {
+        rate::steps(id, wanted.ifname.as_ref(), rate, &plan.host, mtu)
+    });
     let steps = [
         ("host", firewall::steps(id, &attachment)?),
         ("host", bridge),
         ("host", requests::create(&plan, None, pod.fd())),
+        ("host", limits),
         ("host", requests::host_set(&plan, 0)),
         ("pod", requests::pod_set(&plan, 0)),
     ];
     for (at, (place, requests)) in steps.into_iter().enumerate() {
-        if at == 3 {
+        if at == 4 {
             text += &switches(&plan, &wanted);
         }
         // questions are no steps
@@ -231,10 +286,13 @@ fn switches(plan: &Plan, wanted: &Wanted) -> String {
     if plan.port.is_some() || (!wanted.has(false) && wanted.antispoof != When::Never) {
         text += &format!("host: {}\n", antispoof::step(&plan.host));
     } else if wanted.has(false) {
-        text += &format!("host: {}\n", ipv6::steps(&plan.host));
+        text += &ipv6::steps(&plan.host)
+            .map(|step| format!("host: {step}\n"))
+            .concat();
     }
     if wanted.has(false) {
-        text += &format!("pod: {}\n", ipv6::steps(plan.ifname.as_ref()));
+        let steps = ipv6::steps(plan.ifname.as_ref());
+        text += &steps.map(|step| format!("pod: {step}\n")).concat();
     }
     text
 }

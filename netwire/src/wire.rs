@@ -15,7 +15,7 @@ use crate::netlink::Socket;
 use crate::plan::{Plan, Wanted};
 use crate::requests;
 use crate::state::Attachment;
-use crate::{bridge, ipv6};
+use crate::{bridge, ipv6, rate};
 
 /// The largest MTU of a veth; lo has more.
 const MTU_MAX: u32 = 65535;
@@ -42,6 +42,9 @@ pub(crate) fn connect(
     let end = create(plan, master, pod, host, inside)?;
     // With a port, the bridge stays.
     drop(held);
+    if let Some(rate) = wanted.rate {
+        rate::limit(&plan.id, plan.ifname.as_ref(), rate, &end, host)?;
+    }
     if plan.port.is_some() {
         // A port is no end of any address.
         antispoof::turn_ipv6_off(&plan.host, When::Auto, false)?;

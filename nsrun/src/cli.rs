@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use nix::sys::signal::Signal;
-use record::{Namespace, SourceArgs};
+use record::SourceArgs;
 
 use crate::drop::DropArgs;
-use crate::id_args::{CredentialArgs, MapArgs};
-use crate::offset::{Offset, Offsets};
+use crate::id_args::CredentialArgs;
+use crate::namespace_args::NamespaceArgs;
+use crate::values::{any_signal, seconds, signal, yes_no};
 
 /// Runs a command in new and joined namespaces, and keeps the namespaces of a pod.
 #[derive(Debug, Parser)]
@@ -114,12 +115,15 @@ pub(crate) struct ExecArgs {
     /// The signal that CMD gets when nsrun ends first [default: KILL]; implies --fork
     #[arg(long, value_name = "SIG", num_args = 0..=1, require_equals = true, default_missing_value = "KILL", value_parser = signal)]
     pub(crate) kill_child: Option<Signal>,
-    /// Whether CMD gets a terminal of its own [default: yes where it ends in nsrun drop and stdin is a terminal]
+    /// Whether CMD gets a terminal of its own [default: yes where stdin is a terminal and it ends in nsrun drop, or --setuid makes it another user]
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes_no, conflicts_with = "no_fork")]
     pub(crate) pty: Option<bool>,
     /// Enter the groups of the target process
     #[arg(long, requires = "target")]
     pub(crate) join_cgroup: bool,
+    /// Give CMD the environment of the target process
+    #[arg(short, long, requires = "target")]
+    pub(crate) env: bool,
     #[command(flatten)]
     pub(crate) credentials: CredentialArgs,
     /// Run CMD under pause, which hands signals on and reaps: what a process 1 has to do
@@ -128,140 +132,6 @@ pub(crate) struct ExecArgs {
     /// What to run [default: $SHELL, else /bin/sh]
     #[arg(trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
-}
-
-/// The grammar of namespaces, the same for `up` and `exec`.
-#[derive(Debug, Default, Args)]
-pub(crate) struct NamespaceArgs {
-    /// Mount namespace: new; =FILE, =PID or =fd:N joins one, =host leaves it alone
-    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    mount: Option<Option<OsString>>,
-    /// UTS namespace (host name)
-    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    uts: Option<Option<OsString>>,
-    /// IPC namespace
-    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    ipc: Option<Option<OsString>>,
-    /// Network namespace
-    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    net: Option<Option<OsString>>,
-    /// PID namespace; CMD becomes its process 1 when it is new
-    #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    pid: Option<Option<OsString>>,
-    /// User namespace
-    #[arg(short = 'U', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    user: Option<Option<OsString>>,
-    /// Cgroup namespace
-    #[arg(short = 'C', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    cgroup: Option<Option<OsString>>,
-    /// Time namespace
-    #[arg(short = 'T', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
-    time: Option<Option<OsString>>,
-    /// Join the namespaces of process PID: those named by options without a value, or --all
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
-    pub(crate) target: Option<i32>,
-    /// With --target: join every namespace that differs from ours
-    #[arg(short, long, requires = "target")]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) maps: MapArgs,
-    /// Add SECONDS to the monotonic clock of a new time namespace; implies --time
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    pub(crate) monotonic: Option<Offset>,
-    /// Add SECONDS to the boottime clock of a new time namespace; implies --time
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    pub(crate) boottime: Option<Offset>,
-    /// Mount a fresh proc at DIR [default: /proc]; implies --mount
-    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "/proc")]
-    pub(crate) mount_proc: Option<PathBuf>,
-    /// Change the root directory to DIR, by chroot(2)
-    #[arg(short = 'R', long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-    /// Change the working directory to DIR, after everything else
-    #[arg(short, long, value_name = "DIR", alias = "wdns", short_alias = 'W')]
-    pub(crate) wd: Option<PathBuf>,
-    /// Set the host name; implies --uts
-    #[arg(long, value_name = "NAME", value_parser = hostname)]
-    pub(crate) hostname: Option<String>,
-    /// Propagation of all mounts in a new mount namespace [default: private]
-    #[arg(long, value_name = "HOW", hide_default_value = true)]
-    pub(crate) propagation: Option<Propagation>,
-    /// Print the steps in order and do nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Say each step as it is done, with its system call
-    #[arg(short, long)]
-    pub(crate) verbose: bool,
-}
-
-/// Whose namespace of a kind it shall be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Choice {
-    /// An option without a value: new, or that of --target.
-    Bare,
-    /// `=new`
-    New,
-    /// `=host`: that of the caller.
-    Host,
-    /// `=PID`
-    Process(i32),
-    /// `=fd:N`
-    Descriptor(i32),
-    /// `=FILE`
-    File(PathBuf),
-}
-
-impl NamespaceArgs {
-    /// Of the clocks of a new time namespace.
-    pub(crate) fn offsets(&self) -> Offsets {
-        Offsets {
-            monotonic: self.monotonic,
-            boottime: self.boottime,
-        }
-    }
-
-    /// What the option of `kind` says; None when it is not given.
-    pub(crate) fn choice(&self, kind: Namespace) -> Option<Choice> {
-        let given = match kind {
-            Namespace::Mount => &self.mount,
-            Namespace::Network => &self.net,
-            Namespace::Pid => &self.pid,
-            Namespace::Uts => &self.uts,
-            Namespace::Ipc => &self.ipc,
-            Namespace::User => &self.user,
-            Namespace::Cgroup => &self.cgroup,
-            Namespace::Time => &self.time,
-        };
-        let Some(value) = given.as_ref()? else {
-            return Some(Choice::Bare);
-        };
-        Some(match value.to_str() {
-            Some("new") => Choice::New,
-            Some("host") => Choice::Host,
-            // A file whose name is a number is ./NUMBER.
-            Some(text) if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
-                Choice::Process(text.parse().unwrap_or(i32::MAX))
-            }
-            Some(text) => match text.strip_prefix("fd:").and_then(|fd| fd.parse().ok()) {
-                Some(fd) => Choice::Descriptor(fd),
-                None => Choice::File(value.into()),
-            },
-            None => Choice::File(value.into()),
-        })
-    }
-}
-
-/// `--propagation`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Propagation {
-    /// Mounts of the caller's namespace arrive, ours do not leave
-    Slave,
-    /// Neither
-    Private,
-    /// Both ways
-    Shared,
-    /// As they are
-    Unchanged,
 }
 
 /// `nsrun show`
@@ -305,15 +175,6 @@ pub(crate) struct CheckArgs {
     pub(crate) json: bool,
 }
 
-/// An answer.
-pub(crate) fn yes_no(text: &str) -> Result<bool, String> {
-    match text {
-        "yes" => Ok(true),
-        "no" => Ok(false),
-        _ => Err(format!("{text:?} is neither yes nor no")),
-    }
-}
-
 /// `nsrun wait`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun wait [--id ID | -P FILE] [--timeout SECONDS]")]
@@ -338,79 +199,15 @@ pub(crate) struct KillArgs {
     #[arg(short, long)]
     pub(crate) all: bool,
     /// Name or number; 0 only asks whether it is there [default: TERM]
-    #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, value_parser = any_signal)]
+    #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, allow_hyphen_values = true, value_parser = any_signal)]
     pub(crate) signal: i32,
-}
-
-/// A signal as kill(1) takes it, real-time ones and 0 too: `RTMIN`, `RTMIN+1`, `RTMAX-1`.
-fn any_signal(text: &str) -> Result<i32, String> {
-    let bad = || format!("{text:?} is no signal");
-    // As programs of glibc have it, whichever library we are built with: those are who listens (systemd's RTMIN+3).
-    let (min, max) = (34_i32, 64_i32);
-    let upper = text.to_ascii_uppercase();
-    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |rest: &str, sign: char| match rest {
-        "" => Some(0),
-        rest => rest.strip_prefix(sign)?.parse::<i32>().ok(),
-    };
-    let number = if let Some(rest) = name.strip_prefix("RTMIN") {
-        offset(rest, '+')
-            .and_then(|offset| min.checked_add(offset))
-            .filter(|number| (min..=max).contains(number))
-    } else if let Some(rest) = name.strip_prefix("RTMAX") {
-        offset(rest, '-')
-            .and_then(|offset| max.checked_sub(offset))
-            .filter(|number| (min..=max).contains(number))
-    } else if let Ok(number) = text.parse::<i32>() {
-        Some(number).filter(|number| (0..=max).contains(number))
-    } else {
-        return signal(text).map(|signal| signal as i32);
-    };
-    number.ok_or_else(bad)
-}
-
-/// A signal as kill(1) takes it: `TERM`, `SIGTERM`, `term`, `15`.
-fn signal(text: &str) -> Result<Signal, String> {
-    let bad = || format!("{text:?} is no signal");
-    if let Ok(number) = text.parse::<i32>() {
-        return Signal::try_from(number).map_err(|_| bad());
-    }
-    let upper = text.to_ascii_uppercase();
-    let name = if upper.starts_with("SIG") {
-        upper
-    } else {
-        format!("SIG{upper}")
-    };
-    name.parse().map_err(|_| bad())
-}
-
-/// What sethostname(2) takes and a line of /etc/hosts can hold.
-fn hostname(text: &str) -> Result<String, String> {
-    if text.is_empty()
-        || text.len() > 64
-        || text.chars().any(|c| c.is_control() || c.is_whitespace())
-    {
-        return Err(format!(
-            "{text:?} is no host name (1 to 64 bytes, no blanks)"
-        ));
-    }
-    Ok(text.to_owned())
-}
-
-/// Seconds with a fraction.
-fn seconds(text: &str) -> Result<Duration, String> {
-    let number = text
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number).ok());
-    number
-        .filter(|wait| wait.as_secs() <= 86_400)
-        .ok_or_else(|| format!("{text:?} is no time in seconds"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::namespace_args::Choice;
+    use record::Namespace;
 
     fn exec(arguments: &[&str]) -> ExecArgs {
         let line = ["nsrun", "exec"].iter().chain(arguments);
@@ -495,13 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn signals_have_names_and_numbers() {
-        for text in ["TERM", "SIGTERM", "term", "15"] {
-            assert_eq!(signal(text), Ok(Signal::SIGTERM));
-        }
-        for text in ["", "0", "SIG", "99", "NOPE"] {
-            assert!(signal(text).is_err(), "{text}");
-        }
+    fn a_child_is_killed_by_a_signal_of_one_s_choice() {
         assert_eq!(
             exec(&["--kill-child", "true"]).kill_child,
             Some(Signal::SIGKILL)
@@ -510,32 +301,5 @@ mod tests {
             exec(&["--kill-child=HUP", "true"]).kill_child,
             Some(Signal::SIGHUP)
         );
-    }
-
-    #[test]
-    fn kill_takes_every_signal_there_is() {
-        assert_eq!(any_signal("hup"), Ok(1));
-        assert_eq!(any_signal("0"), Ok(0));
-        assert_eq!(any_signal("RTMIN"), Ok(34));
-        assert_eq!(any_signal("SIGRTMIN+2"), Ok(36));
-        assert_eq!(any_signal("rtmax-1"), Ok(63));
-        assert_eq!(any_signal("64"), Ok(64));
-        for bad in [
-            "", "-1", "65", "RTMIN-1", "RTMIN+99", "RTMAX+1", "RTMINx", "NOPE",
-        ] {
-            assert!(any_signal(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_host_name_and_a_time_are_checked() {
-        assert!(hostname("web-1.example").is_ok());
-        for bad in ["", "a b", "a\nb", &"x".repeat(65)] {
-            assert!(hostname(bad).is_err(), "{bad:?}");
-        }
-        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
-        for bad in ["", "-1", "nan", "inf", "1e300", "x"] {
-            assert!(seconds(bad).is_err(), "{bad}");
-        }
     }
 }

@@ -22,7 +22,7 @@ use crate::pin::{self, Pins};
 use crate::plan::{End, Plan};
 use crate::request::{Join, Recorded, Request, Source};
 use crate::run::{self, Asked};
-use crate::same::{same, same_inside};
+use crate::same::{process_options, same, same_inside};
 use crate::state::State;
 use crate::step::{self, Resources};
 use crate::{end, restart};
@@ -333,6 +333,7 @@ fn finish(
         same_inside(up.id(), born.pid, wanted)?;
     }
     state.pins.clone_from(&new.pins);
+    state.options = process_options(arguments);
     let mut intended = state.to_json();
     if let Some(earlier) = &new.restores {
         intended[record::RESTORES] = earlier.to_json();

@@ -8,15 +8,26 @@ use crate::subids;
 /// Who CMD is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Args)]
 pub(crate) struct CredentialArgs {
-    /// Become user UID, after everything else
-    #[arg(short = 'S', long, value_name = "UID", value_parser = subids::number)]
+    /// Become user UID, a number or a name, after everything else
+    #[arg(short = 'S', long, value_name = "UID", value_parser = user)]
     pub(crate) setuid: Option<u32>,
-    /// Become group GID and leave all others, after everything else
-    #[arg(short = 'G', long, value_name = "GID", value_parser = subids::number)]
+    /// Become group GID, a number or a name, and leave all others, after everything else
+    #[arg(short = 'G', long, value_name = "GID", value_parser = group)]
     pub(crate) setgid: Option<u32>,
     /// Let CMD keep the capabilities of a new user namespace whoever it is
     #[arg(long)]
     pub(crate) keep_caps: bool,
+    /// Stay who we are in a user namespace that is joined, instead of becoming its root
+    #[arg(long, conflicts_with_all = ["setuid", "setgid"])]
+    pub(crate) preserve_credentials: bool,
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    subids::id(text, "/etc/passwd")
+}
+
+fn group(text: &str) -> Result<u32, String> {
+    subids::id(text, "/etc/group")
 }
 
 /// Who is who in a new user namespace; each of these implies it.

@@ -19,6 +19,7 @@ mod id_args;
 mod idmap;
 mod kill;
 mod maps;
+mod namespace_args;
 mod namespaces;
 mod netns;
 mod offset;
@@ -40,6 +41,7 @@ mod subids;
 mod sys;
 mod table;
 mod terminal;
+mod values;
 mod view;
 mod wait;
 

@@ -1,5 +1,7 @@
 //! Whether the pod that is up is the one that is wanted.
 
+use std::path::PathBuf;
+
 use record::Id;
 
 use crate::cli::UpArgs;
@@ -7,7 +9,7 @@ use crate::error::Error;
 use crate::holder::{Wanted, texts};
 use crate::procfs;
 use crate::request::{Source, holder_path};
-use crate::state::State;
+use crate::state::{Options, State};
 use crate::step::kinds;
 
 /// An error that says the difference, unless the pod that is up is the one that is wanted.
@@ -57,6 +59,14 @@ pub(crate) fn same(
     // What /proc tells of a process that is gone it tells of the next one in the same namespaces.
     if earlier.holder.open()?.is_some() {
         same_inside(id, earlier.holder.pid, wanted)?;
+        // Only what is asked for: who has the record alone need not know the rest.
+        for (name, value) in process_options(arguments) {
+            let has = earlier.options.get(&name);
+            if has != Some(&value) {
+                let has = has.map_or("none", String::as_str);
+                return differs(format!("with {name} {has}, not {value}"));
+            }
+        }
     }
     let command = texts(&arguments.command);
     if earlier.command != command {
@@ -78,6 +88,25 @@ pub(crate) fn same_inside(id: &Id, pid: i32, wanted: &Wanted) -> Result<(), Erro
         return differs(id, "with other offsets of its clocks".into());
     }
     Ok(())
+}
+
+/// What the options say of the process that holds the pod, and /proc does not: under pause it is CMD's.
+pub(crate) fn process_options(arguments: &UpArgs) -> Options {
+    let options = &arguments.namespaces;
+    let log = arguments.log.as_ref();
+    // Where it is does not depend on who looks.
+    let log = log.map(|log| std::path::absolute(log).unwrap_or_else(|_| log.clone()));
+    let given = [
+        ("root", options.root.clone()),
+        ("wd", options.wd.clone()),
+        ("log", log),
+        ("mountProc", options.mount_proc.clone()),
+    ];
+    let text = |path: PathBuf| path.to_string_lossy().into_owned();
+    given
+        .into_iter()
+        .filter_map(|(name, path)| Some((name.to_owned(), text(path?))))
+        .collect()
 }
 
 fn differs(id: &Id, what: String) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What `up` made, as it is kept under the key `nsrun` of the record and the index.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsFd;
@@ -13,6 +14,9 @@ use sys::{Call, SysError};
 use crate::pin::Pins;
 use crate::request::holder_path;
 use crate::{step, sys as own};
+
+/// `root`, `wd`, `log` and `mountProc` of the process that holds the pod, those that were asked for.
+pub(crate) type Options = BTreeMap<String, String>;
 
 /// A pod's namespaces and the process that holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(crate) struct State {
     pub(crate) hostname: Option<String>,
     /// What runs under the holder.
     pub(crate) command: Vec<String>,
+    /// How it was started.
+    pub(crate) options: Options,
     /// Files that hold namespaces of it.
     pub(crate) pins: Pins,
 }
@@ -51,6 +57,7 @@ impl State {
             made,
             hostname: hostname.map(str::to_owned),
             command,
+            options: Options::new(),
             pins: Pins::new(),
         };
         for kind in Namespace::ALL {
@@ -94,6 +101,9 @@ impl State {
         }
         if !self.command.is_empty() {
             object["command"] = self.command.clone().into();
+        }
+        if !self.options.is_empty() {
+            object["options"] = json!(self.options);
         }
         if !self.pins.is_empty() {
             let pins = self.pins.iter().map(|(kind, path)| {
@@ -143,6 +153,13 @@ impl State {
                 .and_then(Value::as_str)
                 .map(str::to_owned),
             command: texts("command").map(str::to_owned).collect(),
+            options: value
+                .get("options")
+                .and_then(Value::as_object)
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, text)| Some((name.clone(), text.as_str()?.to_owned())))
+                .collect(),
             pins: pins
                 .into_iter()
                 .flatten()
@@ -204,6 +221,7 @@ mod tests {
         let made = libc::CLONE_NEWNET | libc::CLONE_NEWUTS;
         let mut state = State::of(pid, made, Some("h"), vec!["sleep".into()]).unwrap();
         state.pins = vec![(Namespace::Network, "/run/netns/x".into())];
+        state.options.insert("log".into(), "/var/log/x".into());
         assert_eq!(
             state.path(Namespace::Network),
             PathBuf::from("/run/netns/x")

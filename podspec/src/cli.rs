@@ -51,7 +51,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "TOOL", conflicts_with = "get")]
     pub(crate) words: Option<Tool>,
 
-    /// Print the value of KEY in a record: podspec.containers, netwire.ips.0.address; nothing and status 1 where there is none
+    /// Print the value of KEY in each record: podspec.containers, netwire.ips.0.address; nothing and status 1 where there is none
     #[arg(long, value_name = "KEY")]
     pub(crate) get: Option<String>,
 }

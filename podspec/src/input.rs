@@ -51,7 +51,28 @@ pub(crate) fn bytes(file: Option<&Path>, max: usize, what: &str) -> Result<Vec<u
 /// # Errors
 /// As [`bytes`], and no JSON.
 pub(crate) fn json(file: Option<&Path>) -> Result<Value, Error> {
+    let mut all = jsons(file)?;
+    match (all.pop(), all.is_empty()) {
+        (Some(value), true) => Ok(value),
+        (None, _) => Err(Error::Input(format!("{}: no record", name_of(file)))),
+        (Some(_), false) => Err(Error::Input(format!(
+            "{}: more than one record",
+            name_of(file)
+        ))),
+    }
+}
+
+/// Any number of them.
+///
+/// # Errors
+/// As [`bytes`], and no JSON.
+pub(crate) fn jsons(file: Option<&Path>) -> Result<Vec<Value>, Error> {
     let text = bytes(file, MAX_RECORD, "record")?;
-    let name = file.map_or_else(|| "stdin".into(), |file| file.display().to_string());
-    serde_json::from_slice(&text).map_err(|error| Error::Input(format!("{name}: no JSON: {error}")))
+    let values = serde_json::Deserializer::from_slice(&text).into_iter();
+    let values: Result<Vec<Value>, _> = values.collect();
+    values.map_err(|error| Error::Input(format!("{}: no JSON: {error}", name_of(file))))
+}
+
+fn name_of(file: Option<&Path>) -> String {
+    file.map_or_else(|| "stdin".into(), |file| file.display().to_string())
 }

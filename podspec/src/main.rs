@@ -56,8 +56,12 @@ fn main() -> ExitCode {
 /// What is printed; None: a value that is not there.
 fn run(cli: &Cli) -> Result<Option<String>, Error> {
     if let Some(key) = &cli.get {
-        let record = input::json(cli.file.as_deref())?;
-        return Ok(words::value(&record, key).map(|text| text + "\n"));
+        let records = input::jsons(cli.file.as_deref())?;
+        let values = records
+            .iter()
+            .filter_map(|record| words::value(record, key));
+        let text: String = values.map(|value| value + "\n").collect();
+        return Ok((!text.is_empty()).then_some(text));
     }
     if let Some(tool) = cli.words {
         let record = input::json(cli.file.as_deref())?;

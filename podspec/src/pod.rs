@@ -371,7 +371,11 @@ fn record(
         own["nodeName"] = node.into();
     }
     if !spec.node_selector.is_empty() {
-        own["nodeSelector"] = spec.node_selector.clone().into();
+        // As a list: names of labels have dots, which a key of --get cannot have.
+        let labels = spec.node_selector.iter();
+        let labels =
+            labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
+        own["nodeSelector"] = labels.collect::<Vec<_>>().into();
     }
     record.insert("podspec".into(), own);
     record.into()

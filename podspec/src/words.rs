@@ -15,6 +15,8 @@ pub(crate) enum Tool {
     Netwire,
     /// Who a container is and its command, for nsrun drop
     Drop,
+    /// The same without the command, for another one in the container
+    Exec,
 }
 
 /// The words of `record` for `tool`, quoted for `eval`.
@@ -26,7 +28,14 @@ pub(crate) fn words(tool: Tool, record: &Value) -> Result<String, Error> {
         Tool::Cgset => limits(record),
         Tool::Mkbox => flags("--mount", &record["podspec"]["mounts"]),
         Tool::Netwire => flags("--publish", &record["podspec"]["publish"]),
-        Tool::Drop => drop(record)?,
+        Tool::Drop => {
+            let command = command(record)?;
+            let mut words = identity(record);
+            words.push("--".into());
+            words.extend(command);
+            words
+        }
+        Tool::Exec => identity(record),
     };
     Ok(words
         .iter()
@@ -73,19 +82,26 @@ fn limits(record: &Value) -> Vec<String> {
     words
 }
 
-/// `process` in the words of `nsrun drop`.
-fn drop(record: &Value) -> Result<Vec<String>, Error> {
+/// What a container runs.
+fn command(record: &Value) -> Result<Vec<String>, Error> {
+    let args = record["process"]["args"].as_array().into_iter().flatten();
+    let args: Vec<String> = args.filter_map(Value::as_str).map(str::to_owned).collect();
+    let own = &record["podspec"];
+    match args.is_empty() {
+        false => Ok(args),
+        true => Err(Error::Input(format!(
+            "{}: no command (neither the manifest nor the image {} says one)",
+            own["name"].as_str().unwrap_or("container"),
+            own["image"].as_str().unwrap_or_default()
+        ))),
+    }
+}
+
+/// Who it is, in the words of `nsrun drop`.
+fn identity(record: &Value) -> Vec<String> {
     let (process, own) = (&record["process"], &record["podspec"]);
-    let args = process["args"].as_array().filter(|args| !args.is_empty());
-    let name = own["name"].as_str().unwrap_or("container");
-    let args = args.ok_or_else(|| {
-        let image = own["image"].as_str().unwrap_or_default();
-        Error::Input(format!(
-            "{name}: no command (neither the manifest nor the image {image} says one)"
-        ))
-    })?;
     let mut words = Vec::new();
-    let mut flag = |name: &str, value: String| words.push(format!("--{name}={value}"));
+    let mut flag = |name: &str, value: &str| words.push(format!("--{name}={value}"));
     match (process["user"]["uid"].as_u64(), own["user"].as_str()) {
         (Some(uid), _) => {
             let gid = process["user"]["gid"].as_u64().unwrap_or(0);
@@ -94,29 +110,19 @@ fn drop(record: &Value) -> Result<Vec<String>, Error> {
                 .into_iter()
                 .flatten();
             let more: String = more.map(|gid| format!(",{gid}")).collect();
-            flag("user", format!("{uid}:{gid}{more}"));
+            flag("user", &format!("{uid}:{gid}{more}"));
         }
-        (None, Some(user)) => flag("user", user.to_owned()),
-        (None, None) => flag("user", "0:0".into()),
+        (None, Some(user)) => flag("user", user),
+        (None, None) => flag("user", "0:0"),
     }
-    flag("caps", own["caps"].as_str().unwrap_or("none").to_owned());
-    flag(
-        "seccomp",
-        own["seccomp"].as_str().unwrap_or("default").to_owned(),
-    );
+    flag("caps", own["caps"].as_str().unwrap_or("none"));
+    flag("seccomp", own["seccomp"].as_str().unwrap_or("default"));
     let is_strict = process["noNewPrivileges"].as_bool().unwrap_or(true);
-    flag("no-new-privs", if is_strict { "yes" } else { "no" }.into());
-    for variable in process["env"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-    {
-        flag("env", variable.to_owned());
-    }
-    words.push("--".into());
-    words.extend(args.iter().filter_map(Value::as_str).map(str::to_owned));
-    Ok(words)
+    flag("no-new-privs", if is_strict { "yes" } else { "no" });
+    let env = process["env"].as_array().into_iter().flatten();
+    env.filter_map(Value::as_str)
+        .for_each(|variable| flag("env", variable));
+    words
 }
 
 /// A word that a shell reads as it is.

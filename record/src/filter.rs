@@ -104,6 +104,9 @@ pub(crate) fn write_record(record: &Record) -> Result<(), Error> {
 }
 
 fn print(text: &str) -> Result<(), Error> {
+    if sys::stdout_was_closed() {
+        return Err(sys::SysError::new("write(stdout)", nix::errno::Errno::EBADF).into());
+    }
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())

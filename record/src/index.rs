@@ -145,7 +145,11 @@ impl Index {
             let path = self.path.join(name);
             gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
         }
-        gone(fs::remove_dir(&self.path)).call(|| format!("rmdir({})", self.path.display()))?;
+        // What else is in it is of whoever put it there, as the script pod(1) does, and goes with him.
+        match gone(fs::remove_dir(&self.path)) {
+            Err(error) if error.to_errno() == Errno::ENOTEMPTY => return Ok(()),
+            answer => answer.call(|| format!("rmdir({})", self.path.display()))?,
+        }
         remove_run_dir();
         Ok(())
     }
@@ -208,7 +212,10 @@ fn read(path: &Path) -> Result<Option<Record>, Error> {
         Ok(bytes) if bytes.is_empty() => Ok(None),
         Ok(bytes) => match Record::parse(&bytes) {
             Ok(record) => Ok(Some(record)),
-            Err(problem) => Err(Error::Failed(format!("{}: {problem}", path.display()))),
+            Err(problem) => Err(Error::Failed(format!(
+                "{}: {problem} (damaged: remove it, and down takes the pod's record instead)",
+                path.display()
+            ))),
         },
         Err(error) if error.to_errno() == Errno::ENOENT => Ok(None),
         Err(error) => Err(SysError::new(format!("open({})", path.display()), error).into()),

@@ -19,6 +19,12 @@ pub fn veth(id: &Id, ifname: &str) -> String {
     format!("veth{:08x}", fnv1a(format!("{id}\0{ifname}").as_bytes()))
 }
 
+/// The interface that holds back what the pod sends by `ifname`: `ifb` and the same eight digits.
+#[must_use]
+pub fn ifb(id: &Id, ifname: &str) -> String {
+    format!("ifb{:08x}", fnv1a(format!("{id}\0{ifname}").as_bytes()))
+}
+
 /// What the host's end carries as ifalias, so that it can be known again: the id.
 #[must_use]
 pub fn ifalias(id: &Id) -> &str {
@@ -118,6 +124,7 @@ mod tests {
         assert_eq!(netns(&id), PathBuf::from("/run/netns/foo"));
         assert!(pins(&id).is_absolute() && pins(&id).ends_with("foo/ns"));
         assert_eq!(veth(&id, "eth0"), "vethce5359d4");
+        assert_eq!(ifb(&id, "eth0"), "ifbce5359d4");
         assert_ne!(veth(&id, "eth0"), veth(&id, "eth1"));
         assert_eq!(host_mac(&id, "eth0"), [0x02, 0x6e, 0xf6, 0x70, 0x09, 0xc0]);
         assert_ne!(host_mac(&id, "eth0"), host_mac(&id, "eth1"));

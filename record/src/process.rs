@@ -98,11 +98,14 @@ impl ProcessId {
 /// # Errors
 /// No /proc.
 pub fn boot_id() -> Result<String, SysError> {
+    // It is asked for with each process that is looked at.
+    static KNOWN: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(known.clone());
+    }
     let path = "/proc/sys/kernel/random/boot_id";
-    Ok(fs::read_to_string(path)
-        .call(|| format!("open({path})"))?
-        .trim_end()
-        .to_owned())
+    let read = fs::read_to_string(path).call(|| format!("open({path})"))?;
+    Ok(KNOWN.get_or_init(|| read.trim_end().to_owned()).clone())
 }
 
 /// The inode of our pid namespace; None without /proc.

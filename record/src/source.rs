@@ -14,7 +14,7 @@ const MAX_BYTES_OF_MANY: usize = 64 << 20;
 /// Which record a filter reads; the same options for every tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct SourceArgs {
-    /// Name of the pod: up starts a new record, down and show need none; stdin is left alone
+    /// Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone
     #[arg(long, value_name = "ID")]
     pub id: Option<Id>,
 
@@ -128,7 +128,8 @@ fn read_file(path: &Path, max: usize) -> Result<Vec<u8>, Error> {
 /// Everything to end of file, so that the writer is done when we begin; of a longer stream no more than tells.
 fn read_to_end(place: &str, stream: impl Read, max: usize) -> Result<Vec<u8>, Error> {
     // White space around a record of the allowed size is allowed as well.
-    let mut bytes = Vec::new();
+    // As long as most: std begins with 32 bytes and asks again and again.
+    let mut bytes = Vec::with_capacity(8 << 10);
     let limit = max + 4096;
     stream
         .take(limit as u64)

@@ -18,10 +18,23 @@ compare 'Started, and nothing done' \
     'nothing but the command' "$bare"
 
 compare 'A command that has given up everything' \
-    'nsrun drop' "nsrun drop --keep-env -- $bare" \
-    'nsrun drop --seccomp none' "nsrun drop --keep-env --seccomp none -- $bare" \
+    'nsrun drop' "nsrun drop -- $(command -v pause) --version" \
+    'nsrun drop --seccomp none' "nsrun drop --seccomp none -- $(command -v pause) --version" \
     'setpriv, without seccomp' "setpriv --bounding-set -all --inh-caps -all --no-new-privs --clear-groups $bare" \
+    'bwrap, with new namespaces, without seccomp' "bwrap --unshare-user --cap-drop ALL --new-session --clearenv --bind / / $(command -v pause) --version" \
     'nothing but the command' "$bare"
+if in_c prompt -lutil; then
+    mkbox up --copy bash --proc "$work/shell" >"$work/shell.json"
+    printf '\n%s\n  %-44s %10s %10s %8s\n' 'A shell at a terminal: its prompt is there' '' 'median ms' 'min ms' 'x ours'
+    chain="nsrun exec -P $work/held.json --pid --mount -- mkbox exec -P $work/shell.json --"
+    bash="bash --norc --noprofile -i"
+    PS1='ready> ' HISTFILE='' "$work/prompt" "$runs" 'ready> ' \
+        'cgset, nsrun, mkbox exec, nsrun drop' "cgset exec -P $work/held.json shell memory.max=64Mi -- $chain nsrun drop --env PS1 -- $bash" \
+        'without nsrun drop, on the same terminal' "cgset exec -P $work/held.json shell memory.max=64Mi -- $chain $bash" \
+        'unshare, chroot' "unshare -m -p -i -u -n --fork chroot $work/shell /bin/$bash" \
+        'nothing but the shell' "$bash"
+    mkbox down <"$work/shell.json" >/dev/null
+fi
 
 holder=$(jq .nsrun.pid "$work/held.json")
 compare 'A command in the namespaces of a pod' \

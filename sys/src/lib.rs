@@ -10,6 +10,7 @@ static ARENA: Arena = Arena::new();
 mod arena;
 mod calls;
 mod check;
+mod close_later;
 mod error;
 mod exec;
 mod input;
@@ -27,6 +28,7 @@ pub use calls::{
     pidfd_wait,
 };
 pub use check::{Check, Checks};
+pub use close_later::CloseLater;
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
 pub use input::{Input, descriptor};
@@ -36,4 +38,5 @@ pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
 pub use signals::{
     callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition, set_mask,
+    stdout_was_closed,
 };

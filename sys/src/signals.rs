@@ -16,9 +16,12 @@ static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 /// musl unblocks two signals that it uses itself, 33 and 34.
 static MASK: AtomicU64 = AtomicU64::new(0);
 
+/// Was stdout closed when this process began? Rust's runtime opens /dev/null in its place, where a record would be lost silently.
+static STDOUT_WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
 /// Run by the C library before Rust's runtime begins.
 // SAFETY: an entry of .init_array is a pointer to a function that takes nothing we read; the C library's own
-// initialisation is done by then, and the function makes two system calls and two atomic stores.
+// initialisation is done by then, and the function makes three system calls and three atomic stores.
 #[used]
 #[unsafe(link_section = ".init_array")]
 static REMEMBER_SIGNALS: extern "C" fn() = remember_signals;
@@ -37,6 +40,15 @@ extern "C" fn remember_signals() {
         )
     };
     MASK.store(mask, Ordering::Relaxed);
+    // SAFETY: fcntl takes two integers here.
+    let flags = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) };
+    STDOUT_WAS_CLOSED.store(flags == -1, Ordering::Relaxed);
+}
+
+/// Whether the caller of this program had closed its stdout.
+#[must_use]
+pub fn stdout_was_closed() -> bool {
+    STDOUT_WAS_CLOSED.load(Ordering::Relaxed)
 }
 
 /// The signals that the caller of this program had blocked, a bit for each from 1 on.

@@ -54,6 +54,7 @@ mod node;
 mod output;
 pub mod pod;
 pub mod sweep;
+pub mod web;
 pub mod world;
 
 pub use node::{Node, repository};

@@ -220,6 +220,12 @@ impl Node {
         skip(&format!("{program} is not installed"))
     }
 
+    /// The same of a file that tells of a feature of the kernel.
+    #[track_caller]
+    pub fn has_file(&self, path: &str) -> bool {
+        self.sh(&format!("[ -e {path} ]")).status == 0 || skip(&format!("there is no {path}"))
+    }
+
     fn kill(&self) {
         // Never reaped before the keeper is, so the pid is still its own.
         let _ = kill(Pid::from_raw(self.init), Signal::SIGKILL);

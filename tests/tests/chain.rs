@@ -35,28 +35,6 @@ fn the_whole_chain_ends_in_it() {
 }
 
 #[test]
-fn a_shell_at_a_terminal_through_the_whole_chain() {
-    let node = Node::new();
-    node.sh("mkbox up --copy bash,id,sleep,stty --proc app >app.json")
-        .succeeds();
-    // Job control, a key for the job in front, the size, the status; then the terminal is as it was.
-    let keys =
-        "stty size\\nsleep 100\\n\\003echo after $?\\nsleep 100 &\\njobs\\nkill %%1\\nexit 7\\n";
-    for drop in ["", "nsrun drop --user 1000 --"] {
-        let run = node.sh(&format!(
-            "(sleep 0.5; printf '{keys}' | while IFS= read -r line; do printf '%s\\n' \"$line\"; sleep 0.3; done) |
-             timeout 30 script -qec \"stty rows 30 cols 50; nsrun exec --pid -- mkbox exec -P app.json -- {drop} bash --norc -i; echo status \\$?; stty size\" /dev/null"
-        ));
-        for words in ["30 50", "after 130", "[1]+", "sleep 100 &", "status 7"] {
-            assert!(run.stdout.contains(words), "{drop}: {words}: {run}");
-        }
-    }
-    node.sh("mkbox down <app.json >/dev/null; rm app.json")
-        .succeeds();
-    node.becomes_as_it_was();
-}
-
-#[test]
 fn what_drop_reads_comes_from_where_the_chain_was_typed() {
     let node = Node::new();
     // No /proc in the box, and names in it that the host has as well.
@@ -126,6 +104,29 @@ fn behind_pause_no_nsrun_of_the_box_is_run() {
             .says_one_line("mkbox");
     }
     node.sh("mkbox down <app.json >/dev/null; rm *.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn what_runs_of_the_host_in_a_box_cannot_be_written_there() {
+    let node = Node::new();
+    // Where the programs could be written to; CVE-2019-5736 did, by the exe of whoever comes in.
+    node.sh("mkdir bin; cp $(command -v mkbox) $(command -v nsrun) $(command -v pause) bin; test -w bin/nsrun; mkbox up --copy bash,sleep --proc app >app.json
+             printf '#!/proc/self/exe\n' >app/again; chmod 755 app/again")
+        .succeeds();
+    let look = "bash -c '[ /proc/$PPID/exe -ef /bin/bash ] && echo a shell; [ -w /proc/$PPID/exe ] && echo writable || echo read-only'";
+    for own in ["nsrun exec --fork --", "pause --"] {
+        node.sh(&format!(
+            "PATH=$PWD/bin:$PATH; nsrun exec --pid -- mkbox exec -P app.json -- {own} {look}"
+        ))
+        .succeeds()
+        .prints("read-only");
+    }
+    // As the interpreter of a script of the box it is run again, and does nothing.
+    node.sh("PATH=$PWD/bin:$PATH; before=$(cksum <bin/nsrun); mkbox exec -P app.json -- nsrun drop -- /again; [ \"$before\" = \"$(cksum <bin/nsrun)\" ] && echo the same")
+        .prints("the same");
+    node.sh("mkbox down <app.json >/dev/null; rm -r bin *.json")
         .succeeds();
     node.assert_as_it_was();
 }

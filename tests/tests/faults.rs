@@ -114,7 +114,7 @@ fn netwire_up_undoes_itself_whichever_call_fails() {
 #[test]
 fn netwire_up_with_nat_undoes_itself_whichever_call_fails() {
     an_up_of_which_a_call_fails_undoes_itself(
-        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80",
+        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80 --rate 10mbit",
         "cgset up --id foo | nsrun up --net",
         "ENOBUFS",
     );

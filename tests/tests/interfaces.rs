@@ -130,3 +130,43 @@ fn a_pod_that_comes_again_has_the_same_hardware_address() {
         .succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn sysctls_of_the_record_and_of_the_command_line_are_set_in_the_pod_alone() {
+    let node = Node::new();
+    let read = "cat /proc/sys/net/ipv4/conf/eth0/arp_filter /proc/sys/net/ipv4/conf/default/arp_ignore /proc/sys/net/ipv4/conf/eth0/arp_ignore /proc/sys/net/core/somaxconn";
+    node.sh("nsrun up --id foo --net | jq -c '.linux.sysctl = {\"net.core.somaxconn\":\"77\",\"net.ipv4.conf.default.arp_ignore\":\"1\",\"kernel.domainname\":\"x\"}' \
+        | netwire up --subnet 10.244.0.0/24 --sysctl net.ipv4.conf.eth0.arp_filter=1 --sysctl net/core/somaxconn=78 >foo.json")
+        .succeeds();
+    // eth0 has taken the default over, as it came later
+    node.sh(&format!("nsrun exec -P foo.json -- {read}"))
+        .prints("1\n1\n1\n78");
+    node.sh("cat /proc/sys/net/ipv4/conf/default/arp_ignore; [ $(cat /proc/sys/net/core/somaxconn) != 78 ]")
+        .succeeds()
+        .prints("0");
+    node.sh("netwire down <foo.json | jq -c . >bare.json")
+        .succeeds();
+    let before = node.world();
+    for (option, why) in [
+        (
+            "net.ipv4.tcp_no_such=1",
+            "write(/proc/sys/net/ipv4/tcp_no_such, 1): No such file or directory (not one that a network namespace has for itself)",
+        ),
+        (
+            "net.ipv4.conf.eth0.arp_filter=x",
+            "write(/proc/sys/net/ipv4/conf/eth0/arp_filter, x): Invalid argument",
+        ),
+    ] {
+        let up = node.sh(&format!(
+            "netwire up <bare.json --subnet 10.244.0.0/24 --sysctl {option} >/dev/null"
+        ));
+        assert_eq!(up.ends(1).stderr, format!("netwire: {why}\n"));
+        node.assert_same(&before, option);
+    }
+    node.sh("netwire up <bare.json --subnet 10.244.0.0/24 --sysctl kernel.hostname=x >/dev/null")
+        .ends(2)
+        .says("\"kernel.hostname\" is not about the network");
+    node.sh("nsrun down <bare.json >/dev/null; rm *.json")
+        .succeeds();
+    node.becomes_as_it_was();
+}

@@ -27,7 +27,7 @@ const STAGES: [(&str, &str, &str); 4] = [
         "cat",
     ),
     (
-        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80",
+        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80 --rate 10mbit",
         "cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts",
         "cat",
     ),
@@ -46,33 +46,68 @@ fn nothing_is_left(node: &Node, after: impl Display) {
     node.assert_same(node.before(), &format!("left after {after}"));
 }
 
+/// A command that is killed at each of its calls, one call a run.
+struct Sweep<'a> {
+    /// What there has to be before each run; nothing of it is left after `down` by name.
+    before: &'a str,
+    command: &'a str,
+    /// Around the command, where it is a stage of a pipe.
+    pipe: (&'a str, &'a str),
+    /// Places of each call.
+    at_most: usize,
+    /// Runs that have to be killed, or nothing was tried.
+    at_least: usize,
+}
+
+impl Sweep<'_> {
+    /// After each kill, and with what was wrong by then, `down` by name leaves nothing.
+    fn leaves_nothing(&self, node: &Node, look: impl Fn(&Place, usize) -> Option<String>) {
+        let (first, last) = self.pipe;
+        node.sh(self.before).succeeds();
+        let found = places(node, &format!("{} >/dev/null", self.command), self.at_most);
+        node.sh(&format!("{CLEAN} >/dev/null; rm -f *.json"))
+            .succeeds();
+        nothing_is_left(node, "the run that is counted");
+        let (mut killed, mut wrong) = (0, Vec::new());
+        for place in found {
+            node.sh(self.before).succeeds();
+            let run = node.sh(&format!(
+                "{first} {} {} {last} >/dev/null; echo ${{PIPESTATUS[@]}}",
+                place.kill(),
+                self.command
+            ));
+            killed += usize::from(run.stdout.contains("137"));
+            wrong.extend(look(&place, killed));
+            wrong.extend(left_after_clean(node, &place));
+        }
+        none_of(self.command, &wrong);
+        assert!(
+            killed > self.at_least,
+            "only {killed} runs of {} were killed",
+            self.command
+        );
+    }
+}
+
 /// Kills one stage of the pipe at each of its calls; the others do what they do. Then `down` by name.
 fn a_killed_stage_leaves_nothing(stage: usize) {
-    let node = Node::new();
     let (tool, before, after) = STAGES[stage];
-    node.sh(&format!("{before} >before.json")).succeeds();
-    let found = places(&node, &format!("{tool} <before.json >/dev/null"), 6);
-    node.sh(&format!("{CLEAN} >/dev/null; rm before.json"))
-        .succeeds();
-    nothing_is_left(&node, "the run that is counted");
-    let (mut killed, mut wrong) = (0, Vec::new());
-    for place in found {
-        let run = node.sh(&format!(
-            "{before} | {} {tool} | {after} >foo.json; echo ${{PIPESTATUS[@]}}",
-            place.kill()
-        ));
-        killed += usize::from(run.stdout.contains("137"));
-        wrong.extend(left_after_clean(&node, &place));
+    let (before, read) = (format!("{before} >before.json"), "<before.json");
+    Sweep {
+        before: &before,
+        command: &format!("{tool} {read}"),
+        pipe: ("", &format!("| {after}")),
+        at_most: 6,
+        at_least: 10,
     }
-    none_of(tool, &wrong);
-    assert!(killed > 10, "only {killed} runs were killed");
+    .leaves_nothing(&Node::new(), |_, _| None);
 }
 
 /// What there is after `down` by name that should not be.
 fn left_after_clean(node: &Node, place: &Place) -> Option<String> {
     let Place { call, nth } = place;
     let clean = node.sh(&format!(
-        "{CLEAN} >/dev/null; status=$?; rm -f foo.json; exit $status"
+        "{CLEAN} >/dev/null; status=$?; rm -f *.json; exit $status"
     ));
     let left = node.before().difference(&node.world());
     if clean.status == 0 && left.is_none() {
@@ -126,18 +161,14 @@ fn mkbox_up_from_a_base_killed_anywhere_leaves_nothing() {
 }
 
 fn a_killed_box_leaves_nothing(up: &str) {
-    let node = Node::new();
-    let found = places(&node, &format!("{up} >/dev/null"), 6);
-    node.sh(&format!("{CLEAN} >/dev/null")).succeeds();
-    nothing_is_left(&node, "the run that is counted");
-    let (mut killed, mut wrong) = (0, Vec::new());
-    for place in found {
-        let run = node.sh(&format!("{} {up} >/dev/null", place.kill()));
-        killed += usize::from(run.status == 137);
-        wrong.extend(left_after_clean(&node, &place));
+    Sweep {
+        before: "",
+        command: up,
+        pipe: ("", ""),
+        at_most: 6,
+        at_least: 20,
     }
-    none_of(up, &wrong);
-    assert!(killed > 20, "only {killed} runs were killed");
+    .leaves_nothing(&Node::new(), |_, _| None);
 }
 
 #[test]
@@ -269,54 +300,46 @@ fn an_up_after_a_killed_up_makes_the_pod() {
     }
 }
 
-/// Kills one `down` at each of its calls; the same again finishes it.
-fn a_killed_down_is_finished_by_the_next(down: &str, rest: &str) {
-    a_killed_down_of_is_finished_by_the_next(UP, down, rest);
-}
-
-fn a_killed_down_of_is_finished_by_the_next(up: &str, down: &str, rest: &str) {
-    let node = Node::new();
-    let up = format!("{up}; {SMALL_BOX} >box.json; rm foo.json box.json");
-    node.sh(&up).succeeds();
-    let found = places(&node, &format!("{down} >/dev/null"), 5);
-    node.sh(&format!("{rest} >/dev/null")).succeeds();
-    nothing_is_left(&node, "the run that is counted");
-    let (mut killed, mut wrong) = (0, Vec::new());
-    for place in found {
-        node.sh(&up).succeeds();
-        let run = node.sh(&format!("{} {down} >/dev/null", place.kill()));
-        killed += usize::from(run.status == 137);
-        wrong.extend(left_after_clean(&node, &place));
+/// Kills one `down` at each of its calls; the same again, and the others', finish it.
+fn a_killed_down_is_finished_by_the_next(up: &str, down: &str) {
+    Sweep {
+        before: &format!("{up}; {SMALL_BOX} >box.json; rm foo.json box.json"),
+        command: down,
+        pipe: ("", ""),
+        at_most: 5,
+        at_least: 10,
     }
-    none_of(down, &wrong);
-    assert!(killed > 10, "only {killed} runs were killed");
+    .leaves_nothing(&Node::new(), |_, _| None);
 }
 
 #[test]
 fn a_killed_nsrun_down_is_finished_by_the_next() {
-    a_killed_down_is_finished_by_the_next("nsrun down --id foo", CLEAN);
+    a_killed_down_is_finished_by_the_next(UP, "nsrun down --id foo");
 }
 
 #[test]
 fn a_killed_netwire_down_is_finished_by_the_next() {
-    a_killed_down_is_finished_by_the_next("netwire down --id foo", CLEAN);
+    a_killed_down_is_finished_by_the_next(UP, "netwire down --id foo");
 }
 
 #[test]
 fn a_killed_netwire_down_of_published_ports_is_finished_by_the_next() {
-    let up = UP.replace("/24", "/24 --subnet fd00:244::/64 --nat --publish 8080:80");
-    a_killed_down_of_is_finished_by_the_next(&up, "netwire down --id foo", CLEAN);
+    let up = UP.replace(
+        "/24",
+        "/24 --subnet fd00:244::/64 --nat --publish 8080:80 --rate 10mbit",
+    );
+    a_killed_down_is_finished_by_the_next(&up, "netwire down --id foo");
 }
 
 #[test]
 fn a_killed_cgset_down_is_finished_by_the_next() {
     // of a pod whose process is still there: on the way the kill
-    a_killed_down_is_finished_by_the_next("cgset down --kill --id foo", CLEAN);
+    a_killed_down_is_finished_by_the_next(UP, "cgset down --kill --id foo");
 }
 
 #[test]
 fn a_killed_mkbox_down_is_finished_by_the_next() {
-    a_killed_down_is_finished_by_the_next("mkbox down --id box", CLEAN);
+    a_killed_down_is_finished_by_the_next(UP, "mkbox down --id box");
 }
 
 #[test]
@@ -343,66 +366,50 @@ const UNHOLD: &str =
 
 #[test]
 fn a_pinned_up_killed_anywhere_leaves_nothing() {
-    let node = Node::new();
-    let found = places(&node, &format!("{PINNED} >/dev/null"), 8);
-    node.sh(&format!("{CLEAN} >/dev/null")).succeeds();
-    nothing_is_left(&node, "the run that is counted");
-    let (mut killed, mut wrong) = (0, Vec::new());
-    for place in found {
-        let run = node.sh(&format!("{} {PINNED} >/dev/null", place.kill()));
-        killed += usize::from(run.status == 137);
-        wrong.extend(left_after_clean(&node, &place));
+    Sweep {
+        before: "",
+        command: PINNED,
+        pipe: ("", ""),
+        at_most: 8,
+        at_least: 20,
     }
-    none_of(PINNED, &wrong);
-    assert!(killed > 20, "only {killed} runs were killed");
+    .leaves_nothing(&Node::new(), |_, _| None);
 }
 
 #[test]
 fn a_killed_restart_is_finished_by_the_next_or_taken_down() {
     let node = Node::new();
-    let pinned = format!("{PINNED} >foo.json; {UNHOLD}");
-    let again = "nsrun up <foo.json >/dev/null";
-    node.sh(&pinned).succeeds();
-    let found = places(&node, again, 5);
-    node.sh(&format!("{CLEAN} >/dev/null; rm foo.json"))
-        .succeeds();
-    nothing_is_left(&node, "the run that is counted");
-    let (mut killed, mut wrong) = (0, Vec::new());
-    for place in found {
-        let Place { call, nth } = &place;
-        node.sh(&pinned).succeeds();
-        let run = node.sh(&format!("{} {again}", place.kill()));
-        killed += usize::from(run.status == 137);
-        // half of them are gone on with, half are given up
-        if killed % 2 == 0 {
-            let next = node.sh(&format!(
-                "{again} && nsrun exec -P foo.json -- readlink /proc/self/ns/net"
-            ));
-            let net = node.sh("echo net:[$(jq .nsrun.namespaces.net foo.json)]");
-            if next.status != 0 || next.stdout != net.stdout {
-                wrong.push(format!("{call} {nth}: {next}"));
-            }
+    let again = "nsrun up <foo.json";
+    // half of them are gone on with, half are given up
+    let goes_on = |Place { call, nth }: &Place, killed: usize| {
+        if !killed.is_multiple_of(2) {
+            return None;
         }
-        wrong.extend(left_after_clean(&node, &place));
+        let next = node.sh(&format!(
+            "{again} >/dev/null && nsrun exec -P foo.json -- readlink /proc/self/ns/net"
+        ));
+        let net = node.sh("echo net:[$(jq .nsrun.namespaces.net foo.json)]");
+        let is_same = next.status == 0 && next.stdout == net.stdout;
+        (!is_same).then(|| format!("{call} {nth}: {next}"))
+    };
+    Sweep {
+        before: &format!("{PINNED} >foo.json; {UNHOLD}"),
+        command: again,
+        pipe: ("", ""),
+        at_most: 5,
+        at_least: 20,
     }
-    none_of(again, &wrong);
-    assert!(killed > 20, "only {killed} runs were killed");
+    .leaves_nothing(&node, goes_on);
 }
 
 #[test]
 fn a_killed_down_of_a_pinned_pod_is_finished_by_the_next() {
-    let node = Node::new();
-    let (down, pinned) = ("nsrun down --id foo", format!("{PINNED} >/dev/null"));
-    node.sh(&pinned).succeeds();
-    let found = places(&node, &format!("{down} >/dev/null"), 8);
-    nothing_is_left(&node, "the run that is counted");
-    let (mut killed, mut wrong) = (0, Vec::new());
-    for place in found {
-        node.sh(&pinned).succeeds();
-        let run = node.sh(&format!("{} {down} >/dev/null", place.kill()));
-        killed += usize::from(run.status == 137);
-        wrong.extend(left_after_clean(&node, &place));
+    Sweep {
+        before: &format!("{PINNED} >/dev/null"),
+        command: "nsrun down --id foo",
+        pipe: ("", ""),
+        at_most: 8,
+        at_least: 10,
     }
-    none_of(down, &wrong);
-    assert!(killed > 10, "only {killed} runs were killed");
+    .leaves_nothing(&Node::new(), |_, _| None);
 }

@@ -2,17 +2,8 @@
 //!
 //! The world is another network namespace, on the other side of a link that is the node's default route.
 
+use tests::web::{CURL, NO_WORLD, WORLD, down, serving, up};
 use tests::{Node, Output, World};
-
-/// `up0` with 192.0.2.1 here, 192.0.2.9 and 203.0.113.7 in the world; a web server on 80 and 8080 there.
-const WORLD: &str = "nsrun up --id world --net >world.json
-    pid=$(jq .nsrun.pid world.json)
-    ip link add up0 type veth peer name w0 netns $pid
-    ip address add 192.0.2.1/24 dev up0 && ip link set up0 up
-    nsrun exec -P world.json -- sh -c 'ip address add 192.0.2.9/24 dev w0; ip link set w0 up
-        ip link set lo up; ip address add 203.0.113.7/32 dev lo'
-    ip route add default via 192.0.2.9
-    while ip link show up0 | grep -q NO-CARRIER; do :; done";
 
 /// A node with a world, as it is with that.
 fn node_with_world() -> (Node, World) {
@@ -26,42 +17,13 @@ fn node_with_world() -> (Node, World) {
 #[track_caller]
 fn clean(node: &Node, with_world: &World) {
     node.assert_same(with_world, "left behind");
-    node.sh("ip link delete up0; nsrun down <world.json >/dev/null; rm *.json")
-        .succeeds();
+    node.sh(NO_WORLD).succeeds();
     node.becomes_as_it_was();
-}
-
-/// Serves on a port in a pod while `script` runs; the text is `POD PORT {peer}`.
-fn serving(servers: &[(&str, u16)], script: &str) -> String {
-    let mut text = String::new();
-    for (at, (pod, port)) in servers.iter().enumerate() {
-        text += &format!(
-            "exec {fd}< <(exec nsrun exec -P {pod}.json -- /mnt/node serve {port} '{pod} {port} {{peer}}'); pid{at}=$!
-             read -r listening <&{fd}\n",
-            fd = 20 + at
-        );
-    }
-    text += &format!("(\n{script}\n); status=$?\n");
-    for at in 0..servers.len() {
-        text += &format!("kill $pid{at}\n");
-    }
-    text + "exit $status"
-}
-
-/// A pod: `name.json`.
-fn up(name: &str, options: &str) -> String {
-    format!("nsrun up --id {name} --net | netwire up --subnet 10.244.0.0/24 {options} >{name}.json")
-}
-
-fn down(name: &str) -> String {
-    format!("nsrun down <{name}.json | netwire down >/dev/null && rm {name}.json")
 }
 
 fn forwarding(node: &Node) -> Output {
     node.sh("cat /proc/sys/net/ipv4/conf/up0/forwarding")
 }
-
-const CURL: &str = "curl -s -S -m 5";
 
 #[test]
 fn what_leaves_has_the_hosts_address_and_pods_keep_theirs_among_themselves() {
@@ -370,44 +332,6 @@ fn a_forward_chain_that_drops_is_named_and_passed_only_on_request() {
 }
 
 #[test]
-fn a_table_that_was_flushed_is_put_back_by_up() {
-    let (node, world) = node_with_world();
-    let wishes = "--nat --publish 8080:80 --sysctl-host";
-    node.sh(&up("foo", wishes)).succeeds();
-    node.sh(&up("bar", "--publish 8081:80 --sysctl-host"))
-        .succeeds();
-    let whole = node.sh("nft list ruleset").succeeds();
-    let again = format!("netwire up -P foo.json --subnet 10.244.0.0/24 {wishes} | cmp - foo.json");
-    let again_bar = "netwire up -P bar.json --subnet 10.244.0.0/24 --publish 8081:80 --sysctl-host | cmp - bar.json";
-    // elements of one pod; the rules, of which bar has a share as well; one of them; all there is
-    for flush in [
-        "nft flush map inet chroot0 ports4",
-        "nft flush table inet chroot0",
-        "nft flush chain inet chroot0 raw",
-        "nft flush ruleset; echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding",
-    ] {
-        node.sh(flush).succeeds();
-        node.sh(&again).succeeds().prints("");
-        node.sh(again_bar).succeeds().prints("");
-        // the order of elements is that of a hash
-        let sorted = |text: &str| {
-            let mut words: Vec<String> = text
-                .split_whitespace()
-                .map(|word| word.trim_matches(',').to_owned())
-                .collect();
-            words.sort();
-            words
-        };
-        let now = node.sh("nft list ruleset").succeeds();
-        assert_eq!(sorted(&now.stdout), sorted(&whole.stdout), "after {flush}");
-    }
-    node.sh(&down("foo")).succeeds();
-    node.sh(&down("bar")).succeeds();
-    forwarding(&node).prints("0");
-    clean(&node, &world);
-}
-
-#[test]
 fn other_wishes_than_those_of_before_are_refused_by_name() {
     let (node, world) = node_with_world();
     node.sh(&up("foo", "--nat --publish 8080:80 --sysctl-host"))
@@ -515,4 +439,42 @@ fn thirty_pods_are_as_many_rules_as_one() {
         .prints("31");
     node.sh("for n in $(seq 0 30); do (nsrun down <p$n.json | netwire down >/dev/null) & done; wait; rm *.json").succeeds();
     node.becomes_as_it_was();
+}
+
+/// A second way into the world, by which answers do not leave: packets in have a source that the first is for.
+const SECOND: &str = "ip link add up1 type veth peer name w1 netns $(jq .nsrun.pid world.json)
+    ip link set up1 addrgenmode none && ip address add 198.51.100.1/24 dev up1 && ip link set up1 up
+    nsrun exec -P world.json -- sh -c 'ip address add 198.51.100.9/24 dev w1; ip link set w1 up'
+    ip route add default via 198.51.100.9 metric 200
+    echo 1 >/proc/sys/net/ipv4/conf/up1/rp_filter
+    while ip link show up1 | grep -q NO-CARRIER; do :; done";
+
+#[test]
+fn a_strict_filter_in_the_way_is_named_and_loosened_only_on_request() {
+    let (node, world) = node_with_world();
+    node.sh(SECOND).succeeds();
+    let named = node.sh(&up("foo", "--publish 8080:80")).succeeds();
+    assert_eq!(
+        named.stderr,
+        "netwire: net.ipv4.conf.up0.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)\n\
+         netwire: net.ipv4.conf.up1.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)\n\
+         netwire: net.ipv4.conf.up1.rp_filter is 1: of what comes in there from the world nothing is taken, answers leave by another (--sysctl-host)\n"
+    );
+    let ask = format!(
+        "nsrun exec -P world.json -- {CURL} -m 1 --interface 203.0.113.7 http://198.51.100.1:8080/"
+    );
+    node.sh(&serving(&[("foo", 80)], &ask)).ends(28);
+    node.sh("netwire up -P foo.json --subnet 10.244.0.0/24 --publish 8080:80 --sysctl-host | cmp - foo.json")
+        .succeeds()
+        .prints("");
+    node.sh(&serving(&[("foo", 80)], &ask))
+        .succeeds()
+        .prints("foo 80 203.0.113.7");
+    node.sh("nft list set inet chroot0 loosened")
+        .says("\"up1\" comment \"rp_filter was 1\"");
+    node.sh(&down("foo")).succeeds();
+    node.sh("cd /proc/sys/net/ipv4/conf; cat up0/forwarding up1/forwarding up1/rp_filter")
+        .prints("0\n0\n1");
+    node.sh("ip link delete up1").succeeds();
+    clean(&node, &world);
 }

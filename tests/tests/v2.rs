@@ -73,6 +73,36 @@ fn limits_hold_for_a_pod_and_for_a_container() {
 
 #[test]
 #[ignore = "needs a machine with cgroup v2 alone: make test-vm"]
+fn where_systemd_owns_the_tree_a_pod_is_made_in_what_it_gave() {
+    let node = node();
+    // What systemd leaves of `systemd-run --scope -p Delegate=yes`: a marked group with the caller in it.
+    let scope = "mkdir -p /run/systemd/system /sys/fs/cgroup/user.slice/run-1.scope
+         python3 -c 'import os; os.setxattr(\"/sys/fs/cgroup/user.slice/run-1.scope\", \"trusted.delegate\", b\"1\")'
+         for group in /sys/fs/cgroup /sys/fs/cgroup/user.slice; do echo '+memory +cpu +pids' >$group/cgroup.subtree_control; done
+         echo $$ >/sys/fs/cgroup/user.slice/run-1.scope/cgroup.procs";
+    node.sh(&format!(
+        "{scope}
+         cgset up --id foo memory.max=64Mi | nsrun up --net >foo.json
+         cat /sys/fs/cgroup/user.slice/run-1.scope/pod-foo/memory.max; jq -r .cgset.parent foo.json
+         grep -o 'run-1.*' /proc/$$/cgroup; cgset exec -P foo.json app -- grep -o 'run-1.*' /proc/self/cgroup
+         cgset check --json | jq -r '.checks[] | select(.name == \"delegation\").found'
+         cgset up -q <foo.json | cmp - foo.json"
+    ))
+    .succeeds()
+    .prints("67108864\n/user.slice/run-1.scope\nrun-1.scope/init\nrun-1.scope/pod-foo/app\n/user.slice/run-1.scope, by systemd")
+    .says("/sys/fs/cgroup/user.slice/run-1.scope: its ");
+    // From outside of it: the same pod where it is, another at the top with a word about that.
+    node.sh("cgset up <foo.json | cmp - foo.json; nsrun down <foo.json | cgset down >/dev/null
+             cgset up --id bar >bar.json; jq -r .cgset.parent bar.json; cgset down <bar.json >/dev/null")
+        .prints("null")
+        .says("systemd owns the groups here and may change what it did not make (systemd-run --scope -p Delegate=yes bash, and this in it)");
+    node.sh("rmdir /sys/fs/cgroup/user.slice/{run-1.scope/{init,},} /run/systemd/system /run/systemd; rm *.json")
+        .succeeds();
+    node.becomes_as_it_was();
+}
+
+#[test]
+#[ignore = "needs a machine with cgroup v2 alone: make test-vm"]
 fn a_group_with_processes_is_killed_or_left_only_when_asked() {
     let node = node();
     node.sh("cgset up --id foo pids.max=100 >foo.json; for i in $(seq 20); do cgset exec -P foo.json app -- sleep 1000 >/dev/null 2>&1 </dev/null & done; until [ $(wc -l </sys/fs/cgroup/pod-foo/app/cgroup.procs) = 20 ]; do :; done; disown -a")

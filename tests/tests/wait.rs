@@ -77,8 +77,11 @@ fn wait_gives_up_when_it_is_told_to() {
         .says_one_line("nsrun")
         .says("foo: is still up after 0.05 s")
         .prints("");
-    node.sh("(sleep 0.1; nsrun down --id foo >/dev/null) & nsrun wait -q --id foo --timeout 50; wait; rm foo.json")
-        .succeeds();
+    node.sh(&format!(
+        "nsrun wait -q --id foo --timeout 50 & wait=$!; {WAITS}
+         nsrun down --id foo >/dev/null; wait $wait; status=$?; rm foo.json; exit $status"
+    ))
+    .succeeds();
     node.assert_as_it_was();
 }
 
@@ -157,8 +160,13 @@ fn under_init_process_1_hears_signals_and_ends_as_its_command_does() {
     term("--init", "20").prints("ended\n143");
     term("", "0.3").prints("137");
     // Orphans are reaped.
-    node.sh("nsrun exec --pid --mount-proc --init -- sh -c 'for i in 1 2 3 4 5; do (sh -c \"exit 0\" &); done; sleep 0.1; ps -eo stat | grep -c Z'")
-        .prints("0");
+    node.sh("nsrun exec --pid --mount-proc --init -- sh -c 'for i in 1 2 3 4 5; do (sh -c \"echo \\$\\$ >>pids\" &); done
+             until [ -e pids ] && [ $(wc -l <pids) = 5 ]; do :; done
+             for try in $(seq 500); do
+                 left=$(for pid in $(cat pids); do [ ! -e /proc/$pid ] || echo $pid; done)
+                 [ -n \"$left\" ] || break; sleep 0.01
+             done; rm pids; echo left: $left'")
+        .prints("left:");
     node.sh("nsrun exec --init --dry-run -- true")
         .prints("execve(pause -- true)");
     node.assert_as_it_was();
@@ -192,8 +200,8 @@ fn the_init_is_the_hosts_in_any_root() {
 fn a_pod_of_more_processes_than_descriptors_is_reached_whole() {
     let node = Node::new();
     let up = "nsrun up --id foo --net >foo.json
-         nsrun exec -P foo.json -- bash -c 'for i in {1..100}; do (trap \"echo >>heard; exit\" TERM; trap \"echo >>asked\" USR1; while :; do read -t 1000 <>fifo; done) & done; wait' &
-         until [ $(nsrun show --json -P foo.json | jq '.processes | length') = 102 ]; do :; done; sleep 0.2";
+         nsrun exec -P foo.json -- bash -c 'for i in {1..100}; do (trap \"echo >>heard; exit\" TERM; trap \"echo >>asked\" USR1; echo >>set; while :; do read -t 1000 <>fifo; done) & done; wait' &
+         until [ $(nsrun show --json -P foo.json | jq '.processes | length') = 102 ]; do :; done; until [ $(wc -l <set) = 100 ]; do :; done; rm set";
     node.sh("mkfifo fifo").succeeds();
     // Fewer than there may be: as many as are needed are taken.
     node.sh(&format!(

@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sys::{Answer, Check, ToErrno, in_child};
 
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::membership::Membership;
 use crate::plan::ALWAYS;
+use crate::systemd;
 
 /// Directories of a hierarchy that are looked into for files of later kernels.
 const LOOKED_INTO: usize = 32;
@@ -18,6 +21,10 @@ const LOOKED_INTO: usize = 32;
 pub(crate) struct Facts {
     pub(crate) proc: bool,
     pub(crate) is_root: bool,
+    /// It is the init, and so the owner of the tree.
+    pub(crate) systemd: bool,
+    /// The group that it gave this process.
+    pub(crate) delegated: Option<String>,
     pub(crate) trees: Vec<Tree>,
     /// A v2 hierarchy is mounted whose controllers are all elsewhere.
     pub(crate) bare_v2: bool,
@@ -52,6 +59,8 @@ pub(crate) struct Tree {
     pub(crate) controllers: Vec<String>,
     pub(crate) mount: PathBuf,
     pub(crate) read_only: bool,
+    /// `UID:GID` of the top, as far as it can be seen.
+    pub(crate) owner: Option<String>,
     /// Whether this user may make a group at the top.
     pub(crate) writable: Answer,
     /// v2: controllers that groups below have.
@@ -94,6 +103,9 @@ impl Tree {
             version: hierarchy.version,
             controllers: hierarchy.controllers.clone(),
             read_only: hierarchy.read_only,
+            owner: fs::metadata(&mount)
+                .ok()
+                .map(|top| format!("{}:{}", top.uid(), top.gid())),
             writable: writable(&mount),
             given: lines("cgroup.subtree_control"),
             subtree_writable: writable(&mount.join("cgroup.subtree_control")),
@@ -138,6 +150,8 @@ impl Facts {
         Self {
             proc,
             is_root: geteuid().is_root(),
+            systemd: systemd::is_init(),
+            delegated: systemd::delegated(&hierarchies).ok().flatten(),
             bare_v2: !v2.is_empty() && !trees.iter().any(|tree| tree.version == Version::V2),
             nsdelegate: v2.iter().any(|mount| has_nsdelegate(&mount.options)),
             known: fs::read_to_string("/proc/cgroups")
@@ -202,10 +216,8 @@ fn words(file: &Path) -> Vec<String> {
 
 /// As a directory, if it lies below what is mounted.
 fn own_group(hierarchy: &Hierarchy, membership: &Membership) -> Option<PathBuf> {
-    let group = membership.group_in(hierarchy)?;
-    let below = group.strip_prefix(hierarchy.root.trim_end_matches('/'))?;
-    let below = below.trim_start_matches('/');
-    (!below.split('/').any(|part| part == "..")).then(|| hierarchy.mount.join(below))
+    let below = membership.below_mount_of(hierarchy)?;
+    Some(hierarchy.mount.join(below))
 }
 
 fn writable(path: &Path) -> Answer {

@@ -1,8 +1,9 @@
 //! What chooses among several, and remembers what it chose.
 
-use super::{
-    Attributes, Expression, INET, NLM_F_CREATE, REGISTERS, Request, Type, message, request,
-};
+use libc::NLM_F_CREATE;
+
+use super::{Attributes, Expression, REGISTERS, Table, Type, message, request};
+use crate::netlink::Request;
 
 /// `NFT_GOTO` of linux/netfilter/nf_tables.h.
 const GOTO: i32 = -4;
@@ -97,18 +98,18 @@ fn verdict(code: i32, chain: &str) -> Attributes {
 }
 
 /// Makes a chain that packets come to from others only.
-pub(crate) fn new_regular_chain(table: &str, name: &str) -> Request {
-    let attributes = Attributes::default().text(1, table).text(3, name);
-    let what = format!("inet {table} {name}");
+pub(crate) fn new_regular_chain(table: Table, name: &str) -> Request {
+    let attributes = Attributes::default().text(1, table.name).text(3, name);
+    let what = format!("{table} {name}");
     let message = ("NFT_MSG_NEWCHAIN", message::NEWCHAIN);
-    request(message, &what, NLM_F_CREATE, INET, &attributes)
+    request(message, &what, NLM_F_CREATE, table.family, &attributes)
 }
 
 /// Makes a map from keys to chains; `number` tells it from the other sets of the same transaction.
-pub(crate) fn new_verdict_map(table: &str, name: &str, key: &[Type], number: u32) -> Request {
+pub(crate) fn new_verdict_map(table: Table, name: &str, key: &[Type], number: u32) -> Request {
     const NFT_SET_MAP: u32 = 0x8;
     let (kind, length) = Type::concatenated(key);
-    let attributes = Attributes::default().text(1, table).text(2, name);
+    let attributes = Attributes::default().text(1, table.name).text(2, name);
     let attributes = attributes.number(3, NFT_SET_MAP).number(4, kind);
     // For nft(8): keys are in the order of this machine.
     let order = [&[0, 4][..], &1_u32.to_ne_bytes()].concat();
@@ -116,20 +117,20 @@ pub(crate) fn new_verdict_map(table: &str, name: &str, key: &[Type], number: u32
         .number(5, length)
         .number(6, VERDICT)
         .bytes(13, &order);
-    let what = format!("inet {table} {name}");
+    let what = format!("{table} {name}");
     let message = ("NFT_MSG_NEWSET", message::NEWSET);
     request(
         message,
         &what,
         NLM_F_CREATE,
-        INET,
+        table.family,
         &attributes.number(10, number),
     )
 }
 
 /// Makes a map that rules write into, of at most `size` elements, each with a time of its own.
 pub(crate) fn new_memory(
-    table: &str,
+    table: Table,
     name: &str,
     (key, data): (&[Type], &[Type]),
     size: u32,
@@ -141,43 +142,61 @@ pub(crate) fn new_memory(
     let flags = NFT_SET_MAP | NFT_SET_TIMEOUT | NFT_SET_EVAL;
     let ((key, key_length), (data, data_length)) =
         (Type::concatenated(key), Type::concatenated(data));
-    let attributes = Attributes::default().text(1, table).text(2, name);
+    let attributes = Attributes::default().text(1, table.name).text(2, name);
     let attributes = attributes
         .number(3, flags)
         .number(4, key)
         .number(5, key_length);
     let attributes = attributes.number(6, data).number(7, data_length);
     let attributes = attributes.nested(9, &Attributes::default().number(1, size));
-    let what = format!("inet {table} {name}");
+    let what = format!("{table} {name}");
     let message = ("NFT_MSG_NEWSET", message::NEWSET);
     request(
         message,
         &what,
         NLM_F_CREATE,
-        INET,
+        table.family,
         &attributes.number(10, number),
     )
 }
 
 /// Asks for one element, or whether it is there.
-pub(crate) fn get_element(table: &str, set: &str, key: &[u8]) -> Request {
+pub(crate) fn get_element(table: Table, set: &str, key: &[u8]) -> Request {
     let key = Attributes::default().bytes(1, key);
     let element = Attributes::default().nested(1, &key);
-    let attributes = Attributes::default().text(1, table).text(2, set);
+    let attributes = Attributes::default().text(1, table.name).text(2, set);
     let attributes = attributes.nested(3, &Attributes::default().nested(1, &element));
     let message = ("NFT_MSG_GETSETELEM", message::GETSETELEM);
     request(
         message,
-        &format!("inet {table} {set}, 1 element"),
+        &format!("{table} {set}, 1 element"),
         0,
-        INET,
+        table.family,
         &attributes,
     )
 }
 
+/// Removes a chain with its rules, and the key of a verdict map that led there.
+pub(crate) fn remove_goto(table: Table, map: &str, key: &[u8], chain: &str) -> [Request; 2] {
+    let key = Attributes::default().bytes(1, key);
+    let element = Attributes::default().nested(1, &key);
+    let attributes = Attributes::default().text(1, table.name).text(2, map);
+    let attributes = attributes.nested(3, &Attributes::default().nested(1, &element));
+    let what = format!("{table} {map}, goto {chain}");
+    let message = ("NFT_MSG_DELSETELEM", message::DELSETELEM);
+    let element = request(message, &what, 0, table.family, &attributes);
+    let attributes = Attributes::default().text(1, table.name).text(3, chain);
+    let message = ("NFT_MSG_DELCHAIN", message::DELCHAIN);
+    let what = format!("{table} {chain}");
+    [
+        element,
+        request(message, &what, 0, table.family, &attributes),
+    ]
+}
+
 /// Adds an element that lives `seconds` from now on.
 pub(crate) fn add_for(
-    table: &str,
+    table: Table,
     map: &str,
     (key, data): (&[u8], &[u8]),
     seconds: u32,
@@ -188,26 +207,26 @@ pub(crate) fn add_for(
         .nested(1, &value(key))
         .nested(2, &value(data));
     let element = element.bytes(4, &milliseconds.to_be_bytes());
-    let attributes = Attributes::default().text(1, table).text(2, map);
+    let attributes = Attributes::default().text(1, table.name).text(2, map);
     let attributes = attributes.nested(3, &Attributes::default().nested(1, &element));
     let message = ("NFT_MSG_NEWSETELEM", message::NEWSETELEM);
     request(
         message,
-        &format!("inet {table} {map}, 1 element"),
+        &format!("{table} {map}, 1 element"),
         NLM_F_CREATE,
-        INET,
+        table.family,
         &attributes,
     )
 }
 
 /// Leads a key of a verdict map to a chain.
-pub(crate) fn add_goto(table: &str, map: &str, key: &[u8], chain: &str) -> Request {
+pub(crate) fn add_goto(table: Table, map: &str, key: &[u8], chain: &str) -> Request {
     let key = Attributes::default().bytes(1, key);
     let data = Attributes::default().nested(2, &verdict(GOTO, chain));
     let element = Attributes::default().nested(1, &key).nested(2, &data);
-    let attributes = Attributes::default().text(1, table).text(2, map);
+    let attributes = Attributes::default().text(1, table.name).text(2, map);
     let attributes = attributes.nested(3, &Attributes::default().nested(1, &element));
-    let what = format!("inet {table} {map}, goto {chain}");
+    let what = format!("{table} {map}, goto {chain}");
     let message = ("NFT_MSG_NEWSETELEM", message::NEWSETELEM);
-    request(message, &what, NLM_F_CREATE, INET, &attributes)
+    request(message, &what, NLM_F_CREATE, table.family, &attributes)
 }

@@ -1,15 +1,18 @@
 //! Very many elements: written once, as they go to the kernel.
 
-use super::{INET, NLA_F_NESTED, Request, message, request, userdata};
+use super::{NFNL_SUBSYS_NFTABLES, NLA_F_NESTED, Table, message, userdata};
+use crate::netlink::Request;
 use crate::nft::Attributes;
 
 /// An attribute has 64 KiB at most, and an element some hundred bytes.
 const ROOM: usize = 60_000;
+/// struct nlmsghdr of linux/netlink.h.
+const NLMSGHDR: usize = 16;
 
 /// Elements of sets of one table, all of which are added, or all of which are removed.
 #[derive(Debug)]
 pub(crate) struct Bulk {
-    table: &'static str,
+    table: Table,
     adds: bool,
     /// `NLM_F_…`
     flags: i32,
@@ -17,27 +20,29 @@ pub(crate) struct Bulk {
     done: Vec<Request>,
 }
 
-/// What goes into the next message of one set.
+/// The next message of one set, whole but for its header and for the length of the list of elements.
 #[derive(Debug)]
 struct List {
     set: &'static str,
     bytes: Vec<u8>,
+    /// Where the list begins.
+    begin: usize,
     count: usize,
 }
 
 impl Bulk {
     /// To be added: an element that is there already fails unless they are `shared`.
-    pub(crate) fn add(table: &'static str, shared: bool) -> Self {
+    pub(crate) fn add(table: Table, shared: bool) -> Self {
         let exclusive = if shared { 0 } else { libc::NLM_F_EXCL };
         Self::new(table, true, libc::NLM_F_CREATE | exclusive)
     }
 
     /// To be removed.
-    pub(crate) fn remove(table: &'static str) -> Self {
+    pub(crate) fn remove(table: Table) -> Self {
         Self::new(table, false, 0)
     }
 
-    fn new(table: &'static str, adds: bool, flags: i32) -> Self {
+    fn new(table: Table, adds: bool, flags: i32) -> Self {
         Self {
             table,
             adds,
@@ -57,8 +62,7 @@ impl Bulk {
     ) {
         let at = self.lists.iter().position(|list| list.set == set);
         let at = at.unwrap_or_else(|| {
-            let (bytes, count) = (Vec::new(), 0);
-            self.lists.push(List { set, bytes, count });
+            self.lists.push(List::new(self.table, set, 512));
             self.lists.len() - 1
         });
         let list = &mut self.lists[at];
@@ -79,17 +83,21 @@ impl Bulk {
         } else {
             "elements"
         };
-        let what = format!("inet {} {}, {} {noun}", self.table, list.set, list.count);
-        let attributes = Attributes::default().text(1, self.table).text(2, list.set);
-        let attributes = attributes.bytes(3 | NLA_F_NESTED, &list.bytes);
-        let message = match self.adds {
+        let what = format!("{} {}, {} {noun}", self.table, list.set, list.count);
+        let (name, kind) = match self.adds {
             true => ("NFT_MSG_NEWSETELEM", message::NEWSETELEM),
             false => ("NFT_MSG_DELSETELEM", message::DELSETELEM),
         };
+        // There may be as many again.
+        let next = List::new(self.table, list.set, ROOM + 512);
+        let List {
+            mut bytes, begin, ..
+        } = std::mem::replace(list, next);
+        let length = u16::try_from(bytes.len() - begin).unwrap_or(u16::MAX);
+        bytes[begin..begin + 2].copy_from_slice(&length.to_ne_bytes());
+        let kind = NFNL_SUBSYS_NFTABLES << 8 | kind;
         self.done
-            .push(request(message, &what, self.flags, INET, &attributes));
-        list.bytes.clear();
-        list.count = 0;
+            .push(Request::whole(name, &what, kind, self.flags, bytes));
     }
 
     /// All of them, in the order in which the sets came.
@@ -102,6 +110,22 @@ impl Bulk {
 }
 
 impl List {
+    fn new(table: Table, set: &'static str, room: usize) -> Self {
+        let mut bytes = Vec::with_capacity(room);
+        bytes.resize(NLMSGHDR, 0);
+        bytes.extend([table.family, 0, 0, 0]);
+        bytes.extend(Attributes::default().text(1, table.name).text(2, set).0);
+        let begin = bytes.len();
+        bytes.extend([0, 0]);
+        bytes.extend((3 | NLA_F_NESTED).to_ne_bytes());
+        Self {
+            set,
+            bytes,
+            begin,
+            count: 0,
+        }
+    }
+
     fn element(&mut self, (key, end): (&[u8], &[u8]), data: &[u8], comment: &str) {
         let begin = self.bytes.len();
         // its length comes last
@@ -146,7 +170,12 @@ impl List {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nft::{Element, add_elements};
+    use crate::nft::{Element, INET, add_elements};
+
+    const T: Table = Table {
+        family: INET,
+        name: "t",
+    };
 
     #[test]
     fn what_is_written_at_once_is_what_is_written_bit_by_bit() {
@@ -160,19 +189,19 @@ mod tests {
             element(1, None, Some(vec![7; 8])),
             element(2, Some(vec![9; 8]), None),
         ];
-        let mut bulk = Bulk::add("t", false);
+        let mut bulk = Bulk::add(T, false);
         for one in &elements {
             let (end, data) = (one.end.clone(), one.data.clone());
             let (end, data) = (end.unwrap_or_default(), data.unwrap_or_default());
             bulk.push("s", (&one.key, &end), &data, "web");
         }
-        let (ours, other) = (bulk.requests(), add_elements("t", &elements, "web"));
+        let (ours, other) = (bulk.requests(), add_elements(T, &elements, "web"));
         assert_eq!(format!("{ours:?}"), format!("{other:?}"));
     }
 
     #[test]
     fn no_message_is_too_long_and_each_is_of_one_set() {
-        let mut bulk = Bulk::add("t", false);
+        let mut bulk = Bulk::add(T, false);
         for key in 0..2000_u32 {
             bulk.push("a", (&key.to_be_bytes(), &[]), &[], &"x".repeat(200));
         }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use record::{Id, names};
 
-use super::{Family, VETHS};
+use super::{Family, VETHS, bridge, nat, policy};
 use crate::cidr::{Cidr, octets};
 use crate::nft::Element;
 use crate::publish::Publish;
@@ -29,25 +29,56 @@ pub(crate) fn ifname_key(name: &str) -> Vec<u8> {
     key
 }
 
-/// What an attachment needs in the table; nothing: it needs none.
+/// What an attachment needs in the tables; nothing: it needs none.
 pub(crate) fn elements(id: &Id, attachment: &Attachment) -> Vec<Element> {
     let pods: Vec<(Subnet, IpAddr)> = attachment
         .nets
         .iter()
         .filter_map(|net| Some((net.subnet, net.address?)))
         .collect();
-    if !attachment.is_in_table() || pods.is_empty() {
+    if pods.is_empty() {
         return Vec::new();
     }
     let veth = names::veth(id, attachment.ifname.as_ref());
-    let mut elements = vec![element(VETHS, ifname_key(&veth))];
-    for (subnet, pod) in pods {
-        if attachment.nat {
-            elements.extend(translated(attachment, subnet, pod));
+    let mut elements = Vec::new();
+    let port = attachment.mode.port();
+    if attachment.is_forwarded_otherwise() || (port.is_none() && attachment.needs_filter()) {
+        elements.push(element(VETHS, ifname_key(&veth)));
+        if attachment.antispoof && port.is_none() {
+            elements.push(element(nat::GUARDED, ifname_key(&veth)));
         }
-        if !attachment.ports.is_empty() {
-            elements.extend(published(attachment, pod));
+        for (subnet, pod) in &pods {
+            elements.extend(of_address(attachment, *subnet, *pod));
         }
+    }
+    if port.is_some() {
+        let mac = attachment.pod_mac(id);
+        let pods: Vec<IpAddr> = pods.iter().map(|(_, pod)| *pod).collect();
+        elements.extend(bridge::elements(&veth, mac, &pods, attachment.antispoof));
+    }
+    elements
+}
+
+/// Of one address of a pod, in the table of the host's own packets.
+fn of_address(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Element> {
+    let family = Family::of(pod);
+    let mut elements = Vec::new();
+    if attachment.nat {
+        elements.extend(translated(attachment, subnet, pod));
+    }
+    if !attachment.ports.is_empty() || !attachment.policy.is_open() {
+        // By a published port it sends to itself, which no rule forbids.
+        elements.push(element(family.hairpin, pair(pod, pod)));
+    }
+    if let Some(port) = attachment.mode.port() {
+        let bridge = ifname_key(port.bridge.as_ref());
+        elements.push(element(family.bridged, [bridge, octets(pod)].concat()));
+    }
+    if !attachment.ports.is_empty() {
+        elements.extend(published(attachment, pod));
+    }
+    if !attachment.policy.is_open() {
+        elements.extend(policy::elements(&attachment.policy, pod));
     }
     elements
 }
@@ -84,7 +115,7 @@ fn translated(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Eleme
 /// Of `--publish`.
 fn published(attachment: &Attachment, pod: IpAddr) -> Vec<Element> {
     let family = Family::of(pod);
-    let mut elements = vec![element(family.hairpin, pair(pod, pod))];
+    let mut elements = Vec::new();
     let ours = attachment.ports.iter();
     let ours = ours.filter(|publish| {
         publish
@@ -131,8 +162,10 @@ fn outermost(ranges: Vec<Cidr>) -> Vec<Cidr> {
 
 #[cfg(test)]
 mod tests {
+    use super::nat::GUARDED;
     use super::*;
     use crate::plan::Net;
+    use crate::policy::Policy;
 
     fn net(subnet: &str, address: &str) -> Net {
         Net {
@@ -151,8 +184,11 @@ mod tests {
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),
+            rate: None,
+            mac: None,
             antispoof: true,
             loose: false,
+            policy: Policy::default(),
         }
     }
 
@@ -185,14 +221,24 @@ mod tests {
             ..attachment()
         };
         // the pods' own range lies in one of them
-        assert_eq!(sets(&nat), [VETHS, "masquerade4", "direct4", "direct4"]);
+        assert_eq!(
+            sets(&nat),
+            [VETHS, GUARDED, "masquerade4", "direct4", "direct4"]
+        );
         let published = Attachment {
             ports: ["127.0.0.1:80:80", "8080-8081:80-81"]
                 .map(|publish| publish.parse().unwrap())
                 .into(),
             ..attachment()
         };
-        let expected = [VETHS, "hairpin4", "ports4", "ports4", "host_ports4"];
+        let expected = [
+            VETHS,
+            GUARDED,
+            "hairpin4",
+            "ports4",
+            "ports4",
+            "host_ports4",
+        ];
         assert_eq!(sets(&published), expected);
     }
 
@@ -202,7 +248,7 @@ mod tests {
             loose: true,
             ..attachment()
         };
-        assert_eq!(sets(&loose), [VETHS]);
+        assert_eq!(sets(&loose), [VETHS, GUARDED]);
     }
 
     #[test]
@@ -229,18 +275,19 @@ mod tests {
             "ports6",
             "host_ports6",
         ];
-        assert_eq!(sets(&dual), [&[VETHS][..], &v4, &v6].concat());
+        assert_eq!(sets(&dual), [&[VETHS, GUARDED][..], &v4, &v6].concat());
         let alone = Attachment {
             nets: vec![net("fd00::/64", "fd00::2")],
             ..attachment()
         };
-        assert_eq!(sets(&alone), [VETHS], "IPv6 has no rp_filter");
+        assert_eq!(sets(&alone), [VETHS, GUARDED], "IPv6 has no rp_filter");
     }
 
     #[test]
     fn a_port_is_a_key_as_it_is_in_a_packet() {
         let published = Attachment {
             ports: vec!["8080:80".parse().unwrap()],
+            rate: Some("10mbit:64k".parse().unwrap()),
             ..attachment()
         };
         let elements = elements(&"foo".parse().unwrap(), &published);

@@ -8,11 +8,11 @@ use super::definition::Service;
 use super::elements::port_key;
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding;
 use crate::netlink::Socket;
 use crate::nft;
 use crate::publish::try_bind;
 use crate::ruleset;
+use crate::uplink;
 
 /// Refuses ports on which a process listens, and ports that a pod has published.
 pub(crate) fn refuse_taken(services: &[Service]) -> Result<(), Error> {
@@ -61,7 +61,7 @@ fn by_pods() -> Result<Vec<(Vec<u8>, String)>, Error> {
     let mut found = Vec::new();
     for family in [&ruleset::IPV4, &ruleset::IPV6] {
         for set in [family.ports, family.host_ports] {
-            let dump = nft::get_elements(ruleset::TABLE, set);
+            let dump = nft::get_elements(ruleset::INET, set);
             let answer = socket.dump_all(dump, |payload| {
                 let elements = nft::elements(set, payload).into_iter();
                 found.extend(elements.map(|(element, comment)| (element.key, comment)));
@@ -98,13 +98,9 @@ pub(crate) fn warn(services: &[Service]) {
     if families == [false; 2] {
         return;
     }
-    for uplink in forwarding::closed(families[0], families[1]).unwrap_or_default() {
-        let sysctl = uplink.sysctl();
-        record::report(
-            TOOL,
-            format!(
-                "warning: {sysctl} is 0: nothing that comes in there reaches a pod (sysctl -w {sysctl}=1)"
-            ),
-        );
+    for uplink in uplink::closed(families[0], families[1]).unwrap_or_default() {
+        let (why, sysctl) = (uplink.why(), uplink.sysctl());
+        let good = uplink.switch.good();
+        record::report(TOOL, format!("warning: {why} (sysctl -w {sysctl}={good})"));
     }
 }

@@ -7,10 +7,13 @@
 
 use super::family::{FAMILIES, Family};
 use crate::netlink::Request;
-use crate::nft::{self, Expression, REGISTERS, Type};
+use crate::nft::{self, Expression, REGISTERS, Table, Type};
 
 /// Its name, in family inet. Not that of the pods: each comes and goes with what is in it.
-pub(crate) const TABLE: &str = "chroot0-services";
+pub(crate) const TABLE: Table = Table {
+    family: nft::INET,
+    name: "chroot0-services",
+};
 /// Where packets come to from the two hooks.
 pub(crate) const CHAIN: &str = "services";
 /// Rules of [`CHAIN`], and who comes to it: less is a table that was flushed.
@@ -91,6 +94,11 @@ impl Class {
         let map = family.classes;
         requests.push(nft::add_goto(TABLE, map, &self.key(), &chain));
         requests
+    }
+
+    /// The opposite.
+    pub(crate) fn remove(self) -> [Request; 2] {
+        nft::remove_goto(TABLE, self.family().classes, &self.key(), &self.chain())
     }
 
     /// To the endpoint of the slot that `choose` puts into its register.
@@ -179,7 +187,7 @@ pub(crate) fn create() -> Vec<Request> {
 }
 
 fn rule_of(chain: &str, rule: &[Expression]) -> Request {
-    nft::new_rule(nft::INET, (TABLE, chain), rule, None, false)
+    nft::new_rule(nft::INET, (TABLE.name, chain), rule, None, false)
 }
 
 fn only(family: &Family) -> [Expression; 2] {
@@ -329,7 +337,7 @@ mod tests {
     fn a_table_is_as_large_as_the_check_of_it_believes() {
         let rules = create()
             .into_iter()
-            .filter(|request| request.call == format!("NFT_MSG_NEWRULE(inet {TABLE} {CHAIN})"));
+            .filter(|request| request.call == format!("NFT_MSG_NEWRULE({TABLE} {CHAIN})"));
         // and the jumps of two hooks
         assert_eq!(rules.count() + 2, USES as usize);
     }

@@ -17,6 +17,13 @@ use crate::nft::{self, Bulk, NFGENMSG, find, number};
 /// `NFTA_CHAIN_USE`: rules in it and ways to it.
 const CHAIN_USE: u16 = 6;
 
+/// What services had that other services do not have as well.
+#[derive(Debug, Default)]
+pub(crate) struct Unused {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) classes: Vec<Class>,
+}
+
 /// What a change of the table is made of.
 pub(crate) struct Table {
     socket: Socket,
@@ -36,18 +43,26 @@ impl Table {
 
     /// Whether there is one, whatever is left of it.
     fn exists(&mut self) -> Result<bool, Error> {
-        let attributes = nft::Attributes::default().text(1, TABLE);
+        let attributes = nft::Attributes::default().text(1, TABLE.name);
         let message = ("NFT_MSG_GETTABLE", nft::message::GETTABLE);
         Ok(self
-            .ask(nft::request(message, TABLE, 0, nft::INET, &attributes))?
+            .ask(nft::request(
+                message,
+                &TABLE.to_string(),
+                0,
+                nft::INET,
+                &attributes,
+            ))?
             .is_some())
     }
 
     /// How often a chain is used; None: there is none.
     fn uses(&mut self, chain: &str) -> Result<Option<u32>, Error> {
-        let attributes = nft::Attributes::default().text(1, TABLE).text(3, chain);
+        let attributes = nft::Attributes::default()
+            .text(1, TABLE.name)
+            .text(3, chain);
         let message = ("NFT_MSG_GETCHAIN", nft::message::GETCHAIN);
-        let what = format!("inet {TABLE} {chain}");
+        let what = format!("{TABLE} {chain}");
         let answer = self.ask(nft::request(message, &what, 0, nft::INET, &attributes))?;
         let uses = answer.map(|payload| {
             let attributes = payload.get(NFGENMSG..).unwrap_or_default();
@@ -162,17 +177,17 @@ impl Table {
         Ok(requests)
     }
 
-    /// What makes the second of the first; `unused` are addresses that no other service leads to.
+    /// What makes the second of the first, and takes away what nobody else uses.
     pub(crate) fn changes(
         &mut self,
         (old, new): (&[Service], &[Service]),
-        unused: &[IpAddr],
+        unused: &Unused,
     ) -> Result<Vec<Request>, Error> {
         let mut requests = self.lacks(elements::classes(new))?;
         let Difference { removed, added } = elements::difference(old, new);
         let mut gone = Bulk::remove(TABLE);
         removed.iter().for_each(|entry| entry.push(&mut gone, ""));
-        for &ip in unused {
+        for &ip in &unused.addresses {
             let was_elsewhere = old.iter().any(|service| service.elsewhere.contains(&ip));
             for entry in elements::shared(ip, was_elsewhere) {
                 entry.push(&mut gone, "");
@@ -199,6 +214,7 @@ impl Table {
         }
         requests.extend(own.requests());
         requests.extend(common.requests());
+        requests.extend(unused.classes.iter().flat_map(|class| class.remove()));
         Ok(requests)
     }
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::limits::Limit;
 use super::{capabilities, user};
-use crate::cli::yes_no;
+use crate::values::yes_no;
 
 /// `nsrun drop`
 #[derive(Debug, Args)]

@@ -8,12 +8,10 @@ use std::path::Path;
 
 use ::sys::{Call, SysError, ToErrno};
 use nix::errno::Errno;
-use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::sys;
-
-/// `f_type` of a /proc; linux/magic.h.
-const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
 /// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,8 +120,7 @@ impl Label {
         let file = open(own)
             .or_else(|_| open(both))
             .map_err(|_| Errno::EOPNOTSUPP)?;
-        let found = fstatfs(&file).map_err(|errno| errno.to_errno())?;
-        if found.f_type != PROC_SUPER_MAGIC {
+        if fstatfs(&file)?.filesystem_type() != PROC_SUPER_MAGIC {
             return Err(Errno::EXDEV);
         }
         let written = std::fs::File::from(file).write_all(value.as_bytes());

@@ -1,0 +1,71 @@
+# shellcheck shell=sh disable=SC2154,SC2034
+# Images: where they are, what they say of their command, and the boxes of containers that are made of them. Read by pod(1).
+
+# The file or directory that an image's name means: a path, or a name in the box directory, with its registry and tag or without.
+find_image() {
+    case $1 in
+    /* | ./* | ../*)
+        [ -e "$1" ] && (cd "$(dirname "$1")" && printf '%s/%s\n' "$(pwd -P)" "$(basename "$1")")
+        return
+        ;;
+    esac
+    try=${1%@*}
+    while :; do
+        last=${try##*/}
+        for name in "$try" "${try%"$last"}${last%:*}"; do
+            case /$name/ in */../* | *//*) continue ;; esac
+            for found in "$images/$name" "$images/$name.tar" "$images/$name.tar.gz"; do
+                [ ! -e "$found" ] || { printf '%s\n' "$found" && return; }
+            done
+        done
+        case $try in */*) try=${try#*/} ;; *) return 1 ;; esac
+    done
+}
+
+# What an image says of its command: NAME.json beside it, or the configuration in an OCI layout.
+find_config() {
+    for try in "$1.json" "${1%.tar}.json" "${1%.tar.gz}.json"; do
+        [ ! -f "$try" ] || { printf '%s\n' "$try" && return; }
+    done
+    [ -f "$1/oci-layout" ] || return 0
+    blob=$1/index.json
+    for key in manifests.0.digest manifests.0.digest config.digest; do
+        digest=$(get "$key" "$blob")
+        case $digest in *[!a-z0-9:]*) return 1 ;; '') ;; *) blob=$1/blobs/${digest%%:*}/${digest#*:} ;; esac
+    done
+    printf '%s\n' "$blob"
+}
+
+# A directory to begin a container's root with: the image itself, or what it unpacks to.
+unpack() {
+    if [ -d "$2" ] && [ ! -f "$2/oci-layout" ]; then
+        printf '%s\n' "$2"
+    else
+        mkbox up -q --id "${pod}_$1.image" --from "$2" "$dir/$1.image" >/dev/null && printf '%s\n' "$dir/$1.image"
+    fi
+}
+
+# Makes the box of a container: a layer of its own, thrown away at each start, above its image.
+make_box() {
+    wanted=$(get podspec.image "$dir/$1.spec.json")
+    image=$(find_image "$wanted") || die "$1: image $wanted: not in $images, and no path"
+    said=$(find_config "$image")
+    lower=$(unpack "$1" "$image") || return
+    set -- "$1" ${said:+--image "$said"}
+    name=$1
+    shift
+    podspec --in "$sandbox" "$@" --resolv-conf /etc/resolv.conf ${POD_CLUSTER_DNS:+--cluster-dns "$POD_CLUSTER_DNS"} \
+        "$dir/$name.spec.json" >"$dir/$name.json.new" || return
+    podspec --words drop "$dir/$name.json.new" >/dev/null || return
+    mkbox up -q -P "$dir/$name.json.new" --overlay "$lower" --ephemeral --etc=hosts,hostname,resolv.conf "$dir/$name" \
+        >"$dir/$name.json" || return
+    rm -f "$dir/$name.json.new"
+    [ "$(get podspec.stdin "$dir/$name.spec.json")" != true ] || [ -p "$dir/$name.in" ] || mkfifo -m 600 "$dir/$name.in"
+}
+
+make_boxes() {
+    for each in $(get podspec.initContainers "$spec") $(get podspec.containers "$spec"); do
+        # By itself: a box that cannot be made ends no supervisor.
+        (make_box "$each") || return
+    done
+}

@@ -1,0 +1,126 @@
+# shellcheck shell=sh disable=SC2154,SC2034
+# Up, run and down: making pods of a manifest, and removing them. Read by pod(1).
+
+options() {
+    file=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --images | --config | --node) [ $# -gt 1 ] || die "$1: a value is missing" 2 ;;
+        esac
+        case $1 in
+        --images) images=$2 && shift ;;
+        --config) config=$2 && shift ;;
+        --node) node=$2 && shift ;;
+        -f) ;;
+        -?*) die "$1: no such option (pod --help)" 2 ;;
+        *) [ -z "$file" ] || die "one FILE at a time" 2 && file=$1 ;;
+        esac
+        shift
+    done
+    [ -n "$file" ] || die "FILE is missing (pod --help)" 2
+    images=$(cd "$images" 2>/dev/null && pwd -P) || images=${images%/}
+    config=$(cd "$config" 2>/dev/null && pwd -P) || config=${config%/}
+}
+
+# Whether the pod is for this node; what it asks for, if not.
+check_node() {
+    wanted=$(get_of podspec.nodeName "$1")
+    [ -z "$wanted" ] || [ "$wanted" = "$node" ] || die "$pod: is for node $wanted, this is $node" 3
+    case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) arch=$(uname -m) ;; esac
+    for label in $(get_of podspec.nodeSelector "$1"); do
+        case ",kubernetes.io/hostname=$node,kubernetes.io/os=linux,kubernetes.io/arch=$arch,${POD_NODE_LABELS:-}," in
+        *",$label,"*) ;;
+        *) die "$pod: is for a node with $label, $node is none" 3 ;;
+        esac
+    done
+}
+
+# Makes one pod of its records, a line each, but runs nothing yet. 1: it is up already.
+make_pod() {
+    name_pod "$(get_of id "$1" | head -n 1)"
+    grace=$(get_of podspec.terminationGracePeriodSeconds "$1")
+    # Not in the way of the tools' own directory, which has the same name.
+    umask 077
+    if [ -e "$spec" ] && is_supervised; then
+        [ "$(cat "$spec" "$dir"/*.spec.json | sort)" = "$(printf '%s\n' "$1" | sort)" ] ||
+            die "$pod: is up, and is another than this manifest's (pod down $pod)"
+        return 1
+    fi
+    # What a supervisor that was killed, or a machine that went down, has left.
+    [ ! -d "$run/$pod" ] || down_pod
+    mkdir -p "$dir"
+    printf '%s\n' "$1" | while read -r record; do
+        case $(get_of podspec.kind "$record") in
+        pod) printf '%s\n' "$record" >"$spec" ;;
+        *) printf '%s\n' "$record" >"$dir/$(get_of podspec.name "$record").spec.json" ;;
+        esac
+    done
+    mkfifo -m 600 "$dir/_control"
+    take_lock
+    if ! { make_sandbox && make_boxes; }; then
+        exec 9>&-
+        down_pod
+        exit 1
+    fi
+}
+
+# Splits a manifest's records into pods, and calls its arguments with each.
+each_pod() {
+    manifest=$(podspec --run-dir "$run" "$file") || exit
+    one='' lines=0
+    while read -r record; do
+        if [ "$(get_of podspec.kind "$record")" = pod ]; then
+            name_pod "$(get_of id "$record")"
+            check_node "$record"
+            [ -z "$one" ] || "$@" "$one"
+            one=$record lines=$((lines + 1))
+        else
+            one="$one
+$record"
+        fi
+    done <<EOF
+$manifest
+EOF
+    "$@" "$one"
+}
+
+up_pod() {
+    make_pod "$1" || { say 'is up already' && return; }
+    (supervise) </dev/null >>"$dir/_events.log" 2>&1 &
+    exec 9>&-
+    waited=0
+    until [ "$(phase)" != Pending ] || [ "$((waited += 1))" -gt 200 ]; do sleep 0.05; done
+    [ "$(phase)" != Pending ] || say 'is still pending (pod show)'
+}
+
+run_pod() {
+    [ "$lines" = 1 ] || die 'run takes one pod, the manifest has more (pod up)' 2
+    make_pod "$1" || die "$pod: is up already"
+    if supervise; then status=0; else status=1; fi
+    [ "$event" = stop ] || exit "$status"
+    exec 3>&- 9>&-
+    down_pod
+}
+
+# Everything of the pod, whatever of it is there, by its directory alone.
+down_pod() {
+    [ -d "$run/$pod" ] || return 0
+    grace=$(get podspec.terminationGracePeriodSeconds "$spec")
+    grace=${grace:-30}
+    if [ -p "$dir/_control" ] && is_supervised; then
+        # Open for both, so that a supervisor that ends meanwhile leaves nobody waiting.
+        (exec 4<>"$dir/_control" && echo stop >&4 && flock "$dir/_lock" true)
+    fi
+    unmake_sandbox
+    for record in "$dir"/*.spec.json; do
+        each=${record##*/}
+        each=${each%.spec.json}
+        for box in "${pod}_$each" "${pod}_$each.image"; do
+            [ ! -d "$run/$box" ] || mkbox down --id "$box" >/dev/null
+        done
+    done
+    [ ! -d "$dir" ] || rm -r "$dir"
+    cgset down --kill --id "$pod" >/dev/null
+    # Where no tool had anything left, nobody took the directory away.
+    [ ! -d "$run/$pod" ] || rmdir "$run/$pod" 2>/dev/null || :
+}

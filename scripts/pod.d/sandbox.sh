@@ -1,0 +1,28 @@
+# shellcheck shell=sh disable=SC2154,SC2034
+# The sandbox: what a pod is before there is a container in it. Read by pod(1).
+
+# Limits, namespaces and who holds them, eth0, and the volumes in the pod's own mounts: one pipe.
+make_sandbox() {
+    volumes=$(podspec --words mkbox "$spec")
+    ports=$(podspec --words netwire "$spec")
+    cgset up -P "$spec" | nsrun up | wire "$ports" | (
+        # What configMaps and secrets are named from.
+        case $volumes in *type=configMap* | *type=secret*) cd "$config" ;; esac
+        eval "mkbox up -q -P - $volumes \"\$run/\$pod/volumes\""
+    ) >"$sandbox.new" || return
+    mv "$sandbox.new" "$sandbox"
+}
+
+wire() {
+    [ "$(get podspec.network "$spec")" = POD ] || { cat && return; }
+    # Words of their own, both of them.
+    eval "netwire up $network $1"
+}
+
+unmake_sandbox() {
+    if [ -s "$sandbox" ]; then
+        nsrun down -P "$sandbox" --grace "$grace" | netwire down | mkbox down >/dev/null
+    else
+        for tool in nsrun netwire mkbox; do $tool down --id "$pod" >/dev/null; done
+    fi
+}
