@@ -25,6 +25,7 @@ use crate::rate::Rate;
 use crate::service::cli::ServiceVerb;
 use crate::subnet::Subnet;
 use crate::sysctl::Sysctl;
+use crate::why::Target;
 
 /// `--mode`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,6 +57,8 @@ pub(crate) enum Verb {
     Down(DownArgs),
     /// Frees addresses and ports of pods that are no more, as a crash leaves them
     Gc(GcArgs),
+    /// Says in one line what stands between the pod and an address, a port or a name
+    Why(WhyArgs),
     /// Ports of this machine lead to ports of the pod's loopback, for as long as it runs
     Forward(ForwardArgs),
     /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
@@ -63,6 +66,24 @@ pub(crate) enum Verb {
     /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
     #[command(subcommand)]
     Service(ServiceVerb),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
+
+    /// What the pod wants to reach; an address of IPv6 with a port is written in brackets
+    #[arg(value_name = "ADDR|NAME[:PORT[/PROTOCOL]]")]
+    pub(crate) target: Target,
+
+    /// One JSON object, with every step
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Every step of the way, one line each
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
@@ -378,6 +399,18 @@ impl UpArgs {
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+
+    /// Of every pod that the index knows
+    #[arg(long, conflicts_with_all = ["id", "pod"])]
+    pub(crate) all: bool,
+
+    /// A picture of all pods and what they are connected by, as SVG
+    #[arg(long, requires = "all", conflicts_with_all = ["dot", "json", "verbose"])]
+    pub(crate) svg: bool,
+
+    /// The same for graphviz
+    #[arg(long, requires = "all", conflicts_with_all = ["json", "verbose"])]
+    pub(crate) dot: bool,
 
     /// One JSON object per pod instead of a table
     #[arg(long)]

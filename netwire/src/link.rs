@@ -206,6 +206,11 @@ pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
     Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, 0, &message)
 }
 
+/// The interface in the payload of an `RTM_NEWLINK`.
+pub(crate) fn from(payload: &[u8]) -> Option<Link> {
+    Link::parse(payload)
+}
+
 /// The kind of the interface in the payload of an `RTM_NEWLINK`: `veth`. None: hardware, or lo.
 pub(crate) fn kind(payload: &[u8]) -> Option<String> {
     Link::parse(payload)?.kind

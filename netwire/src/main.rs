@@ -24,6 +24,7 @@ mod mode;
 mod namespace;
 mod netlink;
 mod nft;
+mod picture;
 mod plan;
 mod policy;
 mod publish;
@@ -41,7 +42,9 @@ mod subnet;
 mod sys;
 mod sysctl;
 mod up;
+mod uplink;
 mod verify;
+mod why;
 mod wire;
 
 use std::io::{self, Write};
@@ -50,7 +53,7 @@ use std::process::ExitCode;
 use ::sys::Call;
 use record::{Failure, Id, Record, SourceArgs};
 
-use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb};
+use crate::cli::{CheckArgs, Cli, ForwardArgs, ShowArgs, UpArgs, Verb, WhyArgs};
 use crate::error::Error;
 
 /// The name in messages, in the record and in the index.
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Verb::Reapply(args) => print(reapply::reapply(args.verbose)),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
+        Verb::Why(args) => print_why(args),
         Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
             check::check(args)
         }
@@ -131,6 +135,31 @@ fn print_drift(args: &CheckArgs) -> ExitCode {
     if all_ok { code } else { ExitCode::FAILURE }
 }
 
+/// `show --all`: what is wrong with one pod does not hide the others.
+fn show_all(args: &ShowArgs) -> Result<String, Error> {
+    let mut text = String::new();
+    if !args.json {
+        text += &show::row(&show::HEAD);
+    }
+    for id in record::ids()? {
+        let Some(record) = record::indexed(&id)? else {
+            continue;
+        };
+        if record.get(TOOL).is_none() {
+            continue;
+        }
+        let shown = match args.json {
+            true => show::json(&record),
+            false => show::table(&record, args.verbose),
+        };
+        match shown {
+            Ok(shown) => text += &shown,
+            Err(error) => record::report(TOOL, format_args!("{id}: {error}")),
+        }
+    }
+    Ok(text)
+}
+
 /// `forward`: of one pod, as it does not end by itself.
 fn forward_one(args: &ForwardArgs) -> ExitCode {
     let record = record::one(&args.source).map_err(Error::from);
@@ -143,9 +172,30 @@ fn forward_one(args: &ForwardArgs) -> ExitCode {
     }
 }
 
+/// `why`: a line, and a status for scripts.
+fn print_why(args: &WhyArgs) -> ExitCode {
+    let record = record::one(&args.source).map_err(Error::from);
+    let answer = record.and_then(|record| why::why(&record, args));
+    let mut is_open = false;
+    let printed = print(answer.map(|(text, open)| {
+        is_open = open;
+        text
+    }));
+    match printed == ExitCode::SUCCESS && !is_open {
+        true => ExitCode::FAILURE,
+        false => printed,
+    }
+}
+
 /// `show`: one table for all records, or a JSON object for each.
 fn print_what_is(args: &ShowArgs) -> ExitCode {
     let mut head = show::row(&show::HEAD);
+    match args {
+        ShowArgs { svg: true, .. } => return print(picture::svg()),
+        ShowArgs { dot: true, .. } => return print(picture::dot()),
+        ShowArgs { all: true, .. } => return print(show_all(args)),
+        _ => {}
+    }
     record::show(TOOL, &args.source, |record| match args.json {
         true => show::json(record),
         false => Ok(std::mem::take(&mut head) + &show::table(record, args.verbose)?),

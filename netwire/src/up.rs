@@ -16,7 +16,7 @@ use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
     TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests,
-    reserve, sysctl, wire,
+    reserve, sysctl, uplink, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.
@@ -208,19 +208,13 @@ fn let_through(wanted: &Wanted, args: &UpArgs) -> Result<(), Error> {
         return Ok(());
     }
     let (ipv4, ipv6) = (wanted.has(true), wanted.has(false));
-    let closed = forwarding::closed(ipv4, ipv6)?;
+    let closed = uplink::closed(ipv4, ipv6)?;
     if args.sysctl_host && !closed.is_empty() {
         firewall::note_opened(&closed, args.verbose)?;
-        forwarding::open(&closed)?;
+        uplink::open(&closed)?;
     } else {
         for uplink in closed {
-            record::report(
-                TOOL,
-                format_args!(
-                    "{} is 0: nothing that comes in there reaches a pod (--sysctl-host)",
-                    uplink.sysctl()
-                ),
-            );
+            record::report(TOOL, format_args!("{} (--sysctl-host)", uplink.why()));
         }
     }
     if args.accept_forward {

@@ -459,6 +459,7 @@ fn every_option_is_in_the_man_page() {
         ("reapply", 3),
         ("down", 4),
         ("gc", 2),
+        ("why", 4),
         ("check", 3),
     ] {
         let answer = run.netwire(&[verb, "--help"], "");

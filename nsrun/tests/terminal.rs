@@ -235,6 +235,22 @@ fn without_a_terminal_nothing_hangs() {
 }
 
 #[test]
+fn another_user_gets_a_terminal_of_its_own() {
+    // Without a user namespace only root can make one of him.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut shell = Shell::run(
+        "outer=$(tty); for how in '-S 65534' '-S 65534 --pty=no' '-S 0' '-r -S 0'; do
+             \"$NSRUN\" exec --fork $how sh -c \"[ \\$(tty) = $outer ] && echo shared || echo its own\"
+         done",
+    );
+    for expected in ["its own", "shared", "shared", "shared"] {
+        assert_eq!(shell.line(), expected);
+    }
+}
+
+#[test]
 fn what_is_dropped_gets_a_terminal_of_its_own() {
     let mut shell = Shell::run(
         "outer=$(tty); for how in '' '--pty=no'; do
