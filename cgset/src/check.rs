@@ -102,9 +102,14 @@ fn of_controller(facts: &Facts, v2: &str, v1: &str) -> Check {
         Version::V1 => (format!("v1, {place}"), 1),
         Version::V2 => (format!("v2, {place}"), 2),
     };
+    let enabled = tree.version == Version::V1 || tree.given.iter().any(|given| given == v2);
+    let delegated = tree.own.as_ref().is_some_and(|(_, answer)| answer.is_ok());
     Check::new(name, true, found)
         .with("version", version)
         .with("mount", tree.mount.to_string_lossy())
+        .with("enabled", enabled)
+        .with("delegated", delegated)
+        .with("owner", tree.owner.clone())
 }
 
 /// Why a controller is in no hierarchy, by /proc/cgroups, which has all that the kernel was built with.

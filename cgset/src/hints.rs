@@ -71,9 +71,10 @@ pub(crate) fn enable(error: SysError) -> SysError {
         Errno::EOPNOTSUPP => {
             error.hint("the group or one above it is threaded: only cpu, cpuset, perf_event and pids go below it")
         }
-        Errno::EACCES | Errno::EPERM => {
-            error.hint("needs root, or --parent with a group that was delegated to you")
-        }
+        Errno::EACCES | Errno::EPERM => match make(error.errno) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        },
         _ => error,
     }
 }

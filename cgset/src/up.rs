@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 use record::{Id, Record, Up};
 use serde_json::Value as Json;
 
@@ -85,7 +86,8 @@ fn settle(place: &Place, hierarchies: &Hierarchies, talk: Talk) -> Result<(), Er
         Some(unified) if !place.parent.is_empty() => {
             systemd::make_room(unified, &place.parent, talk)
         }
-        _ if place.is_systemds => {
+        // for others it is an error, which says the same
+        _ if place.is_systemds && geteuid().is_root() => {
             talk.note(format_args!(
                 "systemd owns the groups here and may change what it did not make ({})",
                 systemd::FOR_ROOT

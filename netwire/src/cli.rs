@@ -12,6 +12,7 @@ use sys::Call;
 use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
+use crate::device::Device;
 use crate::error::Error;
 use crate::forward::Spec;
 use crate::link::Mac;
@@ -117,8 +118,12 @@ pub(crate) struct UpArgs {
     pub(crate) netns: Option<Netns>,
 
     /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
-    #[arg(long, value_name = "CIDR", required_unless_present = "mode")]
+    #[arg(long, value_name = "CIDR", required_unless_present_any = ["mode", "device"])]
     subnet: Vec<Subnet>,
+
+    /// Interface of the host to move into the pod, beside those of linux.netDevices in the record (may be repeated)
+    #[arg(long, value_name = "NAME[:NEWNAME]")]
+    pub(crate) device: Vec<Device>,
 
     /// How the pod is connected: ptp, by a link of its own, or none, which switches lo on
     #[arg(
@@ -303,6 +308,9 @@ impl UpArgs {
                         "--mode none: there is no interface for the other options",
                     )),
                 }
+            }
+            (ModeName::Ptp, None) if self.subnet.is_empty() && !self.device.is_empty() => {
+                Ok(Mode::Loopback)
             }
             (ModeName::Ptp, _) if self.subnet.is_empty() => {
                 Err(Error::usage("--subnet is missing (or --mode none)"))

@@ -5,21 +5,24 @@
 //! one transaction that the kernel refuses when the ruleset is not of the generation that was read.
 
 mod seen;
+mod told;
 
 use nix::errno::Errno;
 use record::{Id, Known, names};
 
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding::{self, Uplink};
+use crate::forwarding;
 use crate::link::{self, By};
 use crate::netlink::{Request, Socket};
 use crate::nft::{self, Element, Table};
 use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
+use crate::uplink::{self, Uplink};
 
 use seen::Seen;
 pub(crate) use seen::generation;
+pub(crate) use told::{missing, shown};
 
 /// How often a transaction may come too late before something must be wrong.
 const ATTEMPTS: usize = 1000;
@@ -224,14 +227,14 @@ fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {
             if table == INET {
                 // As long as the table is there it tells what is still to be restored.
                 closed = seen.opened();
-                forwarding::close(&closed)?;
+                uplink::close(&closed)?;
                 requests.extend(forwarding::remove_accept(socket)?);
             }
             requests.push(nft::delete_table(table));
         }
         if seen.exists(INET) && seen.has_others(INET, comment) {
             // Somebody came while we were about to switch the light off.
-            forwarding::open(&closed)?;
+            uplink::open(&closed)?;
         }
         if requests.is_empty() {
             return Ok(());
@@ -247,27 +250,19 @@ fn is_in(element: &Element, table: Table) -> bool {
     Layer::of(element.set).is_some_and(|layer| layer.table == table)
 }
 
-/// Records that these interfaces of the host are about to be made to forward, each that is not recorded yet.
+/// Records that these switches of the host are about to be turned, each that is not recorded yet.
 pub(crate) fn note_opened(uplinks: &[Uplink], verbose: bool) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
         let seen = Seen::read(&mut socket)?;
         let noted = seen.opened();
-        let new = uplinks.iter().filter(|uplink| !noted.contains(uplink));
-        let new: Vec<Element> = new
-            .map(|uplink| Element {
-                set: uplink.family.opened,
-                key: ruleset::ifname_key(&uplink.name),
-                end: None,
-                data: None,
-            })
-            .collect();
-        match new.is_empty() {
+        let mut requests = Vec::new();
+        for uplink in uplinks.iter().filter(|uplink| !noted.contains(uplink)) {
+            requests.extend(add_elements(&[uplink.element()], &uplink.switch.comment()));
+        }
+        match requests.is_empty() {
             true => Ok(()),
-            false => {
-                let requests = add_elements(&new, "forwarding was 0");
-                socket.transaction(seen.generation, requests)
-            }
+            false => socket.transaction(seen.generation, requests),
         }
     })
 }
@@ -292,7 +287,13 @@ pub(crate) fn repair(id: &Id, attachment: &Attachment, verbose: bool) -> Result<
     if wanted.is_empty() {
         return Ok(());
     }
-    put_back(|| Ok(vec![(comment.clone(), wanted.clone())]), verbose).map(drop)
+    let part = || Ok(vec![(comment.clone(), wanted.clone())]);
+    let dispensable = attachment.is_only_filtered() && !attachment.antispoof;
+    match put_back(part, verbose) {
+        // It was said when it was made.
+        Err(error) if error.lacks_nf_tables() && dispensable => Ok(()),
+        answer => answer.map(drop),
+    }
 }
 
 /// Elements, and the comment that they have in common.
@@ -378,7 +379,9 @@ pub(crate) fn change(id: &Id, attachment: &Attachment, verbose: bool) -> Result<
 pub(crate) fn owners() -> Result<Vec<(Id, String)>, Error> {
     // Without nf_tables nobody has.
     let seen = match Socket::netfilter(false).and_then(|mut socket| Seen::read(&mut socket)) {
-        Err(error) if error.refused().is_some() => return Ok(Vec::new()),
+        Err(error) if error.refused().is_some() || error.lacks_nf_tables() => {
+            return Ok(Vec::new());
+        }
         answer => answer?,
     };
     let mut owners: Vec<(Id, String)> = Vec::new();

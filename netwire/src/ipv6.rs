@@ -8,7 +8,7 @@ use sys::{SysError, ToErrno};
 
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding;
+use crate::uplink;
 
 /// The switches of an interface, in the network namespace of the calling thread.
 fn switches(interface: &str) -> PathBuf {
@@ -38,7 +38,7 @@ pub(crate) fn prepare(interface: &str) -> Result<(), Error> {
 ///
 /// IPv6 asks the machine as a whole; since Linux 6.17 an interface can have its own answer.
 pub(crate) fn forward(interface: &str) -> Result<(), Error> {
-    if forwarding::forwards_ipv6() {
+    if uplink::forwards_ipv6() {
         return Ok(());
     }
     let force = switches(interface).join("force_forwarding");

@@ -13,7 +13,7 @@ use std::fmt;
 use crate::netlink::{Request, string, u32_at};
 
 pub(crate) use balance::{
-    add_for, add_goto, get_element, new_memory, new_regular_chain, new_verdict_map,
+    add_for, add_goto, get_element, new_memory, new_regular_chain, new_verdict_map, remove_goto,
 };
 pub(crate) use bulk::Bulk;
 pub(crate) use element::{Element, add_elements, elements, get_elements, remove_elements};
@@ -47,6 +47,7 @@ pub(crate) mod message {
     pub(crate) const DELTABLE: u16 = 2;
     pub(crate) const NEWCHAIN: u16 = 3;
     pub(crate) const GETCHAIN: u16 = 4;
+    pub(crate) const DELCHAIN: u16 = 5;
     pub(crate) const NEWRULE: u16 = 6;
     pub(crate) const GETRULE: u16 = 7;
     pub(crate) const DELRULE: u16 = 8;

@@ -51,8 +51,17 @@ pub(crate) fn route_to(
     }
 }
 
-/// The interfaces of a family's default route; none: there is no such route. The socket is used up.
+/// The interfaces of a family's best default route; none: there is no such route. The socket is used up.
 pub(crate) fn default_route(socket: Socket, family: AddressFamily) -> Result<Vec<u32>, Error> {
+    let best = default_routes(socket, family)?.into_iter().next();
+    Ok(best.map(|(_, interfaces)| interfaces).unwrap_or_default())
+}
+
+/// Each default route of a family, by its metric and its interfaces, the best first. The socket is used up.
+pub(crate) fn default_routes(
+    socket: Socket,
+    family: AddressFamily,
+) -> Result<Vec<(u32, Vec<u32>)>, Error> {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
     message.header.table = RouteHeader::RT_TABLE_MAIN;
@@ -63,7 +72,7 @@ pub(crate) fn default_route(socket: Socket, family: AddressFamily) -> Result<Vec
         libc::NLM_F_DUMP,
         &message,
     );
-    let mut best: Option<(u32, Vec<u32>)> = None;
+    let mut routes: Vec<(u32, Vec<u32>)> = Vec::new();
     let answer = socket.dump(request, |payload| {
         let attributes = payload.get(RTMSG..).unwrap_or_default();
         let (mut metric, mut destination) = (0, None);
@@ -77,14 +86,18 @@ pub(crate) fn default_route(socket: Socket, family: AddressFamily) -> Result<Vec
         let unicast = payload.get(7) == Some(&libc::RTN_UNICAST);
         let found = interfaces(attributes);
         let is_default = payload.get(1) == Some(&0) && unicast && !found.is_empty();
-        if is_default && best.as_ref().is_none_or(|(lowest, _)| metric < *lowest) {
-            best = Some((metric, found));
+        if is_default {
+            routes.push((metric, found));
         }
         // Routes come in the order of their addresses: after 0.0.0.0 a table of a million need not be read on.
         destination.is_none_or(|destination| destination.is_unspecified() || destination.is_ipv6())
     });
     match answer {
-        Ok(()) => Ok(best.map(|(_, interfaces)| interfaces).unwrap_or_default()),
+        Ok(()) => {
+            // of two that are as good the first is taken
+            routes.sort_by_key(|(metric, _)| *metric);
+            Ok(routes)
+        }
         // A namespace without any route has no main table.
         Err(error) if error.refused() == Some(Errno::ENOENT) => Ok(Vec::new()),
         Err(error) => Err(error),

@@ -31,6 +31,8 @@ pub(crate) const BRIDGE: Table = Table {
 pub(crate) const VETHS: &str = "veths";
 /// The same of the table of bridges.
 const PORTS: &str = "ports";
+/// Interfaces of the host whose `rp_filter` was strict. No rule asks for them.
+pub(crate) const LOOSENED: &str = "loosened";
 
 pub(crate) const TABLES: [Table; 2] = [INET, BRIDGE];
 

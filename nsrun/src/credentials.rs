@@ -88,6 +88,7 @@ mod tests {
             setuid: uid,
             setgid: gid,
             keep_caps,
+            preserve_credentials: false,
         };
         assert_eq!(
             calls(who(Some(1000), Some(100), false)),

@@ -17,6 +17,9 @@ pub(crate) struct CredentialArgs {
     /// Let CMD keep the capabilities of a new user namespace whoever it is
     #[arg(long)]
     pub(crate) keep_caps: bool,
+    /// Stay who we are in a user namespace that is joined, instead of becoming its root
+    #[arg(long, conflicts_with_all = ["setuid", "setgid"])]
+    pub(crate) preserve_credentials: bool,
 }
 
 fn user(text: &str) -> Result<u32, String> {

@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use record::Namespace;
 
-use crate::cli::{NamespaceArgs, Propagation};
 use crate::error::Error;
 use crate::groups::Group;
 use crate::id_args::CredentialArgs;
 use crate::maps::{Maps, Writer};
+use crate::namespace_args::{NamespaceArgs, Propagation};
 use crate::offset::Offsets;
 use crate::step::{Step, names};
 
@@ -117,6 +117,13 @@ impl Facts<'_> {
         Err(Error::Usage(format!("--no-fork: {what}")))
     }
 
+    /// Who joins a user namespace is nobody there, and becomes its root unless he says otherwise.
+    fn become_root(&self, joined: i32) -> Option<Step> {
+        let preserves =
+            matches!(self.end, End::Run { credentials, .. } if credentials.preserve_credentials);
+        (joined & USER != 0 && !preserves).then_some(Step::BecomeRoot)
+    }
+
     fn die_with_parent(&self) -> Option<Step> {
         match self.end {
             End::Run { kill_child, .. } => Some(Step::DieWithParent(kill_child)),
@@ -147,8 +154,7 @@ impl Plan {
         if !facts.forks(joined) {
             plan.groups(facts);
             plan.joins(facts, !0);
-            plan.after
-                .extend((joined & USER != 0).then_some(Step::BecomeRoot));
+            plan.after.extend(facts.become_root(joined));
             let new = facts.new & !time;
             plan.after
                 .extend((new != 0).then_some(Step::Unshare { flags: new }));
@@ -169,8 +175,7 @@ impl Plan {
         plan.joins(facts, early);
         plan.before.append(&mut plan.after);
         // Before the child asks for the signal of its parent's end: a change of ids forgets it.
-        plan.before
-            .extend((joined & USER != 0).then_some(Step::BecomeRoot));
+        plan.before.extend(facts.become_root(joined));
         plan.clone = Some(Clone3::new(facts, facts.new & !(later | time), v2, outside));
         if outside.is_some_and(Maps::leaves_us_nobody) {
             // Whoever has become another owns the files of his /proc no more.

@@ -1,7 +1,9 @@
 //! What /proc says of processes; proc(5).
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -50,6 +52,21 @@ pub(crate) fn namespace(pid: i32, kind: Namespace) -> Option<Identity> {
 pub(crate) fn identity(path: impl AsRef<Path>) -> Option<Identity> {
     let found = fs::metadata(path).ok()?;
     Some((found.dev(), found.ino()))
+}
+
+/// The variables with which `pid` was started; proc_pid_environ(5).
+///
+/// # Errors
+/// It is gone, or may not be looked at.
+pub(crate) fn environment(pid: i32) -> Result<Vec<(OsString, OsString)>, SysError> {
+    let path = format!("/proc/{pid}/environ");
+    let text = fs::read(&path).call(|| format!("open({path})"))?;
+    let variable = |word: &[u8]| {
+        let at = word.iter().position(|&byte| byte == b'=')?;
+        let text = |bytes: &[u8]| OsString::from_vec(bytes.to_vec());
+        Some((text(&word[..at]), text(&word[at + 1..])))
+    };
+    Ok(text.split(|&byte| byte == 0).filter_map(variable).collect())
 }
 
 /// The process that `pid` was started by, or was handed to.

@@ -2,7 +2,7 @@
  * a veth pair into it, addresses, routes. The limit, not a tool: it checks that each step went and nothing else.
  *
  * wire hold            starts `pause` in a new network namespace and prints its pid
- * wire up N            reads the pid; the pod's address is 10.244.x.y of number N
+ * wire up N            reads the pid; the address is number N of 10.250.0.0/16
  * wire one N           both in one process; the namespace goes with it
  * wire rate N          1..N of the latter in one process: prints pods a second and the kernel's memory of each, then lets go
  */
@@ -130,7 +130,7 @@ static void up(int index)
 /* The numbers of both ends are chosen, so that nothing has to be asked for. */
 static void wire(int host, int pod, int namespace, int number)
 {
-    uint32_t net = 0x0af40000, gateway = net + 1, ip = net + 1 + number;
+    uint32_t net = 0x0afa0000, gateway = net + 1, ip = net + 1 + number;
     int index = 1000 + number, inside = 2;
     char name[IFNAMSIZ];
     struct ifinfomsg body = {AF_UNSPEC, 0, 0, index, IFF_UP, IFF_UP};

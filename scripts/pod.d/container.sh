@@ -4,7 +4,7 @@
 # Becomes the container: its group, the pod's namespaces with processes of its own, its root, and only the rights it was given.
 become() {
     record=$dir/$1.json
-    case $(get podspec.pid "$spec") in CONTAINER) own=--pid ;; *) own= ;; esac
+    case $(get podspec.pid "$spec") in CONTAINER) own=--pid ;; *) own=--fork ;; esac
     limits=$(podspec --words cgset "$record")
     drop=$(podspec --words drop "$record")
     [ "$(get podspec.tty "$record")" != true ] || own="$own --pty=yes"
@@ -36,7 +36,7 @@ main_process() {
         */nsrun*)
             # A line without an end, which read(1) says is none.
             { read -r main _ <"/proc/$1/task/$1/children"; } 2>/dev/null || :
-            case ${main:+$(readlink "/proc/$main/exe")} in '' | */nsrun* | */mkbox*) main= ;; *) return ;; esac
+            case ${main:+$(readlink "/proc/$main/exe")} in '' | / | */nsrun* | */mkbox*) main= ;; *) return ;; esac
             ;;
         esac
         sleep 0.01
@@ -52,9 +52,11 @@ is_deaf() {
     [ "$number" = 1 ] && [ $((0x$caught >> 14 & 1)) = 0 ]
 }
 
-# Ends the container that runs: TERM, the grace period, KILL for all that is left.
+# Ends the container that runs: TERM, the grace period, KILL for all that is left. One that is not there yet never comes.
 end() {
-    if [ -n "$main" ] && ! is_deaf "$main" 2>/dev/null; then
+    if [ -z "$main" ]; then
+        kill -KILL "$child" 2>/dev/null || :
+    elif ! is_deaf "$main" 2>/dev/null; then
         kill -TERM "$child" 2>/dev/null || :
         cgset wait -q -P "$sandbox" --empty --timeout "$grace" "$name" >/dev/null || :
     fi
@@ -115,7 +117,7 @@ keep() {
         fi
         restarts=$((restarts + 1))
     done
-    echo "ended $name $status" >&3
+    echo "ended $name $status $generation" >&3
 }
 
 # Milliseconds, in which a container is waiting to be restarted.

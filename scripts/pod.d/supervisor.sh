@@ -10,7 +10,7 @@ start() {
 stop_all() {
     for keeper in $keepers; do
         kill -TERM "${keeper#*:}" 2>/dev/null || :
-        wait "${keeper#*:}" || :
+        reap "${keeper#*:}"
     done
     keepers=
 }
@@ -31,10 +31,18 @@ start_next() {
     fi
 }
 
+# Tells when the process that holds the pod has ended.
+watch_holder() {
+    nsrun wait -q -P "$sandbox" >/dev/null 2>&1 3>&- 9>&- &
+    waiting=$!
+    trap 'kill "$waiting"; exit' TERM
+    ! wait "$waiting" || echo holder >&3
+}
+
 begin() {
-    keepers='' init='' running=0 failures=0
+    keepers='' init='' running=0 failures=0 generation=$((generation + 1))
     inits=$(get podspec.initContainers "$spec")
-    nsrun wait -q -P "$sandbox" >/dev/null 2>&1 3>&- 9>&- && echo holder >&3 &
+    watch_holder &
     watcher=$!
     start_next
 }
@@ -43,13 +51,12 @@ begin() {
 supervise() {
     newline='
 '
-    restart=$(get podspec.restartPolicy "$spec")
-    exec 3<>"$dir/_control" 9>"$dir/_lock"
-    flock -n 9 || die "$pod: has a supervisor already"
+    restart=$(get podspec.restartPolicy "$spec") generation=0
+    exec 3<>"$dir/_control"
     trap 'echo stop >&3' INT TERM HUP
     begin
     while :; do
-        read -r event name status <&3 || continue
+        read -r event name status of <&3 || continue
         case $event in
         stop) break ;;
         restart)
@@ -61,15 +68,17 @@ supervise() {
             say 'the process that holds the pod has ended: made anew'
             stop_all
             unmake_sandbox
-            # What the containers said while they ended is about those before.
+            tries=0
             until make_sandbox && make_boxes; do
                 unmake_sandbox
+                [ "$((tries += 1))" -lt 10 ] || break 2
                 sleep 1
             done
             begin
             ;;
         ended)
-            case $keepers in *"$name:"*) ;; *) continue ;; esac
+            # Of those before a pod was made anew, it was to be expected.
+            [ "$of" = "$generation" ] || continue
             [ "$status" = 0 ] || failures=$((failures + 1))
             if [ "$name" = "$init" ] && [ "$status" = 0 ]; then
                 start_next
@@ -82,8 +91,20 @@ supervise() {
     trap '' INT TERM HUP
     stop_all
     kill "$watcher" 2>/dev/null || :
-    [ "$event" = stop ] || say "ended, $failures failed"
-    [ "$event" = stop ] || [ "$failures" = 0 ]
+    case $event in
+    stop) ;;
+    holder) die "$pod: cannot be made anew" ;;
+    *)
+        say "ended, $failures failed"
+        [ "$failures" = 0 ]
+        ;;
+    esac
+}
+
+# Becomes the one who may supervise, and whoever inherits descriptor 9 with it. Somebody who only asks holds it for a moment.
+take_lock() {
+    exec 9>"$dir/_lock"
+    flock -w 5 9 || die "$pod: has a supervisor already"
 }
 
 is_supervised() { ! flock -n "$dir/_lock" true 2>/dev/null; }

@@ -241,8 +241,13 @@ impl Command {
     /// not open it.
     #[must_use]
     pub fn exec_program(&self, program: &Program, environment: bool) -> ExecError {
-        let variables = std::env::vars_os().filter(|_| environment).map(variable);
-        let variables: Vec<CString> = variables.collect();
+        let variables: Vec<CString> = match &self.environment {
+            Some(given) => given.clone(),
+            None => std::env::vars_os()
+                .filter(|_| environment)
+                .map(variable)
+                .collect(),
+        };
         let errno = match program {
             Program::Path(path) => execve(path, &self.arguments, &variables).err(),
             Program::File(fd) => {

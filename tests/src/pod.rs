@@ -1,5 +1,7 @@
 //! The pod and the box that most stories are about, as the README's reader types them.
 
+use crate::{Node, Output};
+
 /// Limits, namespaces, network: a pod called foo in `foo.json`.
 pub const UP: &str = "cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 > foo.json";
 
@@ -33,3 +35,46 @@ echo hello >images/nginx/index.html
 echo httpbin >images/kennethreitz/httpbin/index.html
 echo '{"config":{"Cmd":["httpd","-f","-p","80","-h","/"]}}' | tee images/nginx.json >images/kennethreitz/httpbin.json
 echo '{"config":{"Cmd":["sh"]}}' >images/busybox.json"#;
+
+/// A node with images, and how scripts are run in it.
+#[derive(Debug)]
+pub struct Pods(Node);
+
+impl Pods {
+    /// None: busybox or flock is not there.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Option<Self> {
+        let node = Node::new();
+        if !node.has("busybox") || !node.has("flock") {
+            return None;
+        }
+        node.sh(IMAGES).succeeds();
+        Some(Self(node))
+    }
+
+    /// The node itself.
+    #[must_use]
+    pub fn node(&self) -> &Node {
+        &self.0
+    }
+
+    /// A script that knows `pod`.
+    #[track_caller]
+    pub fn sh(&self, script: &str) -> Output {
+        self.0.sh(&format!("{SCRIPT}{script}"))
+    }
+
+    /// `pod up` of a manifest.
+    #[track_caller]
+    pub fn up(&self, manifest: &str) -> Output {
+        self.0.sh_with(&format!("{SCRIPT}pod up -"), manifest)
+    }
+
+    /// Nothing is left, but for the images.
+    #[track_caller]
+    pub fn is_clean(&self) {
+        self.0.sh("rm -r images; rm -rf config").succeeds();
+        self.0.assert_as_it_was();
+    }
+}

@@ -108,3 +108,25 @@ fn signals_and_users_are_named_as_people_do() {
     assert!(run.stderr.contains("not in /etc/passwd"), "{run}");
     node.assert_as_it_was();
 }
+
+#[test]
+fn of_a_target_the_environment_and_of_the_caller_the_ids_can_be_kept() {
+    let node = Node::new();
+    // Its own PATH is where the command is looked up.
+    node.sh("mkdir bin; printf '#!/bin/sh\necho its own $A\n' >bin/mine; chmod 755 bin/mine
+             coproc { exec env -i A=b PATH=$PWD/bin:/bin:/usr/bin sh -c 'echo ready; read x'; }; read -r ready <&${COPROC[0]}
+             nsrun exec -t $COPROC_PID -u -e -- mine; nsrun exec -t $COPROC_PID --env --pid --init -- mine; SECRET=x nsrun exec -t $COPROC_PID -u -e -- sh -c 'echo ${SECRET-none}'
+             echo >&${COPROC[1]}; wait; rm -r bin")
+        .succeeds()
+        .prints("its own b\nits own b\nnone");
+    node.sh("nsrun exec -e true")
+        .ends(125)
+        .says_one_line("nsrun");
+    // Who is nobody there stays it, where the default is to become root.
+    node.sh("coproc { exec setpriv --reuid 1000 --regid 1000 --clear-groups nsrun exec -r sh -c 'echo ready; read x'; }; read -r ready <&${COPROC[0]}
+             for option in '' --preserve-credentials; do nsrun exec -t $COPROC_PID -U $option -- id -u; done
+             echo >&${COPROC[1]}; wait")
+        .succeeds()
+        .prints("0\n65534");
+    node.assert_as_it_was();
+}

@@ -107,3 +107,26 @@ fn behind_pause_no_nsrun_of_the_box_is_run() {
         .succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn what_runs_of_the_host_in_a_box_cannot_be_written_there() {
+    let node = Node::new();
+    // Where the programs could be written to; CVE-2019-5736 did, by the exe of whoever comes in.
+    node.sh("mkdir bin; cp $(command -v mkbox) $(command -v nsrun) $(command -v pause) bin; test -w bin/nsrun; mkbox up --copy bash,sleep --proc app >app.json
+             printf '#!/proc/self/exe\n' >app/again; chmod 755 app/again")
+        .succeeds();
+    let look = "bash -c '[ /proc/$PPID/exe -ef /bin/bash ] && echo a shell; [ -w /proc/$PPID/exe ] && echo writable || echo read-only'";
+    for own in ["nsrun exec --fork --", "pause --"] {
+        node.sh(&format!(
+            "PATH=$PWD/bin:$PATH; nsrun exec --pid -- mkbox exec -P app.json -- {own} {look}"
+        ))
+        .succeeds()
+        .prints("read-only");
+    }
+    // As the interpreter of a script of the box it is run again, and does nothing.
+    node.sh("PATH=$PWD/bin:$PATH; before=$(cksum <bin/nsrun); mkbox exec -P app.json -- nsrun drop -- /again; [ \"$before\" = \"$(cksum <bin/nsrun)\" ] && echo the same")
+        .prints("the same");
+    node.sh("mkbox down <app.json >/dev/null; rm -r bin *.json")
+        .succeeds();
+    node.assert_as_it_was();
+}

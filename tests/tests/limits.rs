@@ -74,15 +74,19 @@ fn what_the_kernel_made_of_a_value_is_what_the_record_says() {
 fn a_container_has_its_own_limit_below_the_pod_s() {
     let node = Node::new();
     node.sh(UP).succeeds();
-    look(&node, "export -f group_of; cgset exec -P foo.json app memory.max=256Mi -- bash -c 'group_of self'").prints("/pod-foo/app");
+    look(
+        &node,
+        "export -f group_of; cgset exec -P foo.json app memory.max=64Mi -- bash -c 'group_of self'",
+    )
+    .prints("/pod-foo/app");
     look(
         &node,
         "cat $(file pod-foo/app memory.max memory.limit_in_bytes) $(file pod-foo memory.max memory.limit_in_bytes)",
     )
-    .prints("268435456\n536870912");
-    // what it gets is what it may take: 300 MB do not fit into 256 Mi, 100 MB do
-    node.sh("cgset exec -P foo.json app -- bash -c 'x=$(head -c 100000000 /dev/zero | tr \"\\0\" x); echo ${#x}'").prints("100000000");
-    node.sh("cgset exec -P foo.json app -- bash -c 'x=$(head -c 300000000 /dev/zero | tr \"\\0\" x); echo ${#x}'").ends(137);
+    .prints("67108864\n536870912");
+    // what it gets is what it may take: 80 MB do not fit into 64 Mi, 20 MB do
+    node.sh("cgset exec -P foo.json app -- bash -c 'x=$(head -c 20000000 /dev/zero | tr \"\\0\" x); echo ${#x}'").prints("20000000");
+    node.sh("cgset exec -P foo.json app -- bash -c 'x=$(head -c 80000000 /dev/zero | tr \"\\0\" x); echo ${#x}'").ends(137);
     node.sh("nsrun down <foo.json | netwire down | cgset down >/dev/null; rm foo.json")
         .succeeds();
     node.assert_as_it_was();

@@ -440,3 +440,41 @@ fn thirty_pods_are_as_many_rules_as_one() {
     node.sh("for n in $(seq 0 30); do (nsrun down <p$n.json | netwire down >/dev/null) & done; wait; rm *.json").succeeds();
     node.becomes_as_it_was();
 }
+
+/// A second way into the world, by which answers do not leave: packets in have a source that the first is for.
+const SECOND: &str = "ip link add up1 type veth peer name w1 netns $(jq .nsrun.pid world.json)
+    ip link set up1 addrgenmode none && ip address add 198.51.100.1/24 dev up1 && ip link set up1 up
+    nsrun exec -P world.json -- sh -c 'ip address add 198.51.100.9/24 dev w1; ip link set w1 up'
+    ip route add default via 198.51.100.9 metric 200
+    echo 1 >/proc/sys/net/ipv4/conf/up1/rp_filter
+    while ip link show up1 | grep -q NO-CARRIER; do :; done";
+
+#[test]
+fn a_strict_filter_in_the_way_is_named_and_loosened_only_on_request() {
+    let (node, world) = node_with_world();
+    node.sh(SECOND).succeeds();
+    let named = node.sh(&up("foo", "--publish 8080:80")).succeeds();
+    assert_eq!(
+        named.stderr,
+        "netwire: net.ipv4.conf.up0.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)\n\
+         netwire: net.ipv4.conf.up1.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)\n\
+         netwire: net.ipv4.conf.up1.rp_filter is 1: of what comes in there from the world nothing is taken, answers leave by another (--sysctl-host)\n"
+    );
+    let ask = format!(
+        "nsrun exec -P world.json -- {CURL} -m 1 --interface 203.0.113.7 http://198.51.100.1:8080/"
+    );
+    node.sh(&serving(&[("foo", 80)], &ask)).ends(28);
+    node.sh("netwire up -P foo.json --subnet 10.244.0.0/24 --publish 8080:80 --sysctl-host | cmp - foo.json")
+        .succeeds()
+        .prints("");
+    node.sh(&serving(&[("foo", 80)], &ask))
+        .succeeds()
+        .prints("foo 80 203.0.113.7");
+    node.sh("nft list set inet chroot0 loosened")
+        .says("\"up1\" comment \"rp_filter was 1\"");
+    node.sh(&down("foo")).succeeds();
+    node.sh("cd /proc/sys/net/ipv4/conf; cat up0/forwarding up1/forwarding up1/rp_filter")
+        .prints("0\n0\n1");
+    node.sh("ip link delete up1").succeeds();
+    clean(&node, &world);
+}

@@ -1,39 +1,6 @@
 //! `pod`: the manifests of the tutorials as they stand, with boxes for their images.
 
-use tests::pod::{IMAGES, SCRIPT};
-use tests::{Node, Output};
-
-/// A node with images, and how scripts are run in it.
-struct Pods(Node);
-
-impl Pods {
-    /// None: busybox is not there.
-    fn new() -> Option<Self> {
-        let node = Node::new();
-        if !node.has("busybox") || !node.has("flock") {
-            return None;
-        }
-        node.sh(IMAGES).succeeds();
-        Some(Self(node))
-    }
-
-    #[track_caller]
-    fn sh(&self, script: &str) -> Output {
-        self.0.sh(&format!("{SCRIPT}{script}"))
-    }
-
-    #[track_caller]
-    fn up(&self, manifest: &str) -> Output {
-        self.0.sh_with(&format!("{SCRIPT}pod up -"), manifest)
-    }
-
-    /// Nothing is left, but for the images.
-    #[track_caller]
-    fn is_clean(&self) {
-        self.0.sh("rm -r images; rm -rf config").succeeds();
-        self.0.assert_as_it_was();
-    }
-}
+use tests::pod::{Pods, SCRIPT};
 
 const CORE: &str = include_str!("../manifests/core-k8s.yaml");
 const GREEDY: &str = include_str!("../manifests/core-k8s-greedy.yaml");
@@ -194,7 +161,7 @@ fn a_pod_of_another_node_is_not_run_here() {
         (NODE_NAME, "gysl-nodename"),
         (NODE_SELECTOR, "gysl-nodeselect"),
     ] {
-        pods.0
+        pods.node()
             .sh_with(&format!("{SCRIPT}pod up --node 172.31.2.12 -"), manifest)
             .succeeds();
         pods.sh(&format!("pod down {name}")).succeeds();
@@ -211,7 +178,7 @@ fn several_pods_of_one_manifest_are_up_and_down() {
         .prints("core-k8s\nfoo");
     // One from the other, by its address.
     pods.sh("pod exec core-k8s -- wget -qO- http://$(podspec --get netwire.ips.0.address /run/chroot0/foo/pod/_sandbox.json | cut -d / -f 1)/").prints("httpbin");
-    pods.0
+    pods.node()
         .sh_with(&format!("{SCRIPT}pod down -"), &both)
         .succeeds();
     pods.is_clean();
@@ -301,12 +268,12 @@ fn images_are_directories_archives_and_layouts_by_name_or_path() {
 fn every_shell_can_be_sh() {
     let Some(pods) = Pods::new() else { return };
     for shell in ["dash", "busybox sh", "bash --posix"] {
-        if !pods.0.has(shell.split(' ').next().unwrap_or(shell)) {
+        if !pods.node().has(shell.split(' ').next().unwrap_or(shell)) {
             continue;
         }
         let sh = |script: &str| {
             let script = script.replace("pod ", &format!("{shell} /mnt/scripts/pod "));
-            pods.0.sh_with(&format!("{SCRIPT}{script}"), FOO)
+            pods.node().sh_with(&format!("{SCRIPT}{script}"), FOO)
         };
         sh("pod up -").succeeds();
         sh("pod exec -c sidecar foo -- wget -qO- http://127.0.0.1/").prints("httpbin");
@@ -351,4 +318,26 @@ fn the_man_page_has_every_verb_option_and_variable() {
         seen += 1;
     }
     assert!(seen >= 9, "{seen}");
+}
+
+#[test]
+fn a_port_is_forwarded_and_a_log_followed_while_the_pod_lives() {
+    let Some(pods) = Pods::new() else { return };
+    pods.up(FOO).succeeds();
+    pods.sh("/mnt/scripts/pod forward foo 18080:80 >forward.log & until grep -q ready forward.log; do sleep 0.05; done; busybox wget -qO- http://127.0.0.1:18080/; kill $!; rm forward.log")
+        .prints("httpbin");
+    pods.sh("/mnt/scripts/pod logs -f foo sidecar & pod down foo; wait $!")
+        .succeeds();
+    pods.is_clean();
+}
+
+#[test]
+fn what_else_is_in_a_pod_s_directory_stays_and_is_in_nobody_s_way() {
+    let Some(pods) = Pods::new() else { return };
+    pods.sh("cgset up --id foo >foo.json && mkdir /run/chroot0/foo/mine && cgset down <foo.json && ls /run/chroot0/foo").succeeds().says("mine");
+    pods.sh("cgset up --id foo >foo.json && cgset down <foo.json && rmdir /run/chroot0/foo/mine && cgset up --id foo >/dev/null && cgset down --id foo; ls /run; rm foo.json")
+        .succeeds();
+    pods.sh("rmdir /run/chroot0/foo /run/chroot0 2>/dev/null || :")
+        .succeeds();
+    pods.is_clean();
 }

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sys::{Answer, Check, ToErrno, in_child};
 
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::membership::Membership;
 use crate::plan::ALWAYS;
 use crate::systemd;
 
@@ -57,6 +59,8 @@ pub(crate) struct Tree {
     pub(crate) controllers: Vec<String>,
     pub(crate) mount: PathBuf,
     pub(crate) read_only: bool,
+    /// `UID:GID` of the top, as far as it can be seen.
+    pub(crate) owner: Option<String>,
     /// Whether this user may make a group at the top.
     pub(crate) writable: Answer,
     /// v2: controllers that groups below have.
@@ -99,6 +103,9 @@ impl Tree {
             version: hierarchy.version,
             controllers: hierarchy.controllers.clone(),
             read_only: hierarchy.read_only,
+            owner: fs::metadata(&mount)
+                .ok()
+                .map(|top| format!("{}:{}", top.uid(), top.gid())),
             writable: writable(&mount),
             given: lines("cgroup.subtree_control"),
             subtree_writable: writable(&mount.join("cgroup.subtree_control")),

@@ -16,6 +16,7 @@ fn tree(version: Version, controllers: &[&str]) -> Tree {
         controllers: names(controllers),
         mount: format!("/sys/fs/cgroup/{}", controllers.join(",")).into(),
         read_only: false,
+        owner: Some("0:0".into()),
         writable: Ok(()),
         given: names(controllers),
         subtree_writable: Ok(()),
@@ -66,7 +67,12 @@ fn one_v2_hierarchy_is_all_that_is_needed() {
     let checks = judge(facts(vec![v2()]));
     assert!(checks.is_enough(), "{}", checks.table());
     assert_eq!(checks.get("hierarchies").unwrap().data["version"], "v2");
-    assert_eq!(checks.get("controller.io").unwrap().data["version"], 2);
+    let io = &checks.get("controller.io").unwrap().data;
+    assert_eq!((&io["version"], &io["enabled"]), (&2.into(), &true.into()));
+    assert_eq!(
+        (&io["owner"], &io["delegated"]),
+        (&"0:0".into(), &false.into())
+    );
     assert!(found(&checks, "cgroup.kill").0);
     assert!(found(&checks, "born-in-group").0);
 }

@@ -4,10 +4,10 @@ use nix::errno::Errno;
 
 use super::ATTEMPTS;
 use crate::error::{Error, NEEDS_NF_TABLES};
-use crate::forwarding::Uplink;
 use crate::netlink::{Socket, string};
 use crate::nft::{self, Element, Table};
 use crate::ruleset::{self, LAYERS, Layer};
+use crate::uplink::Uplink;
 
 /// What is in our tables.
 #[derive(Debug, Default)]
@@ -143,17 +143,12 @@ impl Seen {
         elements.any(|(element, whose)| element.set == marker && whose != comment)
     }
 
-    /// The interfaces that were made to forward.
+    /// The switches of the host that were turned.
     pub(super) fn opened(&self) -> Vec<Uplink> {
-        let uplink = |(element, _): &(Element, String)| {
-            let families = [&ruleset::IPV4, &ruleset::IPV6].into_iter();
-            let family = families
-                .into_iter()
-                .find(|family| family.opened == element.set)?;
-            let name = string(&element.key)?;
-            Some(Uplink { family, name })
-        };
-        self.elements.iter().filter_map(uplink).collect()
+        let elements = self.elements.iter();
+        elements
+            .filter_map(|(element, _)| Uplink::of(element))
+            .collect()
     }
 }
 

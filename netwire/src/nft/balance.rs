@@ -176,6 +176,24 @@ pub(crate) fn get_element(table: Table, set: &str, key: &[u8]) -> Request {
     )
 }
 
+/// Removes a chain with its rules, and the key of a verdict map that led there.
+pub(crate) fn remove_goto(table: Table, map: &str, key: &[u8], chain: &str) -> [Request; 2] {
+    let key = Attributes::default().bytes(1, key);
+    let element = Attributes::default().nested(1, &key);
+    let attributes = Attributes::default().text(1, table.name).text(2, map);
+    let attributes = attributes.nested(3, &Attributes::default().nested(1, &element));
+    let what = format!("{table} {map}, goto {chain}");
+    let message = ("NFT_MSG_DELSETELEM", message::DELSETELEM);
+    let element = request(message, &what, 0, table.family, &attributes);
+    let attributes = Attributes::default().text(1, table.name).text(3, chain);
+    let message = ("NFT_MSG_DELCHAIN", message::DELCHAIN);
+    let what = format!("{table} {chain}");
+    [
+        element,
+        request(message, &what, 0, table.family, &attributes),
+    ]
+}
+
 /// Adds an element that lives `seconds` from now on.
 pub(crate) fn add_for(
     table: Table,

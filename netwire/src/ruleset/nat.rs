@@ -2,7 +2,8 @@
 
 use super::{
     CT_STATE, CT_STATUS, Chain, ESTABLISHED_OR_RELATED, Family, INET, IPS_DST_NAT, IPV4, IPV6,
-    Layer, META_IIFNAME, META_L4PROTO, META_OIFNAME, Rule, VETHS, has_bits, hook, ranges, set,
+    LOOSENED, Layer, META_IIFNAME, META_L4PROTO, META_OIFNAME, Rule, VETHS, has_bits, hook, ranges,
+    set,
 };
 use crate::nft::{Expression, REGISTERS, Set, Type};
 
@@ -59,6 +60,7 @@ fn sets() -> Vec<Set> {
         ),
         set(IPV4.opened, &[Type::Ifname], &[]),
         set(IPV6.opened, &[Type::Ifname], &[]),
+        set(LOOSENED, &[Type::Ifname], &[]),
     ]
 }
 

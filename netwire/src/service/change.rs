@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use super::definition::Service;
 use super::name::Name;
 use super::store::Store;
-use super::table::Table;
-use super::{pods, ports};
+use super::table::{Table, Unused};
+use super::{elements, pods, ports};
 use crate::TOOL;
 use crate::conntrack;
 use crate::error::Error;
@@ -29,15 +29,15 @@ type Plan = Result<String, Error>;
 /// Makes services that are not there yet; those that are must be the same.
 pub(crate) fn up(wanted: Vec<Service>, how: How) -> Plan {
     check(&wanted)?;
-    let mut store = Store::make()?;
-    let answer = add(&mut store, wanted, how);
+    let store = Store::make()?;
+    let answer = add(&store, wanted, how);
     if store.is_empty() {
         store.tidy()?;
     }
     answer
 }
 
-fn add(store: &mut Store, mut wanted: Vec<Service>, how: How) -> Plan {
+fn add(store: &Store, mut wanted: Vec<Service>, how: How) -> Plan {
     let known = store.find(wanted.iter().map(|service| &service.name))?;
     for service in &wanted {
         let there = known
@@ -91,7 +91,7 @@ fn add(store: &mut Store, mut wanted: Vec<Service>, how: How) -> Plan {
 /// Makes services as they are wanted, whatever they were; those that are not there are an error.
 pub(crate) fn set(wanted: Vec<Service>, how: How) -> Plan {
     check(&wanted)?;
-    let Some(mut store) = Store::open()? else {
+    let Some(store) = Store::open()? else {
         return Err(no_such(wanted.first()));
     };
     let known = store.find(wanted.iter().map(|service| &service.name))?;
@@ -108,7 +108,7 @@ pub(crate) fn set(wanted: Vec<Service>, how: How) -> Plan {
         .iter()
         .filter_map(|service| known.get(&service.name).cloned())
         .collect();
-    replace(&mut store, (&old, &new), how).inspect(|_| ports::warn(&new))
+    replace(&store, (&old, &new), how).inspect(|_| ports::warn(&new))
 }
 
 fn no_such(service: Option<&Service>) -> Error {
@@ -129,7 +129,7 @@ pub(crate) fn edit(
             "service {name}: there is none (netwire service up)"
         ))
     };
-    let mut store = Store::open()?.ok_or_else(none)?;
+    let store = Store::open()?.ok_or_else(none)?;
     let known = store.find(std::iter::once(name))?;
     let old = known.get(name).ok_or_else(none)?;
     let mut new = vec![old.clone()];
@@ -139,10 +139,10 @@ pub(crate) fn edit(
     if new[0] == *old && Table::open(false)?.is_whole()? && !store.is_unfinished() {
         return Ok(String::new());
     }
-    replace(&mut store, (std::slice::from_ref(old), &new), how)
+    replace(&store, (std::slice::from_ref(old), &new), how)
 }
 
-fn replace(store: &mut Store, (old, new): (&[Service], &[Service]), how: How) -> Plan {
+fn replace(store: &Store, (old, new): (&[Service], &[Service]), how: How) -> Plan {
     let is_whole = Table::open(false)?.is_whole()? && !store.is_unfinished();
     if new.is_empty() && is_whole {
         return Ok(String::new());
@@ -170,6 +170,7 @@ fn replace(store: &mut Store, (old, new): (&[Service], &[Service]), how: How) ->
 /// Removes them; one that is not there is as good as removed.
 pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
     let Some(store) = Store::open()? else {
+        Store::tidy_above();
         return Ok(String::new());
     };
     let all = store.all()?;
@@ -198,6 +199,10 @@ pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
         answer => answer?,
     }
     conntrack::forget_udp(how.verbose, |to, from| is_stale((&old, &[]), to, from))?;
+    if left.is_empty() {
+        store.clear()?;
+        return Ok(String::new());
+    }
     store.finish()?;
     store.forget(old.iter().map(|service| &service.name))?;
     Ok(String::new())
@@ -215,13 +220,16 @@ pub(crate) fn reapply(verbose: bool) -> Result<Vec<Name>, Error> {
     }
     store.begin()?;
     table.transaction(|table| table.anew(&all))?;
-    store.finish()?;
+    match all.is_empty() {
+        true => store.clear()?,
+        false => store.finish()?,
+    }
     Ok(all.into_iter().map(|service| service.name).collect())
 }
 
 /// One change: written down, made in one transaction, and taken back when that fails.
 fn change(
-    store: &mut Store,
+    store: &Store,
     (old, new): (&[Service], &[Service]),
     how: How,
     requests: impl Fn(&mut Table) -> Result<Vec<Request>, Error>,
@@ -233,7 +241,7 @@ fn change(
     store.begin()?;
     let before = store.append(new)?;
     if let Err(error) = table.transaction(requests) {
-        store.take_back(before)?;
+        store.take_back(&before)?;
         return Err(error);
     }
     conntrack::forget_udp(how.verbose, |to, from| is_stale((old, new), to, from))?;
@@ -296,26 +304,34 @@ fn find_elsewhere(services: &mut [Service]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Addresses of the old that neither the new nor any other service leads to.
-fn unused(store: &Store, old: &[Service], new: &[Service]) -> Result<Vec<IpAddr>, Error> {
-    let mut gone: BTreeSet<IpAddr> = old.iter().flat_map(Service::endpoints).collect();
-    for service in new {
-        for ip in service.endpoints() {
-            gone.remove(&ip);
+/// What the old have that neither the new nor any other service has.
+fn unused(store: &Store, old: &[Service], new: &[Service]) -> Result<Unused, Error> {
+    let of = |services: &[Service]| -> BTreeSet<IpAddr> {
+        services.iter().flat_map(Service::endpoints).collect()
+    };
+    let mut addresses: BTreeSet<IpAddr> = &of(old) - &of(new);
+    let mut classes = &elements::classes(old) - &elements::classes(new);
+    let others = match (classes.is_empty(), addresses.is_empty()) {
+        (true, true) => Vec::new(),
+        (true, false) => {
+            let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
+            store.that_mention(&texts)?
+        }
+        (false, _) => store.all()?,
+    };
+    let is_other = |other: &Service| !old.iter().any(|service| service.name == other.name);
+    for other in others.into_iter().filter(is_other) {
+        for ip in other.endpoints() {
+            addresses.remove(&ip);
+        }
+        for class in elements::classes(std::slice::from_ref(&other)) {
+            classes.remove(&class);
         }
     }
-    if gone.is_empty() {
-        return Ok(Vec::new());
-    }
-    let texts: Vec<String> = gone.iter().map(IpAddr::to_string).collect();
-    for other in store.that_mention(&texts)? {
-        if !old.iter().any(|service| service.name == other.name) {
-            for ip in other.endpoints() {
-                gone.remove(&ip);
-            }
-        }
-    }
-    Ok(gone.into_iter().collect())
+    Ok(Unused {
+        addresses: addresses.into_iter().collect(),
+        classes: classes.into_iter().collect(),
+    })
 }
 
 /// Two services cannot have the same address, protocol and port, nor the same port of the machine.

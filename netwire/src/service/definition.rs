@@ -71,13 +71,34 @@ impl Port {
 
     /// The endpoints of a family, each as often as its weight says.
     pub(crate) fn slots(&self, ipv4: bool) -> Vec<Endpoint> {
-        let ours = || self.to.iter().filter(|one| one.ip.is_ipv4() == ipv4);
-        let common = ours()
-            .fold(0, |common, one| divisor(common, one.weight))
-            .max(1);
-        ours()
+        let common = self.common(ipv4);
+        self.of_family(ipv4)
             .flat_map(|one| std::iter::repeat_n(*one, usize::from(one.weight / common)))
             .collect()
+    }
+
+    /// How many these are.
+    pub(crate) fn slot_count(&self, ipv4: bool) -> usize {
+        let common = self.common(ipv4);
+        self.of_family(ipv4)
+            .map(|one| usize::from(one.weight / common))
+            .sum()
+    }
+
+    fn of_family(&self, ipv4: bool) -> impl Iterator<Item = &Endpoint> {
+        self.to.iter().filter(move |one| one.ip.is_ipv4() == ipv4)
+    }
+
+    /// What all weights can be divided by.
+    fn common(&self, ipv4: bool) -> u16 {
+        let mut common = 0;
+        for one in self.of_family(ipv4) {
+            common = divisor(common, one.weight);
+            if common == 1 {
+                break;
+            }
+        }
+        common.max(1)
     }
 
     /// As it is typed: `53/udp`.
@@ -215,7 +236,7 @@ impl Service {
             }
         }
         for ipv4 in [true, false] {
-            let slots = port.slots(ipv4).len();
+            let slots = port.slot_count(ipv4);
             if slots > MOST_SLOTS {
                 let weights = if slots == port.to.len() {
                     ""

@@ -167,7 +167,7 @@ pub(crate) fn classes(services: &[Service]) -> BTreeSet<Class> {
         for ipv4 in [true, false] {
             if service.vips.iter().any(|ip| ip.is_ipv4() == ipv4) {
                 for port in &service.ports {
-                    let of = class(service, ipv4, port.slots(ipv4).len());
+                    let of = class(service, ipv4, port.slot_count(ipv4));
                     classes.insert(of);
                     if port.node.is_some() {
                         classes.insert(Class { node: true, ..of });

@@ -8,11 +8,11 @@ use super::definition::Service;
 use super::elements::port_key;
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding;
 use crate::netlink::Socket;
 use crate::nft;
 use crate::publish::try_bind;
 use crate::ruleset;
+use crate::uplink;
 
 /// Refuses ports on which a process listens, and ports that a pod has published.
 pub(crate) fn refuse_taken(services: &[Service]) -> Result<(), Error> {
@@ -98,13 +98,9 @@ pub(crate) fn warn(services: &[Service]) {
     if families == [false; 2] {
         return;
     }
-    for uplink in forwarding::closed(families[0], families[1]).unwrap_or_default() {
-        let sysctl = uplink.sysctl();
-        record::report(
-            TOOL,
-            format!(
-                "warning: {sysctl} is 0: nothing that comes in there reaches a pod (sysctl -w {sysctl}=1)"
-            ),
-        );
+    for uplink in uplink::closed(families[0], families[1]).unwrap_or_default() {
+        let (why, sysctl) = (uplink.why(), uplink.sysctl());
+        let good = uplink.switch.good();
+        record::report(TOOL, format!("warning: {why} (sysctl -w {sysctl}={good})"));
     }
 }

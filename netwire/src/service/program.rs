@@ -96,6 +96,11 @@ impl Class {
         requests
     }
 
+    /// The opposite.
+    pub(crate) fn remove(self) -> [Request; 2] {
+        nft::remove_goto(TABLE, self.family().classes, &self.key(), &self.chain())
+    }
+
     /// To the endpoint of the slot that `choose` puts into its register.
     fn to_slot(self, choose: &[Expression]) -> Vec<Expression> {
         let family = self.family();

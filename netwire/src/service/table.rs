@@ -17,6 +17,13 @@ use crate::nft::{self, Bulk, NFGENMSG, find, number};
 /// `NFTA_CHAIN_USE`: rules in it and ways to it.
 const CHAIN_USE: u16 = 6;
 
+/// What services had that other services do not have as well.
+#[derive(Debug, Default)]
+pub(crate) struct Unused {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) classes: Vec<Class>,
+}
+
 /// What a change of the table is made of.
 pub(crate) struct Table {
     socket: Socket,
@@ -170,17 +177,17 @@ impl Table {
         Ok(requests)
     }
 
-    /// What makes the second of the first; `unused` are addresses that no other service leads to.
+    /// What makes the second of the first, and takes away what nobody else uses.
     pub(crate) fn changes(
         &mut self,
         (old, new): (&[Service], &[Service]),
-        unused: &[IpAddr],
+        unused: &Unused,
     ) -> Result<Vec<Request>, Error> {
         let mut requests = self.lacks(elements::classes(new))?;
         let Difference { removed, added } = elements::difference(old, new);
         let mut gone = Bulk::remove(TABLE);
         removed.iter().for_each(|entry| entry.push(&mut gone, ""));
-        for &ip in unused {
+        for &ip in &unused.addresses {
             let was_elsewhere = old.iter().any(|service| service.elsewhere.contains(&ip));
             for entry in elements::shared(ip, was_elsewhere) {
                 entry.push(&mut gone, "");
@@ -207,6 +214,7 @@ impl Table {
         }
         requests.extend(own.requests());
         requests.extend(common.requests());
+        requests.extend(unused.classes.iter().flat_map(|class| class.remove()));
         Ok(requests)
     }
 

@@ -14,11 +14,11 @@ use super::target::{Host, Target};
 use super::{Walk, tracked};
 use crate::TOOL;
 use crate::error::Error;
-use crate::forwarding;
 use crate::link::{self, By, Link};
 use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::state::{self, Attachment};
+use crate::uplink;
 
 /// What is known of the pod.
 struct Pod {
@@ -494,7 +494,6 @@ fn not_forwarded(pod: &Pod, input: &Link, packet: &Packet, errno: Errno) -> Stri
 /// Whether answers find the way: by the pod's own address only where somebody knows a route to it.
 fn back_from_the_world(packet: &Packet, output: &Link, walk: &mut Walk) -> Result<(), Error> {
     let (ipv4, ipv6) = (packet.source.is_ipv4(), packet.source.is_ipv6());
-    let uplinks = forwarding::uplinks(ipv4, ipv6)?;
     let is_ours = output.kind.as_deref() == Some("veth") && output.alias.is_some();
     if packet.masqueraded {
         walk.open("nat", format!("{} is translated", packet.source));
@@ -507,15 +506,9 @@ fn back_from_the_world(packet: &Packet, output: &Link, walk: &mut Walk) -> Resul
         );
         walk.doubt("nat", text);
     }
-    if uplinks.iter().any(|uplink| uplink.name == output.name) {
-        let closed = forwarding::closed(ipv4, ipv6)?;
-        if let Some(closed) = closed.into_iter().find(|uplink| uplink.name == output.name) {
-            let text = format!(
-                "{} is 0: no answer gets in (--sysctl-host)",
-                closed.sysctl()
-            );
-            walk.doubt("forward", text);
-        }
+    let closed = uplink::closed(ipv4, ipv6)?;
+    if let Some(closed) = closed.iter().find(|uplink| uplink.name == output.name) {
+        walk.doubt("forward", format!("{} (--sysctl-host)", closed.why()));
     }
     Ok(())
 }
