@@ -5,6 +5,7 @@
 //! one transaction that the kernel refuses when the ruleset is not of the generation that was read.
 
 mod seen;
+mod told;
 
 use nix::errno::Errno;
 use record::{Id, Known, names};
@@ -21,6 +22,7 @@ use crate::uplink::{self, Uplink};
 
 use seen::Seen;
 pub(crate) use seen::generation;
+pub(crate) use told::{missing, shown};
 
 /// How often a transaction may come too late before something must be wrong.
 const ATTEMPTS: usize = 1000;

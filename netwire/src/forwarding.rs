@@ -131,13 +131,10 @@ pub(crate) fn dropping(ipv4: bool, ipv6: bool) -> Result<Vec<Chain>, Error> {
 
 fn dropping_in(socket: &mut Socket, ipv4: bool, ipv6: bool) -> Result<Vec<Chain>, Error> {
     let mut found = chains(socket)?;
-    found.retain(|chain| {
-        let concerns = match nft::family_name(chain.family) {
-            "ip" => ipv4,
-            "ip6" => ipv6,
-            _ => true,
-        };
-        concerns
+    found.retain(|chain| match nft::family_name(chain.family) {
+        "ip" => ipv4,
+        "ip6" => ipv6,
+        _ => true,
     });
     let mut without = Vec::new();
     for chain in found {
