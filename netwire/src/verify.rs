@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::TOOL;
 use crate::drift::{self, Difference};
 use crate::error::Error;
+use crate::firewall;
 use crate::lease::{Owner, Pool};
 use crate::link::{self, By, Link};
 use crate::namespace::PodNamespace;
@@ -37,6 +38,8 @@ pub(crate) fn verify(record: &Record) -> Result<(String, bool), Error> {
         )?);
         all.extend(leases(&id, &attachment)?);
         all.extend(switches(&id, &attachment));
+        let firewall = firewall::lacks(&id, &attachment)?.into_iter();
+        all.extend(firewall.map(|text| difference(&attachment, "firewall", text)));
         if let Some(pod) = &pod {
             all.extend(of_result(state, &id, &attachment, pod, &mut host)?);
         }
