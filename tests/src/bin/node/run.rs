@@ -33,6 +33,9 @@ pub(crate) fn run(arguments: &[OsString]) -> Answer<ExitCode> {
     // No terminal of the developer is within reach. A leader has none already.
     let _ = setsid();
     chdir("/home/namespace").tried("/home/namespace")?;
+    // Who runs the tests may ignore signals, as nohup(1) and a script's background do, and no shell in the node could undo it.
+    sys::set_defaults();
+    sys::set_mask(0).tried("sigprocmask")?;
     let status = Command::new(program)
         .args(rest)
         .status()
