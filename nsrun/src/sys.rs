@@ -1,7 +1,7 @@
 //! The system calls that nsrun alone needs and nix lacks.
 #![expect(
     unsafe_code,
-    reason = "clone3, seccomp, keyctl, lsm_set_self_attr, sigwaitinfo, sets of all signals and a nsfs ioctl have no safe wrapper"
+    reason = "clone3, seccomp, keyctl, lsm_set_self_attr, sched_setattr, ioprio_set, sigwaitinfo, sets of all signals and a nsfs ioctl have no safe wrapper"
 )]
 
 use std::mem::{MaybeUninit, size_of};
@@ -94,6 +94,31 @@ pub(crate) fn lsm_set_exec(id: u64, text: &[u8]) -> Result<(), Errno> {
             0,
         )
     };
+    Errno::result(answer).map(drop)
+}
+
+/// The scheduling policy of this thread and what belongs to it, whatever `size` says; sched_setattr(2), Linux 3.14.
+///
+/// # Errors
+/// `EPERM`: without CAP_SYS_NICE, more than the limits allow. `EBUSY`: no time left for a deadline.
+pub(crate) fn sched_setattr(mut attributes: libc::sched_attr) -> Result<(), Errno> {
+    attributes.size = size_of::<libc::sched_attr>() as u32;
+    // SAFETY: the kernel reads as many bytes as `size` says, which are those of the structure, and of a structure that it
+    // knows less of it writes its own size into that field, which is ours to write to.
+    let answer = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw mut attributes, 0) };
+    Errno::result(answer).map(drop)
+}
+
+/// How early the reads and writes of this thread come; ioprio_set(2).
+///
+/// # Errors
+/// `EPERM`: the class is the real-time one, without CAP_SYS_NICE and CAP_SYS_ADMIN.
+pub(crate) fn ioprio_set(class: i32, priority: i32) -> Result<(), Errno> {
+    const IOPRIO_WHO_PROCESS: i32 = 1;
+    const IOPRIO_CLASS_SHIFT: i32 = 13;
+    let value = class << IOPRIO_CLASS_SHIFT | priority;
+    // SAFETY: ioprio_set takes three integers, and 0 is the calling thread.
+    let answer = unsafe { libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, value) };
     Errno::result(answer).map(drop)
 }
 

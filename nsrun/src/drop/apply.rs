@@ -45,6 +45,7 @@ pub(crate) fn apply(profile: &Profile, verbose: bool) -> Result<(), Error> {
         say(&format_args!("setrlimit({limit})"));
     }
     oom_score(profile, &say)?;
+    profile.schedule.set(&say)?;
     if let Some(cwd) = &profile.cwd {
         nix::unistd::chdir(cwd).call(|| format!("chdir({})", cwd.display()))?;
     }

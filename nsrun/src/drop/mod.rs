@@ -7,6 +7,7 @@ mod label;
 mod limits;
 mod process;
 mod profile;
+mod schedule;
 mod seccomp;
 mod user;
 

@@ -1,6 +1,7 @@
 //! `process` of a record, which may come from anywhere.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -8,13 +9,56 @@ use serde_json::Value;
 use super::capabilities::{self, Listed, Set};
 use super::label::{Label, Module};
 use super::limits::Limit;
+use super::schedule::{Affinity, IoPriority, Schedule, Scheduler};
 use super::user::User;
 use crate::error::Error;
 
 /// `process` of a record: it may come from anywhere.
-pub(crate) struct Process<'a>(pub(crate) Option<&'a Value>);
+pub(crate) struct Process<'a>(Option<&'a Value>);
+
+impl<'a> Process<'a> {
+    /// # Errors
+    /// An object that is none: nothing of it would be found, and CMD would run without.
+    pub(crate) fn new(value: Option<&'a Value>) -> Result<Self, Error> {
+        let process = Self(value.filter(|value| !value.is_null()));
+        if let Some(value) = process.0.filter(|value| !value.is_object()) {
+            let why = format!("process: {value} is not what OCI has there");
+            return Err(record::Error::Record(why).into());
+        }
+        for key in ["user", "capabilities"] {
+            process.object(key)?;
+        }
+        Ok(process)
+    }
+}
 
 impl Process<'_> {
+    fn object(&self, key: &str) -> Result<Option<&Value>, Error> {
+        match self.get(&format!("/{key}")) {
+            Some(value) if !value.is_object() => Err(Self::wrong(key, value)),
+            found => Ok(found),
+        }
+    }
+
+    /// Of an object that knows what is wrong with it.
+    fn read<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Result<Option<T>, Error> {
+        let why = |why| record::Error::Record(format!("process.{key}.{why}"));
+        let object = self.object(key)?;
+        Ok(object.map(read).transpose().map_err(why)?)
+    }
+
+    pub(crate) fn schedule(&self) -> Result<Schedule, Error> {
+        Ok(Schedule {
+            affinity: self.read("execCPUAffinity", Affinity::from_json)?.flatten(),
+            scheduler: self.read("scheduler", Scheduler::from_json)?,
+            io: self.read("ioPriority", IoPriority::from_json)?,
+        })
+    }
+
     fn get(&self, pointer: &str) -> Option<&Value> {
         self.0?.pointer(pointer).filter(|value| !value.is_null())
     }
@@ -32,10 +76,13 @@ impl Process<'_> {
         number.map(Some).ok_or_else(|| Self::wrong(key, value))
     }
 
-    pub(crate) fn no_new_privs(&self) -> bool {
-        self.get("/noNewPrivileges")
-            .and_then(Value::as_bool)
-            .unwrap_or(true)
+    /// Without the key: yes.
+    pub(crate) fn no_new_privs(&self) -> Result<bool, Error> {
+        let Some(value) = self.get("/noNewPrivileges") else {
+            return Ok(true);
+        };
+        let wrong = || Self::wrong("noNewPrivileges", value);
+        value.as_bool().ok_or_else(wrong)
     }
 
     pub(crate) fn texts(&self, key: &str) -> Result<Vec<OsString>, Error> {
@@ -52,6 +99,19 @@ impl Process<'_> {
             .as_array()
             .map(|list| list.iter().map(text).collect::<Option<Vec<_>>>());
         list.flatten().ok_or_else(|| Self::wrong(key, value))
+    }
+
+    /// Each with a value: a name alone would take the caller's, which no record is to have.
+    pub(crate) fn environment(&self) -> Result<Vec<OsString>, Error> {
+        let variables = self.texts("env")?;
+        let is_one = |variable: &OsString| {
+            let equals = variable.as_bytes().iter().position(|&byte| byte == b'=');
+            equals.is_some_and(|at| at > 0)
+        };
+        match variables.iter().find(|variable| !is_one(variable)) {
+            Some(variable) => Err(Self::wrong("env", &variable.to_string_lossy().into())),
+            None => Ok(variables),
+        }
     }
 
     pub(crate) fn cwd(&self) -> Result<Option<PathBuf>, Error> {
@@ -81,7 +141,12 @@ impl Process<'_> {
 
     pub(crate) fn user(&self) -> Result<Option<User>, Error> {
         let Some(uid) = self.id("uid")? else {
-            return Ok(None);
+            // Root in place of somebody is not what was meant.
+            let user = self.get("/user").unwrap_or(&Value::Null);
+            return match ["gid", "additionalGids", "username"].map(|key| user.get(key)) {
+                [None, None, None] => Ok(None),
+                _ => Err(Self::wrong("user", user)),
+            };
         };
         let gid = self.id("gid")?.unwrap_or(0);
         let mut groups = Vec::new();

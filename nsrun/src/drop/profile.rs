@@ -14,6 +14,7 @@ use super::cli::DropArgs;
 use super::label::{Label, Module};
 use super::limits::Limit;
 use super::process::Process;
+use super::schedule::{Affinity, IoPriority, Schedule, Scheduler};
 use super::seccomp::Seccomp;
 use super::user::User;
 use crate::error::Error;
@@ -37,6 +38,7 @@ pub(crate) struct Profile {
     pub(crate) labels: Vec<Label>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) oom_score_adj: Option<i32>,
+    pub(crate) schedule: Schedule,
     pub(crate) umask: u32,
     pub(crate) environment: Vec<(OsString, OsString)>,
     pub(crate) keep_fds: Vec<i32>,
@@ -50,7 +52,7 @@ impl Profile {
     /// # Errors
     /// Names that are not there, a profile that does not parse, nothing to run.
     pub(crate) fn new(arguments: &DropArgs, record: Option<&Record>) -> Result<Self, Error> {
-        let process = Process(record.and_then(|record| record.pointer("/process")));
+        let process = Process::new(record.and_then(|record| record.pointer("/process")))?;
         let user = match &arguments.user {
             Some(user) => Some(user.find()?),
             None => process.user()?,
@@ -80,9 +82,10 @@ impl Profile {
         Ok(Self {
             environment: environment(arguments, &process, user.as_ref())?,
             sets,
-            no_new_privs: arguments
-                .no_new_privs
-                .unwrap_or_else(|| process.no_new_privs()),
+            no_new_privs: match arguments.no_new_privs {
+                Some(no_new_privs) => no_new_privs,
+                None => process.no_new_privs()?,
+            },
             seccomp,
             labels: labels(arguments, &process)?,
             limits: Limit::defaults(&limits),
@@ -90,6 +93,7 @@ impl Profile {
                 Some(score) => Some(score),
                 None => process.number("oomScoreAdj")?.map(|score| score as i32),
             },
+            schedule: process.schedule()?,
             umask: match arguments.umask {
                 Some(umask) => umask,
                 None => process.umask()?.unwrap_or(UMASK),
@@ -137,6 +141,9 @@ impl Profile {
             "selinuxLabel": self.label(Module::SeLinux),
             "rlimits": self.limits.iter().map(|limit| limit.to_json()).collect::<Vec<_>>(),
             "oomScoreAdj": self.oom_score_adj,
+            "scheduler": self.schedule.scheduler.as_ref().map(Scheduler::to_json),
+            "ioPriority": self.schedule.io.map(IoPriority::to_json),
+            "execCPUAffinity": self.schedule.affinity.as_ref().map(Affinity::to_json),
             "descriptors": descriptors,
             "env": self.environment.iter().map(variable).collect::<Vec<_>>(),
             "cwd": self.cwd,
@@ -245,7 +252,7 @@ fn environment(
         all.retain(|(other, _)| other != name);
         all.push((name.to_owned(), value));
     };
-    for variable in process.texts("env")?.iter().chain(&arguments.env) {
+    for variable in process.environment()?.iter().chain(&arguments.env) {
         let bytes = variable.as_bytes();
         let equals = bytes.iter().position(|&byte| byte == b'=');
         let name = OsStr::from_bytes(&bytes[..equals.unwrap_or(bytes.len())]);
