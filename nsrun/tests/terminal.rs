@@ -33,8 +33,10 @@ impl Shell {
             .custom_flags(OFlag::O_NOCTTY.bits())
             .open(ptsname_r(&terminal).unwrap())
             .unwrap();
-        let mut child = Command::new("setsid")
-            .args(["--ctty", shell, "-mc", script])
+        // What a shell starts in the background ignores SIGINT, which no shell can undo.
+        let mut child = Command::new("env")
+            .args(["--default-signal", "setsid", "--ctty"])
+            .args([shell, "-mc", script])
             .env("NSRUN", env!("CARGO_BIN_EXE_nsrun"))
             .stdin(side.try_clone().unwrap())
             .stderr(side)
