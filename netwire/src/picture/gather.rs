@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
 use record::{Id, Known};
@@ -11,7 +12,7 @@ use super::model::{Arrow, Group, Item, Line, Picture};
 use crate::TOOL;
 use crate::cidr::width;
 use crate::error::Error;
-use crate::forwarding;
+
 use crate::link::{self, Link};
 use crate::netlink::{Request, Socket};
 use crate::nft;
@@ -20,6 +21,7 @@ use crate::routes;
 use crate::ruleset::{self, IPV4, IPV6};
 use crate::service;
 use crate::state;
+use crate::uplink;
 
 /// What the table has for a pod, by its id.
 type Entrances = HashMap<Id, Vec<Line>>;
@@ -154,22 +156,23 @@ fn host(links: &[Link]) -> Result<Group, Error> {
         title: "host".into(),
         ..Group::default()
     };
-    let closed = forwarding::closed(true, true)?;
-    let mut names: Vec<String> = forwarding::uplinks(true, true)?
-        .into_iter()
-        .map(|uplink| uplink.name)
-        .collect();
-    names.dedup();
-    for link in names
-        .iter()
-        .filter_map(|name| links.iter().find(|link| link.name == *name))
-    {
+    let closed = uplink::closed(true, true)?;
+    let mut numbers = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let found = routes::default_routes(Socket::open(false)?, family)?;
+        numbers.extend(found.into_iter().flat_map(|(_, interfaces)| interfaces));
+    }
+    numbers.dedup();
+    let of_number = |index: &u32| links.iter().find(|link| link.index == *index);
+    for link in numbers.iter().filter_map(of_number) {
         let mut lines: Vec<Line> = own_addresses(link.index)?
             .into_iter()
             .map(Line::plain)
             .collect();
         for uplink in closed.iter().filter(|uplink| uplink.name == link.name) {
-            lines.push(Line::plain(format!("{} is 0", uplink.sysctl())));
+            let why = uplink.why();
+            let what = why.split_once(':').map_or(why.as_str(), |(what, _)| what);
+            lines.push(Line::plain(what.to_owned()));
         }
         group.boxes.push(Item {
             key: format!("uplink {}", link.name),
