@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Side by side with peers in one run: medians, and the ratio to the peer in the same group. Absolute times belong to the
 # machine and the moment; the ratios are what to quote. Needs root, hyperfine, and the five tools in PATH.
-# usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire forward pod; all of these when none is named; and
+# usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire service forward pod; all of these when none is named; and
 #                                 many (a thousand pods) and throughput, which take a minute each
 set -euo pipefail
 
@@ -15,12 +15,13 @@ fi
 parts=$(dirname "$(realpath "$0")")/bench
 cd "$2"
 shift 2
-[ $# -gt 0 ] || set -- pause mkbox nsrun cgset netwire forward pod
+[ $# -gt 0 ] || set -- pause mkbox nsrun cgset netwire service forward pod
 mount -t tmpfs node /run
 work=$(mktemp -d -p /var/tmp chroot0-bench.XXXXXX) # a disk, as boxes are usually on one
 ip link set lo up
 clean_up() {
     trap '' INT TERM HUP
+    netwire service down --all
     nsrun down --id held | netwire down | cgset down >/dev/null
     for box in root bound full; do mkbox down --id $box >/dev/null; done
     for id in many bomb; do cgset down --kill --id $id >/dev/null; done

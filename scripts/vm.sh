@@ -129,7 +129,7 @@ FIRST
 "$tools/mkbox" down "$root" >/dev/null
 
 # VM_ACCEL=kvm where that works; in a virtual machine /dev/kvm may be there and not work.
-timeout -k 5 "${VM_SECONDS:-1500}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
+timeout -k 5 "${VM_SECONDS:-2400}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
     -nodefaults -no-user-config -display none -no-reboot -serial stdio \
     -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
     -append 'console=ttyS0 loglevel=1 panic=-1 reboot=t' </dev/null | sed -u 's/\r$//' | tee "$work/log"

@@ -10,7 +10,8 @@ use sys::Call;
 use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::membership::Membership;
 use crate::place::price;
 use crate::plan::Plan;
 use crate::state::{EXEC, PAUSE, State};
@@ -115,8 +116,10 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
         }
         // Without NAME any place in the pod is as good; with one, the group or one below it.
         let stays_in = if is_named { &plan.name } else { &pod.path };
-        pod.enter(&children, stays_in, talk)
-            .map(|()| Outcome::Entered)
+        pod.enter(&children, stays_in, talk)?;
+        // exec(2) closes them, all at once
+        children.into_iter().for_each(std::mem::forget);
+        Ok(Outcome::Entered)
     });
     if args.rm && entered.is_ok() {
         let child: Id = child.parse().map_err(Error::Usage)?;
@@ -126,6 +129,8 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
             // what this call made, and nobody else is in
             let _ = parent.remove_child(child);
         }
+    } else {
+        std::mem::forget(pod);
     }
     entered
 }

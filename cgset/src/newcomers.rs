@@ -7,7 +7,8 @@ use record::{ProcessId, Record};
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchy, Membership};
+use crate::hierarchy::Hierarchy;
+use crate::membership::Membership;
 use crate::place::{self, Target, price};
 use crate::plan::Plan;
 use crate::state::{EXEC, Moved, PAUSE};

@@ -9,7 +9,8 @@ use sys::SysError;
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership};
+use crate::hierarchy::{Hierarchies, Hierarchy};
+use crate::membership::Membership;
 use crate::state::Moved;
 use crate::talk::Talk;
 

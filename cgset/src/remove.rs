@@ -8,8 +8,9 @@ use record::{Id, names};
 
 use crate::error::Error;
 use crate::group::Group;
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::kill;
+use crate::membership::Membership;
 use crate::parent;
 use crate::state::Member;
 use crate::talk::Talk;

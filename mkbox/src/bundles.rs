@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::Error;
+use crate::locales;
 use crate::origin::Origin;
 
 /// Libraries of NSS that work without a daemon of the host. In glibc 2.34 and later libc itself has what they had.
@@ -21,8 +22,6 @@ const NSS_FILES: [&str; 5] = [
     "/etc/services",
     "/etc/protocols",
 ];
-const LOCALES: &str = "/usr/lib/locale";
-const MUSL_LOCALES: &str = "/usr/share/i18n/locales/musl";
 const TERMINFO: [&str; 4] = [
     "/etc/terminfo",
     "/lib/terminfo",
@@ -114,7 +113,7 @@ pub(crate) struct Contents {
 }
 
 /// What is asked of the environment. A box for another machine is made the same from anywhere.
-fn variable(origin: &Origin, name: &str) -> Option<String> {
+pub(crate) fn variable(origin: &Origin, name: &str) -> Option<String> {
     let value = std::env::var(name).ok();
     value.filter(|value| origin.is_here() && !value.is_empty())
 }
@@ -132,7 +131,7 @@ impl Bundle {
                 contents.files = existing(origin, NSS_FILES.map(PathBuf::from));
                 return Ok(contents);
             }
-            Self::Locale => contents.files = locales(origin)?,
+            Self::Locale => contents.files = locales::files(origin)?,
             Self::Terminfo => contents.files = terminals(origin),
             Self::Certs => certificates(origin, &mut contents),
             Self::Tz => contents.files = zones(origin)?,
@@ -140,7 +139,7 @@ impl Bundle {
         }
         if contents.files.is_empty() {
             let looked_for = match self {
-                Self::Locale => LOCALES,
+                Self::Locale => locales::LOCALES,
                 Self::Terminfo => "/usr/share/terminfo",
                 Self::Certs => CERTIFICATES[0],
                 _ => ZONES,
@@ -158,13 +157,17 @@ impl Bundle {
     }
 }
 
-fn existing(origin: &Origin, paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+/// Those of `paths` at which there is a file.
+pub(crate) fn existing(origin: &Origin, paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
     let is_file = |path: &PathBuf| origin.metadata(path).is_ok_and(|file| file.is_file());
     paths.into_iter().filter(is_file).collect()
 }
 
 /// All files below `path`, or `path` itself.
-fn below(origin: &Origin, path: &Path) -> Result<Vec<PathBuf>, Error> {
+///
+/// # Errors
+/// There is none, or there are too many.
+pub(crate) fn below(origin: &Origin, path: &Path) -> Result<Vec<PathBuf>, Error> {
     let fail = |reason: &str| Err(Bundle::Path(path.into()).fail(reason));
     match origin.metadata(path) {
         Err(_) => return fail("no such file or directory"),
@@ -194,62 +197,6 @@ fn below(origin: &Origin, path: &Path) -> Result<Vec<PathBuf>, Error> {
     }
     found.sort();
     Ok(found)
-}
-
-/// C.UTF-8 is a directory of its own or, as in musl and glibc 2.35, also in the library; others lie in directories, or
-/// all in one archive.
-fn locales(origin: &Origin) -> Result<Vec<PathBuf>, Error> {
-    let mut names = vec!["C.utf8".to_owned()];
-    for variable_name in ["LC_ALL", "LC_CTYPE", "LANG"] {
-        names.extend(
-            variable(origin, variable_name)
-                .iter()
-                .flat_map(|name| spellings(name)),
-        );
-    }
-    names.retain(|name| !name.contains('/') && !name.starts_with('.'));
-    let (mut files, mut seen) = (Vec::new(), Vec::new());
-    for name in &names {
-        if seen.contains(&name) {
-            continue;
-        }
-        seen.push(name);
-        for root in [LOCALES, MUSL_LOCALES] {
-            let path = Path::new(root).join(name);
-            if origin.metadata(&path).is_ok() {
-                files.extend(below(origin, &path)?);
-            }
-        }
-    }
-    let is_found = |name: &&String| {
-        files
-            .iter()
-            .any(|file| file.starts_with(Path::new(LOCALES).join(name)))
-    };
-    if names.len() > 1 && !names[1..].iter().any(|name| is_found(&name)) || files.is_empty() {
-        files.extend(existing(
-            origin,
-            [Path::new(LOCALES).join("locale-archive")],
-        ));
-    }
-    Ok(files)
-}
-
-/// How a locale's directory may be called: `de_DE.UTF-8` is `de_DE.utf8`, or just `de_DE`.
-fn spellings(name: &str) -> Vec<String> {
-    if matches!(name, "C" | "POSIX") {
-        return Vec::new();
-    }
-    let mut spellings = vec![name.to_owned()];
-    if let Some((language, charset)) = name.split_once('.') {
-        let charset: String = charset
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .collect();
-        spellings.push(format!("{language}.{}", charset.to_lowercase()));
-        spellings.push(language.to_owned());
-    }
-    spellings
 }
 
 fn terminals(origin: &Origin) -> Vec<PathBuf> {
@@ -369,6 +316,7 @@ mod tests {
             certs.links,
             [("/usr/lib/ssl/cert.pem".into(), CERTIFICATES[0].into())]
         );
+        assert!("everything".parse::<Bundle>().is_err());
         assert_eq!(files("nss", &debian), ["/etc/nsswitch.conf"]);
         assert!(names_service(&debian, "sss") && !names_service(&debian, "compat"));
         assert_eq!(files("terminfo", &debian), ["/lib/terminfo/x/xterm"]);
@@ -413,15 +361,5 @@ mod tests {
         let missing = Bundle::Path("/no".into()).contents(&origin).unwrap_err();
         assert_eq!(missing.to_string(), "--with /no: no such file or directory");
         fs::remove_dir_all(root).unwrap();
-    }
-
-    #[test]
-    fn a_locale_has_several_spellings() {
-        assert_eq!(
-            spellings("de_DE.UTF-8"),
-            ["de_DE.UTF-8", "de_DE.utf8", "de_DE"]
-        );
-        assert_eq!(spellings("C"), [""; 0]);
-        assert!("everything".parse::<Bundle>().is_err());
     }
 }

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use foldhash::HashMap;
 
 use crate::elf::{self, Corrupt, Elf};
-use crate::ldcache::{self, Cache, Entry};
+use crate::ldcache::{Cache, Entry};
+use crate::ldconf;
 use crate::origin::Origin;
 
 /// A regular file that exists.
@@ -84,7 +85,7 @@ impl Host {
                 Some(cache) => Libraries::Cache(cache),
                 None => {
                     let conf = Path::new("/etc/ld.so.conf");
-                    Libraries::Directories(ldcache::read_conf(origin, conf))
+                    Libraries::Directories(ldconf::read(origin, conf))
                 }
             }
         });

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::busy::{self, Process};
 use crate::cli::ShowArgs;
 use crate::error::Error;
+use crate::measure::{Size, measure};
 use crate::place::Place;
 use crate::root::Root;
 use crate::state::State;
-use crate::tree::{self, Size};
 use crate::{TOOL, contents, down, manifest, mounts, print, verify};
 
 /// Runs the verb.
@@ -136,7 +136,7 @@ fn look(state: &State) -> Result<Option<Now>, Error> {
         None => root,
     };
     let layers_of = state.extra.overlay.as_ref().map(|_| place.path.as_path());
-    let size = tree::measure(files.readable()?, Path::new(&state.root))?;
+    let size = measure(files.readable()?, Path::new(&state.root))?;
     Ok(Some(Now {
         size,
         processes: busy::processes(identity, layers_of)?,

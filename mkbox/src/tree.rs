@@ -1,8 +1,8 @@
-//! What is below a directory: read, measured and removed by descriptor, on one mount, through no link.
+//! What is below a directory: read and removed by descriptor, on one mount, through no link.
 
 use std::ffi::{CString, OsStr};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use sys::{Call, SysError};
 use crate::root::BENEATH;
 
 /// Directories held open at once. What lies deeper is first moved up: a tree may be deeper than descriptors go.
-const DEPTH: usize = 128;
+pub(crate) const DEPTH: usize = 128;
 /// How often a directory that was emptied may turn out to be filled again.
 const PASSES: usize = 16;
 
@@ -25,7 +25,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn path(&self) -> &OsStr {
+    pub(crate) fn path(&self) -> &OsStr {
         OsStr::from_bytes(self.name.as_bytes())
     }
 }
@@ -66,7 +66,7 @@ pub(crate) fn names(directory: &OwnedFd, shown: &Path) -> Result<Vec<Entry>, Sys
 }
 
 /// Opens the subdirectory `entry` of `directory`: through no link, across no mount.
-fn open(directory: &OwnedFd, entry: &Entry, shown: &Path) -> Result<OwnedFd, SysError> {
+pub(crate) fn open(directory: &OwnedFd, entry: &Entry, shown: &Path) -> Result<OwnedFd, SysError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let answer = openat2(directory, &entry.name, flags, Mode::empty(), BENEATH);
     answer
@@ -285,51 +285,6 @@ struct Level {
     name: Option<Entry>,
 }
 
-/// How much is below a directory.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Size {
-    /// Everything that is no directory.
-    pub(crate) files: u64,
-    /// Their sizes.
-    pub(crate) bytes: u64,
-}
-
-/// Counts what is below `top`, without what is mounted there and what lies deeper than 128 directories.
-///
-/// # Errors
-/// What open(2), getdents64(2) and fstatat(2) answer.
-pub(crate) fn measure(top: OwnedFd, shown: &Path) -> Result<Size, SysError> {
-    let mut size = Size::default();
-    let mut levels = vec![(names(&top, shown)?, top, shown.to_owned())];
-    loop {
-        let depth = levels.len();
-        let Some((entries, directory, shown)) = levels.last_mut() else {
-            break;
-        };
-        let Some(entry) = entries.pop() else {
-            levels.pop();
-            continue;
-        };
-        if entry.is_directory {
-            let below = shown.join(entry.path());
-            match open(directory, &entry, shown) {
-                Ok(directory) if depth < DEPTH => {
-                    levels.push((names(&directory, &below)?, directory, below))
-                }
-                Ok(_) => {}
-                Err(error) if matches!(error.errno, Errno::EXDEV | Errno::ENOENT) => {}
-                Err(error) => return Err(error),
-            }
-        } else if let Ok(stat) =
-            rustix::fs::statat(directory.as_fd(), &entry.name, AtFlags::SYMLINK_NOFOLLOW)
-        {
-            size.files += 1;
-            size.bytes += u64::try_from(stat.st_size).unwrap_or(0);
-        }
-    }
-    Ok(size)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -359,7 +314,12 @@ mod tests {
         symlink(&victim, top.join("a/link")).unwrap();
         symlink(victim.join("precious"), top.join("file")).unwrap();
         fs::hard_link(victim.join("precious"), top.join("e/hard")).unwrap();
-        assert_eq!(measure(directory(&top), &top).unwrap().files, 6);
+        assert_eq!(
+            crate::measure::measure(directory(&top), &top)
+                .unwrap()
+                .files,
+            6
+        );
         assert_eq!(remove_contents(&directory(&top), &top).unwrap(), 11);
         assert_eq!(fs::read_dir(&top).unwrap().count(), 0);
         assert_eq!(fs::read_to_string(victim.join("precious")).unwrap(), "x");

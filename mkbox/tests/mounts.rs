@@ -207,8 +207,8 @@ fn what_a_nested_mount_lies_on_is_not_told_of_it() {
     // /a is the host's own, shared; a mount below it must not appear on the host.
     let script = "mkdir -p tree/b; mount --bind tree tree; mount --make-shared tree
         mkbox up --copy sh,ls --bind $PWD/tree:/a --bind $PWD/victim:/a/b --bind $PWD/tree:/c:slave box >box.json
-        cat /proc/self/mountinfo >before; mkfifo up down
-        mkbox exec box -- sh -c 'ls /a/b /c/b; echo >/a/go; read x </a/stop' & mkfifo tree/go tree/stop; read x <tree/go
+        cat /proc/self/mountinfo >before; mkfifo tree/go tree/stop
+        mkbox exec box -- sh -c 'ls /a/b /c/b; echo >/a/go; read x </a/stop' & read x <tree/go
         ls tree/b; cmp before /proc/self/mountinfo; echo >tree/stop; wait; umount tree; mkbox down box >box.json";
     assert_eq!(scratch.good(script), "/a/b:\nprecious\n\n/c/b:\n");
 }

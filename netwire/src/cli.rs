@@ -12,6 +12,7 @@ use sys::Call;
 use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
+use crate::device::Device;
 use crate::error::Error;
 use crate::forward::Spec;
 use crate::link::Mac;
@@ -117,8 +118,12 @@ pub(crate) struct UpArgs {
     pub(crate) netns: Option<Netns>,
 
     /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
-    #[arg(long, value_name = "CIDR", required_unless_present = "mode")]
+    #[arg(long, value_name = "CIDR", required_unless_present_any = ["mode", "device"])]
     subnet: Vec<Subnet>,
+
+    /// Interface of the host to move into the pod, beside those of linux.netDevices in the record (may be repeated)
+    #[arg(long, value_name = "NAME[:NEWNAME]")]
+    pub(crate) device: Vec<Device>,
 
     /// How the pod is connected: ptp, by a link of its own, or none, which switches lo on
     #[arg(
@@ -304,6 +309,9 @@ impl UpArgs {
                     )),
                 }
             }
+            (ModeName::Ptp, None) if self.subnet.is_empty() && !self.device.is_empty() => {
+                Ok(Mode::Loopback)
+            }
             (ModeName::Ptp, _) if self.subnet.is_empty() => {
                 Err(Error::usage("--subnet is missing (or --mode none)"))
             }
@@ -391,6 +399,18 @@ impl UpArgs {
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+
+    /// Of every pod that the index knows
+    #[arg(long, conflicts_with_all = ["id", "pod"])]
+    pub(crate) all: bool,
+
+    /// A picture of all pods and what they are connected by, as SVG
+    #[arg(long, requires = "all", conflicts_with_all = ["dot", "json", "verbose"])]
+    pub(crate) svg: bool,
+
+    /// The same for graphviz
+    #[arg(long, requires = "all", conflicts_with_all = ["json", "verbose"])]
+    pub(crate) dot: bool,
 
     /// One JSON object per pod instead of a table
     #[arg(long)]

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::bridge;
 use crate::cli::DownArgs;
 use crate::conntrack;
+use crate::device;
 use crate::enforce;
 use crate::error::Error;
 use crate::firewall;
@@ -27,6 +28,10 @@ pub(crate) fn down(down: &mut Down, args: &DownArgs) -> Result<(), Error> {
             }
         }
     }
+    // A device is moved on the word of the index alone: a record may come from anywhere.
+    let indexed = down.indexed.as_ref();
+    let indexed = indexed.map_or(Ok(Vec::new()), state::attachments)?;
+    attachments.retain(|one| one.mode.moved().is_none() || indexed.contains(one));
     if let Some(ifname) = &args.ifname {
         let known = down.indexed.as_ref().or(down.state.as_ref());
         down.kept = known.and_then(|known| state::without(known, ifname));
@@ -73,11 +78,14 @@ pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
 
 /// The interface first: an address must not be free while somebody can still use it.
 fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result<(), Error> {
+    let ifname = attachment.ifname.as_ref();
+    let mut host = Socket::open(verbose)?;
+    if let Some(moved) = attachment.mode.moved() {
+        return device::take_back(moved, &attachment.ifname, &mut host);
+    }
     if attachment.mode.is_loopback() {
         return Ok(());
     }
-    let ifname = attachment.ifname.as_ref();
-    let mut host = Socket::open(verbose)?;
     let name = names::veth(id, ifname);
     // By its number, should an administrator have given it another name; by its name, should the number not be known.
     let by = attachment

@@ -5,6 +5,7 @@ use record::{Id, names};
 use crate::antispoof::When;
 use crate::bridge;
 use crate::cidr::{Cidr, width};
+use crate::device::Device;
 use crate::error::Error;
 use crate::lease::Pool;
 use crate::link::{self, By};
@@ -132,6 +133,31 @@ pub(crate) fn check(
     }
 }
 
+/// The same of a device that is in the pod already.
+pub(crate) fn check_device(
+    id: &Id,
+    is: &Attachment,
+    device: &Device,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<(), Error> {
+    if is
+        .mode
+        .moved()
+        .is_none_or(|moved| moved.name != device.name)
+    {
+        let (mode, name) = (&is.mode, &device.name);
+        return Err(differing(
+            id,
+            &format!("{} is {mode}, not --device {name}", is.ifname),
+        ));
+    }
+    match differences(id, is, Some(pod), host)?.into_iter().next() {
+        Some(first) => Err(differing(id, &first.text)),
+        None => Ok(()),
+    }
+}
+
 fn differing(id: &Id, what: &str) -> Error {
     Error::failed(format!("{id}: {what} (netwire down comes first)"))
 }
@@ -165,6 +191,23 @@ pub(crate) fn differences(
         let lo = link::find(&mut pod.socket(false)?, By::Name("lo"), false)?;
         if !lo.is_some_and(|lo| lo.up) {
             differs("link", "lo is down".into());
+        }
+        return Ok(found);
+    }
+    if let Some(moved) = is.mode.moved() {
+        let mut inside = pod.socket(false)?;
+        let link = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
+        match link.filter(|link| link.mac == moved.mac) {
+            None => differs("link", format!("{} is gone", is.ifname)),
+            Some(link) if !link.up => differs("link", format!("{} is down", is.ifname)),
+            Some(link) => {
+                let there = link::addresses(inside, link.index)?;
+                let gone = moved.addresses.iter().filter(|one| !there.contains(one));
+                for (address, prefix) in gone {
+                    let text = format!("{} lacks {address}/{prefix}", is.ifname);
+                    differs("address", text);
+                }
+            }
         }
         return Ok(found);
     }

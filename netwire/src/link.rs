@@ -206,6 +206,11 @@ pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
     Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, 0, &message)
 }
 
+/// The interface in the payload of an `RTM_NEWLINK`.
+pub(crate) fn from(payload: &[u8]) -> Option<Link> {
+    Link::parse(payload)
+}
+
 /// The kind of the interface in the payload of an `RTM_NEWLINK`: `veth`. None: hardware, or lo.
 pub(crate) fn kind(payload: &[u8]) -> Option<String> {
     Link::parse(payload)?.kind
@@ -233,6 +238,22 @@ pub(crate) fn find(socket: &mut Socket, by: By<'_>, counters: bool) -> Result<Op
 
 /// The addresses of interface `index`, with their prefix lengths. The socket is used up.
 pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(IpAddr, u8)>, Error> {
+    addresses_if(socket, index, |_, _| true)
+}
+
+/// Those of global scope that somebody has given it, and that do not end by themselves.
+pub(crate) fn permanent_addresses(socket: Socket, index: u32) -> Result<Vec<(IpAddr, u8)>, Error> {
+    addresses_if(socket, index, |scope, flags| {
+        scope == libc::RT_SCOPE_UNIVERSE && flags & libc::IFA_F_PERMANENT != 0
+    })
+}
+
+/// Those whose scope and flags are as wanted.
+fn addresses_if(
+    socket: Socket,
+    index: u32,
+    wanted: impl Fn(u8, u32) -> bool,
+) -> Result<Vec<(IpAddr, u8)>, Error> {
     let mut message = AddressMessage::default();
     message.header.family = AddressFamily::Unspec;
     message.header.index = index;
@@ -253,9 +274,13 @@ pub(crate) fn addresses(socket: Socket, index: u32) -> Result<Vec<(IpAddr, u8)>,
         let local = local
             .filter_map(|attribute| address(attribute.value()))
             .next();
+        // struct ifaddrmsg: family, length of the prefix, flags (8 bits of them), scope, number of the interface
+        let (scope, flags) = (payload.get(3).copied(), payload.get(2).copied());
+        let (scope, flags) = (scope.unwrap_or_default(), flags.unwrap_or_default().into());
         // Kernels that do not filter send all: the number tells.
         if let (Some(local), Some(&prefix), Some(of)) = (local, payload.get(1), u32_at(payload, 4))
             && of == index
+            && wanted(scope, flags)
         {
             found.push((local, prefix));
         }

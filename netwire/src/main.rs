@@ -8,6 +8,7 @@ mod choice;
 mod cidr;
 mod cli;
 mod conntrack;
+mod device;
 mod down;
 mod drift;
 mod enforce;
@@ -23,6 +24,7 @@ mod mode;
 mod namespace;
 mod netlink;
 mod nft;
+mod picture;
 mod plan;
 mod policy;
 mod publish;
@@ -133,6 +135,31 @@ fn print_drift(args: &CheckArgs) -> ExitCode {
     if all_ok { code } else { ExitCode::FAILURE }
 }
 
+/// `show --all`: what is wrong with one pod does not hide the others.
+fn show_all(args: &ShowArgs) -> Result<String, Error> {
+    let mut text = String::new();
+    if !args.json {
+        text += &show::row(&show::HEAD);
+    }
+    for id in record::ids()? {
+        let Some(record) = record::indexed(&id)? else {
+            continue;
+        };
+        if record.get(TOOL).is_none() {
+            continue;
+        }
+        let shown = match args.json {
+            true => show::json(&record),
+            false => show::table(&record, args.verbose),
+        };
+        match shown {
+            Ok(shown) => text += &shown,
+            Err(error) => record::report(TOOL, format_args!("{id}: {error}")),
+        }
+    }
+    Ok(text)
+}
+
 /// `forward`: of one pod, as it does not end by itself.
 fn forward_one(args: &ForwardArgs) -> ExitCode {
     let record = record::one(&args.source).map_err(Error::from);
@@ -163,6 +190,12 @@ fn print_why(args: &WhyArgs) -> ExitCode {
 /// `show`: one table for all records, or a JSON object for each.
 fn print_what_is(args: &ShowArgs) -> ExitCode {
     let mut head = show::row(&show::HEAD);
+    match args {
+        ShowArgs { svg: true, .. } => return print(picture::svg()),
+        ShowArgs { dot: true, .. } => return print(picture::dot()),
+        ShowArgs { all: true, .. } => return print(show_all(args)),
+        _ => {}
+    }
     record::show(TOOL, &args.source, |record| match args.json {
         true => show::json(record),
         false => Ok(std::mem::take(&mut head) + &show::table(record, args.verbose)?),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
+use crate::device::Moved;
 use crate::plan::Ifname;
 
 /// A port of a bridge.
@@ -33,6 +34,8 @@ pub(crate) enum Mode {
     Bridge(Port),
     /// Not at all: lo, switched on.
     Loopback,
+    /// It is an interface of the host that was moved in.
+    Device(Moved),
 }
 
 impl Mode {
@@ -44,6 +47,19 @@ impl Mode {
         }
     }
 
+    /// The interface that was moved in.
+    pub(crate) fn moved(&self) -> Option<&Moved> {
+        match self {
+            Self::Device(moved) => Some(moved),
+            _ => None,
+        }
+    }
+
+    /// Whether there is nothing of it on the host.
+    pub(crate) fn is_inside(&self) -> bool {
+        matches!(self, Self::Loopback | Self::Device(_))
+    }
+
     pub(crate) fn is_loopback(&self) -> bool {
         *self == Self::Loopback
     }
@@ -52,6 +68,7 @@ impl Mode {
     pub(crate) fn add_to(&self, object: &mut Map<String, Value>) {
         match self {
             Self::Ptp => {}
+            Self::Device(moved) => moved.add_to(object),
             Self::Loopback => drop(object.insert("mode".into(), "none".into())),
             Self::Bridge(port) => {
                 object.insert("bridge".into(), port.bridge.as_ref().into());
@@ -70,6 +87,9 @@ impl Mode {
             Some(Some("none")) => return Ok(Self::Loopback),
             Some(_) => return Err("mode: none is the only one that is written".into()),
             None => {}
+        }
+        if value.get("device").is_some() {
+            return Moved::from_json(value).map(Self::Device);
         }
         let Some(bridge) = value.get("bridge") else {
             return Ok(Self::Ptp);
@@ -97,6 +117,7 @@ impl fmt::Display for Mode {
             Self::Ptp => f.write_str("point to point"),
             Self::Bridge(port) => port.fmt(f),
             Self::Loopback => f.write_str("--mode none"),
+            Self::Device(moved) => write!(f, "--device {}", moved.name),
         }
     }
 }

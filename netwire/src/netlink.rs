@@ -6,6 +6,7 @@
 mod message;
 mod request;
 
+use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -166,9 +167,8 @@ impl Socket {
             // Before Linux 6.10 the end of a batch is never answered, so it is the last request that is asked to.
             request.number(self.sequence, at == last);
         }
-        let bytes = datagram(&all);
-        self.make_room(bytes.len())?;
-        self.send(&bytes)?;
+        self.make_room(all.iter().map(|request| request.bytes().len()).sum())?;
+        self.send_all(&all)?;
         let mut failed: Option<Error> = None;
         self.receive(|message| {
             let at = message.sequence.checked_sub(first).map(|at| at as usize);
@@ -254,6 +254,29 @@ impl Socket {
                     return Err(errno)
                         .call(|| format!("send({})", self.family))
                         .map_err(Error::from);
+                }
+            }
+        }
+    }
+
+    /// As one datagram, which the kernel puts together if it can.
+    fn send_all(&self, requests: &[Request]) -> Result<(), Error> {
+        const UIO_MAXIOV: usize = 1024;
+        if requests.len() > UIO_MAXIOV {
+            return self.send(&datagram(requests));
+        }
+        let parts: Vec<IoSlice<'_>> = requests
+            .iter()
+            .map(|request| IoSlice::new(request.bytes()))
+            .collect();
+        loop {
+            let sent =
+                socket::sendmsg::<()>(self.fd.as_raw_fd(), &parts, &[], MsgFlags::empty(), None);
+            match sent {
+                Err(Errno::EINTR) => {}
+                sent => {
+                    sent.call(|| format!("sendmsg({})", self.family))?;
+                    return Ok(());
                 }
             }
         }

@@ -36,6 +36,11 @@ impl Protocol {
         }
     }
 
+    /// From `IPPROTO_…`
+    pub(crate) fn of(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.number() == number)
+    }
+
     /// `IPPROTO_…`
     pub(crate) fn number(self) -> u8 {
         match self {

@@ -149,6 +149,29 @@ pub(crate) fn out_of(socket: &mut Socket, index: u32) -> Result<Vec<Route>, Erro
     Ok(found)
 }
 
+/// The routes of the main table, each with the interface it leads out of.
+pub(crate) fn all(socket: &mut Socket) -> Result<Vec<(u32, Route)>, Error> {
+    let mut found = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        let mut message = RouteMessage::default();
+        message.header.address_family = family;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        let flags = libc::NLM_F_DUMP;
+        let request = Request::new("RTM_GETROUTE", "main", libc::RTM_GETROUTE, flags, &message);
+        let answer = socket.dump_all(request, |payload| {
+            let out_of = interfaces(payload.get(RTMSG..).unwrap_or_default());
+            let routes = out_of.into_iter();
+            found.extend(routes.filter_map(|index| Some((index, parse(payload, index)?))));
+        });
+        match answer {
+            // A namespace without any route has no main table.
+            Err(error) if error.refused() != Some(Errno::ENOENT) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
 /// A unicast route out of `index`, of the main table; nothing else.
 fn parse(payload: &[u8], index: u32) -> Option<Route> {
     let attributes = payload.get(RTMSG..)?;

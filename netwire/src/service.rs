@@ -40,6 +40,13 @@ pub(crate) use change::reapply;
 /// More than 10 000 services with all that Kubernetes says of them.
 const MOST_BYTES: u64 = 256 << 20;
 
+/// Every service, and whether the kernel has all of it.
+pub(crate) fn all() -> Result<Vec<(Service, bool)>, Error> {
+    let services = Store::look()?;
+    let there = show::are_there(&services)?;
+    Ok(services.into_iter().zip(there).collect())
+}
+
 /// What a verb has to say on stdout.
 pub(crate) fn run(verb: &ServiceVerb) -> Result<String, Error> {
     match verb {

@@ -11,7 +11,7 @@ use crate::namespace::PodNamespace;
 use crate::netlink::Socket;
 use crate::plan::Route;
 use crate::state::{self, Attachment};
-use crate::{TOOL, routes};
+use crate::{TOOL, firewall, routes};
 
 /// The head of the table.
 pub(crate) const HEAD: [&str; 8] = [
@@ -26,6 +26,8 @@ struct Seen {
     link: Option<Link>,
     routed: bool,
     inside: Option<Inside>,
+    /// Elements of our tables that are its.
+    rules: Vec<String>,
 }
 
 /// What the pod has; None in its place: its namespace is gone, or closed to us.
@@ -40,7 +42,7 @@ impl Seen {
         match &self.link {
             None => "gone",
             Some(link) if link.state() == "up" && !self.routed => "unrouted",
-            Some(link) if self.attachment.mode.is_loopback() && link.up => "up",
+            Some(link) if self.attachment.mode.is_inside() && link.up => "up",
             Some(link) => link.state(),
         }
     }
@@ -54,7 +56,7 @@ impl Seen {
 
 /// A line of the table for each attachment of the record; `details`: and below it everything else.
 pub(crate) fn table(record: &Record, details: bool) -> Result<String, Error> {
-    let (id, seen) = look(record)?;
+    let (id, seen) = look(record, details)?;
     let mut text = String::new();
     for seen in &seen {
         let (rx, tx) = seen.counters();
@@ -112,6 +114,7 @@ fn of(seen: &Seen) -> Vec<(&'static str, String)> {
     lines.extend(ports.map(|publish| ("port", publish.to_string())));
     let rate = seen.attachment.rate.iter();
     lines.extend(rate.map(|rate| ("rate", rate.to_string())));
+    lines.extend(seen.rules.iter().map(|rule| ("rule", rule.clone())));
     let (rx, tx) = seen.counters();
     for (what, count) in [("received", rx), ("sent", tx)] {
         let Counters {
@@ -137,7 +140,7 @@ pub(crate) fn row(cells: &[&str; 8]) -> String {
 
 /// The same as one object on one line.
 pub(crate) fn json(record: &Record) -> Result<String, Error> {
-    let (id, seen) = look(record)?;
+    let (id, seen) = look(record, true)?;
     let attachments: Vec<Value> = seen.iter().map(|seen| object(&id, seen)).collect();
     Ok(format!(
         "{}\n",
@@ -170,6 +173,7 @@ fn object(id: &Id, seen: &Seen) -> Value {
             "routes": inside.routes.iter().map(route).collect::<Vec<_>>(),
         })
     });
+    object["rules"] = seen.rules.clone().into();
     let (rx, tx) = seen.counters();
     for (direction, count) in [("rx", rx), ("tx", tx)] {
         for (what, number) in [
@@ -196,7 +200,8 @@ fn route(route: &Route) -> Value {
     object
 }
 
-fn look(record: &Record) -> Result<(Id, Vec<Seen>), Error> {
+/// `details`: what takes a while as well.
+fn look(record: &Record, details: bool) -> Result<(Id, Vec<Seen>), Error> {
     let id: Id = record
         .id()
         .unwrap_or_default()
@@ -213,14 +218,20 @@ fn look(record: &Record) -> Result<(Id, Vec<Seen>), Error> {
         let name = attachment.host(&id);
         let inside = pod.as_ref().and_then(|pod| inside(pod, &attachment).ok()?);
         let (link, routed) = match attachment.mode {
-            Mode::Loopback => (inside.as_ref().map(|inside| inside.link.clone()), true),
+            Mode::Loopback | Mode::Device(_) => {
+                (inside.as_ref().map(|inside| inside.link.clone()), true)
+            }
             _ => look_at(&id, &attachment, &name, &mut host)?,
         };
         Ok(Seen {
-            host: if attachment.mode.is_loopback() {
-                "-".to_owned()
-            } else {
-                name
+            host: match &attachment.mode {
+                Mode::Loopback => "-".to_owned(),
+                Mode::Device(moved) => moved.name.to_string(),
+                _ => name,
+            },
+            rules: match details && !attachment.nets.is_empty() {
+                true => firewall::shown(&id, &attachment),
+                false => Vec::new(),
             },
             attachment,
             link,
@@ -259,7 +270,7 @@ fn look_at(
 fn inside(pod: &PodNamespace, attachment: &Attachment) -> Result<Option<Inside>, Error> {
     let mut socket = pod.socket(false)?;
     let name = attachment.ifname.as_ref();
-    let Some(link) = link::find(&mut socket, By::Name(name), attachment.mode.is_loopback())? else {
+    let Some(link) = link::find(&mut socket, By::Name(name), attachment.mode.is_inside())? else {
         return Ok(None);
     };
     let routes = routes::out_of(&mut socket, link.index)?;

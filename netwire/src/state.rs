@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::antispoof::When;
 use crate::cidr::Cidr;
+use crate::device::Moved;
 use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::mode::Mode;
@@ -92,6 +93,25 @@ impl Attachment {
         }
     }
 
+    /// An interface of the host that is moved in as `ifname`.
+    pub(crate) fn of_device(ifname: Ifname, moved: Moved) -> Self {
+        Self {
+            ifname,
+            mode: Mode::Device(moved),
+            nets: Vec::new(),
+            lease_dir: None,
+            ifindex: None,
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            rate: None,
+            mac: None,
+            antispoof: false,
+            loose: false,
+            policy: Policy::default(),
+        }
+    }
+
     /// The name of the host's end.
     pub(crate) fn host(&self, id: &Id) -> String {
         record::names::veth(id, self.ifname.as_ref())
@@ -142,7 +162,7 @@ impl Attachment {
         let mut object = Map::new();
         object.insert("ifname".into(), self.ifname.as_ref().into());
         self.mode.add_to(&mut object);
-        if self.mode.is_loopback() {
+        if self.mode.is_inside() {
             return object.into();
         }
         object.insert("host".into(), self.host(id).into());
@@ -194,7 +214,7 @@ impl Attachment {
         let mode = Mode::from_json(value)?;
         let mut nets = Vec::new();
         for family in [keys(true), keys(false)] {
-            if !mode.is_loopback() && (nets.is_empty() || value.get(family[0]).is_some()) {
+            if !mode.is_inside() && (nets.is_empty() || value.get(family[0]).is_some()) {
                 nets.extend(net_from_json(value, family)?);
             }
         }
@@ -369,6 +389,10 @@ pub(crate) fn with(id: &Id, earlier: Option<&Value>, made: &Made, pod: &PodNames
             "interface": number, "address": format!("{address}/{prefix}"), "gateway": gateway
         }));
     }
+    let moved = attachment.mode.moved().map(|moved| &moved.addresses);
+    ips.extend(moved.into_iter().flatten().map(
+        |(address, prefix)| json!({"interface": number, "address": format!("{address}/{prefix}")}),
+    ));
     routes.extend(made.defaults.iter().map(|subnet| {
         let everywhere = if subnet.is_ipv4() {
             "0.0.0.0/0"

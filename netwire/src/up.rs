@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::antispoof::{self, When};
 use crate::cidr::with_bits;
 use crate::cli::UpArgs;
+use crate::device::{self, Device};
 use crate::drift;
 use crate::error::Error;
 use crate::link;
@@ -29,6 +30,8 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let others = earlier
         .as_ref()
         .map_or(Ok(Vec::new()), state::attachments)?;
+    let devices = device::wanted(up.record(), &args.device)?;
+    let devices = (devices.as_slice(), others.as_slice());
     let known = others.iter().find(|other| other.ifname == wanted.ifname);
     if let (Some(attachment), Some(state)) = (known, &earlier) {
         drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
@@ -39,7 +42,14 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
             of(false)?;
             of(true)?;
         }
-        return Ok(state.clone());
+        return move_in(
+            up,
+            devices,
+            (Some(state), Vec::new()),
+            state.clone(),
+            &pod,
+            &mut host,
+        );
     }
     // Those that an interface takes over when it is made come before it.
     if !sysctls.is_empty() {
@@ -59,7 +69,39 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     if !sysctls.is_empty() {
         of(true)?;
     }
-    Ok(state::with(up.id(), earlier.as_ref(), &made, &pod))
+    let state = state::with(up.id(), earlier.as_ref(), &made, &pod);
+    let new = (earlier.as_ref(), vec![made.attachment]);
+    move_in(up, devices, new, state, &pod, &mut host)
+}
+
+/// The devices that are not in the pod yet; `new` is what was made on top of an earlier state, `state` both.
+fn move_in(
+    up: &mut Up,
+    (devices, others): (&[Device], &[Attachment]),
+    (earlier, mut new): (Option<&Value>, Vec<Attachment>),
+    mut state: Value,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<Value, Error> {
+    for device in devices {
+        if let Some(other) = others.iter().find(|other| other.ifname == device.to) {
+            drift::check_device(up.id(), other, device, pod, host)?;
+            continue;
+        }
+        let moved = device::look(device, pod, host)?;
+        let attachment = Attachment::of_device(device.to.clone(), moved.clone());
+        new.push(attachment.clone());
+        up.intend(&state::intended(up.id(), earlier, &new))?;
+        let inside = device::give(&moved, &device.to, pod, host, &mut pod.socket(false)?)?;
+        let made = Made {
+            attachment,
+            host: None,
+            inside,
+            defaults: Vec::new(),
+        };
+        state = state::with(up.id(), Some(&state), &made, pod);
+    }
+    Ok(state)
 }
 
 /// lo, and no more.

@@ -38,8 +38,10 @@ pub(crate) fn verify(record: &Record) -> Result<(String, bool), Error> {
         )?);
         all.extend(leases(&id, &attachment)?);
         all.extend(switches(&id, &attachment));
-        let firewall = firewall::lacks(&id, &attachment)?.into_iter();
-        all.extend(firewall.map(|text| difference(&attachment, "firewall", text)));
+        let missing = firewall::missing(&id, &attachment)?.into_iter();
+        all.extend(
+            missing.map(|what| difference(&attachment, "firewall", format!("{what} is missing"))),
+        );
         if let Some(pod) = &pod {
             all.extend(of_result(state, &id, &attachment, pod, &mut host)?);
         }
@@ -73,8 +75,8 @@ fn leases(id: &Id, is: &Attachment) -> Result<Vec<Difference>, Error> {
 /// The interface by which packets of the pod come in must forward them.
 fn switches(id: &Id, is: &Attachment) -> Option<Difference> {
     let interface = match is.mode.port() {
-        Some(_) => return None,
-        None => is.host(id),
+        None if !is.mode.is_inside() => is.host(id),
+        _ => return None,
     };
     let forwarding = format!("/proc/sys/net/ipv4/conf/{interface}/forwarding");
     let off = fs::read_to_string(forwarding).is_ok_and(|value| value.trim_end() == "0");

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use record::{Namespace, Up};
 use serde_json::Value;
 
-use crate::cli::{Choice, UpArgs};
+use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::holder::Wanted;
+use crate::namespace_args::Choice;
 use crate::request::{Source, holder_path};
 use crate::state::State;
 use crate::step::kinds;

@@ -19,6 +19,7 @@ mod id_args;
 mod idmap;
 mod kill;
 mod maps;
+mod namespace_args;
 mod namespaces;
 mod netns;
 mod offset;

@@ -7,11 +7,11 @@ use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use record::Namespace;
 
-use crate::cli::{NamespaceArgs, Propagation};
 use crate::error::Error;
 use crate::groups::Group;
 use crate::id_args::CredentialArgs;
 use crate::maps::{Maps, Writer};
+use crate::namespace_args::{NamespaceArgs, Propagation};
 use crate::offset::Offsets;
 use crate::step::{Step, names};
 

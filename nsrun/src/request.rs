@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use record::{Namespace, NamespaceEntry};
 
-use crate::cli::{Choice, NamespaceArgs};
 use crate::error::Error;
+use crate::namespace_args::{Choice, NamespaceArgs};
 
 /// Whose namespaces were asked for, before anything is opened.
 #[derive(Debug, Default, PartialEq, Eq)]

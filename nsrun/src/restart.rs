@@ -3,10 +3,11 @@
 use record::{Namespace, Record, Up};
 use serde_json::Value;
 
-use crate::cli::{NamespaceArgs, UpArgs};
+use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::groups::Group;
 use crate::holder::{New, Wanted, hold as give_birth};
+use crate::namespace_args::NamespaceArgs;
 use crate::offset::Offsets;
 use crate::pin;
 use crate::plan::End;

@@ -16,11 +16,12 @@ use nix::unistd::{Pid, getpid};
 use record::{Namespace, Record};
 use rustix::fs::CWD;
 
-use crate::cli::{ExecArgs, NamespaceArgs};
+use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::find::{find_pause, find_self};
 use crate::groups::Group;
 use crate::maps::{Maps, RecordedMaps};
+use crate::namespace_args::NamespaceArgs;
 use crate::offset::Offsets;
 use crate::plan::{Clone3, End, Facts, Plan};
 use crate::request::{Recorded, Request};
@@ -113,16 +114,22 @@ fn run(arguments: &ExecArgs) -> Result<u8, Error> {
     }
 }
 
-/// A terminal of its own for CMD: it was asked for, or who types would share his with what is dropped.
+/// A terminal of its own for CMD: it was asked for, or who types would share his with what is dropped or another user.
 fn terminal(arguments: &ExecArgs, argv: &[OsString]) -> Result<Option<Pty>, SysError> {
     let is_nsrun = |word: &OsString| Path::new(word).file_name() == Some("nsrun".as_ref());
     let drops = argv
         .windows(2)
         .any(|words| is_nsrun(&words[0]) && words[1] == "drop");
+    let is_other = |uid| {
+        let is_own = uid == nix::unistd::geteuid().as_raw();
+        // In a user namespace of ours root is who we are.
+        !is_own && !(uid == 0 && arguments.namespaces.maps.is_given())
+    };
+    let shares = drops || arguments.credentials.setuid.is_some_and(is_other);
     match arguments.pty {
         Some(false) => Ok(None),
         Some(true) => Pty::open().map(Some),
-        None if !drops || arguments.no_fork || !std::io::stdin().is_terminal() => Ok(None),
+        None if !shares || arguments.no_fork || !std::io::stdin().is_terminal() => Ok(None),
         // Where no terminal can be made (no /dev/ptmx), drop leaves the session, and with it the terminal, or types nothing.
         None => Ok(Pty::open().ok()),
     }

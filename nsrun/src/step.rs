@@ -14,9 +14,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use sys::{SysError, ToErrno};
 
 use crate::cause;
-use crate::cli::Propagation;
 use crate::id_args::CredentialArgs;
 use crate::maps::Maps;
+use crate::namespace_args::Propagation;
 use crate::offset::Offsets;
 use crate::terminal::Pty;
 use crate::{credentials, procfs};

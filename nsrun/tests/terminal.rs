@@ -33,8 +33,10 @@ impl Shell {
             .custom_flags(OFlag::O_NOCTTY.bits())
             .open(ptsname_r(&terminal).unwrap())
             .unwrap();
-        let mut child = Command::new("setsid")
-            .args(["--ctty", shell, "-mc", script])
+        // What a shell starts in the background ignores SIGINT, which no shell can undo.
+        let mut child = Command::new("env")
+            .args(["--default-signal", "setsid", "--ctty"])
+            .args([shell, "-mc", script])
             .env("NSRUN", env!("CARGO_BIN_EXE_nsrun"))
             .stdin(side.try_clone().unwrap())
             .stderr(side)
@@ -231,6 +233,22 @@ fn without_a_terminal_nothing_hangs() {
             expected,
             "{script}"
         );
+    }
+}
+
+#[test]
+fn another_user_gets_a_terminal_of_its_own() {
+    // Without a user namespace only root can make one of him.
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut shell = Shell::run(
+        "outer=$(tty); for how in '-S 65534' '-S 65534 --pty=no' '-S 0' '-r -S 0'; do
+             \"$NSRUN\" exec --fork $how sh -c \"[ \\$(tty) = $outer ] && echo shared || echo its own\"
+         done",
+    );
+    for expected in ["its own", "shared", "shared", "shared"] {
+        assert_eq!(shell.line(), expected);
     }
 }
 

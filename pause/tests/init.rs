@@ -6,32 +6,17 @@
 
 mod common;
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use nix::fcntl::OFlag;
-use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use common::{
-    ORPHANS, Running, as_pid_1, children, descriptors, ended, output, pause, perl, scratch,
-    wait_until,
+    Running, as_pid_1, children, descriptors, ended, init, output, pause, perl, scratch, wait_until,
 };
-
-/// `pause -- perl -e SCRIPT`, with pipes.
-fn init(script: &str) -> Command {
-    let mut command = Command::new(pause());
-    command
-        .args(["--", "perl", "-e", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
-    command
-}
 
 /// Status of `pause -- sh -c SCRIPT`.
 fn status_of(script: &str) -> i32 {
@@ -378,72 +363,6 @@ fn its_id_is_in_argv() {
     assert_eq!(started.status(), 0);
 }
 
-#[track_caller]
-fn only_the_command_is_left(mut command: Command, pid_1: bool) {
-    let mut started = Running::start(command.stdin(Stdio::piped()).stdout(Stdio::piped()));
-    let mut lines = started.lines();
-    assert_eq!(lines.line(), "done");
-    let command: i32 = lines.line().parse().unwrap();
-    let pause = if pid_1 {
-        children(started.pid())[0]
-    } else {
-        started.pid()
-    };
-    wait_until("no child but the command", || children(pause).len() == 1);
-    if !pid_1 {
-        assert_eq!(children(pause), [command]);
-    }
-    drop(started.stdin.take());
-    assert_eq!(started.status(), 5);
-}
-
-fn orphans_of_a_command(count: usize) -> String {
-    format!(
-        "{ORPHANS} if (!fork) {{ orphans({count}); POSIX::_exit(0) }} wait; $| = 1; print \"$$\\n\"; sysread STDIN, $_, 1; exit 5"
-    )
-}
-
-#[test]
-fn orphans_are_reaped_by_pid_1() {
-    only_the_command_is_left(
-        as_pid_1(&[&pause(), "--", "perl", "-e", &orphans_of_a_command(3000)]),
-        true,
-    );
-}
-
-#[test]
-fn orphans_are_reaped_when_it_is_not_pid_1() {
-    only_the_command_is_left(init(&orphans_of_a_command(300)), false);
-}
-
-#[test]
-fn orphans_come_to_it_when_it_is_not_pid_1() {
-    let script = "if (!fork) {
-            my $parent = $$;
-            if (!fork) { 1 while getppid == $parent; $| = 1; print getppid, qq(\n); exit }
-            exit;
-        }
-        sysread STDIN, $_, 1";
-    let mut started = Running::start(&mut init(script));
-    assert_eq!(started.lines().line(), started.pid().to_string());
-    drop(started.stdin.take());
-    assert_eq!(started.status(), 0);
-}
-
-#[test]
-fn children_of_the_process_it_was_are_not_taken_for_the_command() {
-    let script = "if (!fork) { exit 3 } exec $ENV{PAUSE}, '--', 'perl', '-e', 'sysread STDIN, $_, 1; exit 4'";
-    let mut started = Running::start(perl(script).stdin(Stdio::piped()));
-    wait_until("the command alone", || {
-        let left = children(started.pid());
-        left.len() == 1
-            && fs::read_to_string(format!("/proc/{}/cmdline", left[0]))
-                .is_ok_and(|line| line.contains("exit 4"))
-    });
-    drop(started.stdin.take());
-    assert_eq!(started.status(), 4);
-}
-
 #[test]
 fn killed_it_takes_the_command_with_it() {
     let mut started = Running::start(&mut init("$| = 1; print \"$$\\n\"; sleep 1000 while 1"));
@@ -452,96 +371,6 @@ fn killed_it_takes_the_command_with_it() {
     started.signal(Signal::SIGKILL);
     assert_eq!(started.status(), 137);
     wait_until("the end of the command", || ended(command));
-}
-
-/// A terminal, and `command` as the leader of its session.
-fn on_a_terminal(command: &[&str]) -> (File, Running) {
-    // Not openpty(3): other tests' children would inherit it, and it would never hang up.
-    let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
-    grantpt(&terminal).unwrap();
-    unlockpt(&terminal).unwrap();
-    let side = File::options()
-        .read(true)
-        .write(true)
-        .custom_flags(OFlag::O_NOCTTY.bits())
-        .open(ptsname_r(&terminal).unwrap());
-    let side = side.unwrap();
-    let mut setsid = Command::new("setsid");
-    setsid
-        .arg("--ctty")
-        .args(command)
-        .env("PAUSE", pause())
-        .stdin(side.try_clone().unwrap())
-        .stderr(side);
-    let started = Running::start(setsid.stdout(Stdio::piped()));
-    (File::from(OwnedFd::from(terminal)), started)
-}
-
-#[test]
-fn what_the_terminal_sent_to_the_group_is_not_sent_again() {
-    // The command has left the group, so that whatever comes to it comes from pause: first of all USR1.
-    let ears = "$| = 1; for my $name (qw(INT QUIT WINCH USR1)) { $SIG{$name} = sub { print \"$name\\n\"; exit 8 } }
-        print \"ready\\n\"; sleep 1000 while 1";
-    let (mut terminal, mut started) =
-        on_a_terminal(&[&pause(), "--", "setsid", "perl", "-e", ears]);
-    let mut lines = started.lines();
-    assert_eq!(lines.line(), "ready");
-    // ^C and ^\ go to the foreground group, in which pause is: each has been sent when its echo is there.
-    terminal.write_all(b"\x03\x1c").unwrap();
-    let mut echo = String::new();
-    while !echo.contains("^\\") {
-        let mut byte = [0];
-        terminal.read_exact(&mut byte).unwrap();
-        echo.push(byte[0].into());
-    }
-    started.signal(Signal::SIGUSR1);
-    assert_eq!(lines.rest(), ["USR1"]);
-    assert_eq!(started.status(), 8);
-}
-
-#[test]
-fn the_command_keeps_the_terminal_and_its_keys() {
-    let ears = "$| = 1; $SIG{INT} = sub { exit 42 }; print -t STDIN && POSIX::tcgetpgrp(0) == getpgrp ? \"mine\\n\" : \"lost\\n\";
-        sleep 1000 while 1";
-    let (mut terminal, mut started) =
-        on_a_terminal(&[&pause(), "--", "perl", "-MPOSIX", "-e", ears]);
-    assert_eq!(started.lines().line(), "mine");
-    terminal.write_all(b"\x03").unwrap();
-    assert_eq!(started.status(), 42);
-}
-
-#[test]
-fn a_terminal_that_goes_tells_its_leader_and_so_the_command() {
-    let ears = "$| = 1; $SIG{HUP} = sub { exit 43 }; print \"ready\\n\"; sleep 1000 while 1";
-    let (terminal, mut started) = on_a_terminal(&[&pause(), "--", "perl", "-e", ears]);
-    assert_eq!(started.lines().line(), "ready");
-    drop(terminal);
-    assert_eq!(started.status(), 43);
-}
-
-#[test]
-fn job_control_stops_both_and_goes_on_with_both() {
-    let ears = "$| = 1; $SIG{CONT} = sub { print \"on\\n\" }; $SIG{INT} = sub { exit 7 }; print \"ready\\n\"; sleep 1000 while 1";
-    // A shell with job control is the leader; pause and the command are one job of it.
-    let script = "\"$PAUSE\" -- perl -e \"$0\"; echo stopped $?; fg >/dev/null; echo ended $?";
-    let (mut terminal, mut started) = on_a_terminal(&["sh", "-mc", script, ears]);
-    let mut lines = started.lines();
-    assert_eq!(lines.line(), "ready");
-    terminal.write_all(b"\x1a").unwrap();
-    assert_eq!(
-        lines.line(),
-        format!("stopped {}", 128 + Signal::SIGTSTP as i32)
-    );
-    assert_eq!(lines.line(), "on");
-    terminal.write_all(b"\x03").unwrap();
-    // The shell's CONT went to both, so pause's may come on top.
-    let rest: Vec<_> = lines
-        .rest()
-        .into_iter()
-        .filter(|line| line != "on")
-        .collect();
-    assert_eq!(rest, ["ended 7"]);
-    started.status();
 }
 
 #[test]

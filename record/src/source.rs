@@ -128,7 +128,8 @@ fn read_file(path: &Path, max: usize) -> Result<Vec<u8>, Error> {
 /// Everything to end of file, so that the writer is done when we begin; of a longer stream no more than tells.
 fn read_to_end(place: &str, stream: impl Read, max: usize) -> Result<Vec<u8>, Error> {
     // White space around a record of the allowed size is allowed as well.
-    let mut bytes = Vec::new();
+    // As long as most: std begins with 32 bytes and asks again and again.
+    let mut bytes = Vec::with_capacity(8 << 10);
     let limit = max + 4096;
     stream
         .take(limit as u64)

@@ -17,6 +17,7 @@ compare 'Started, and nothing done' \
     'env' "env $bare" \
     'nothing but the command' "$bare"
 
+# drop begins a session. Under load that waits for its turn: a new session is a new group of the scheduler (sched(7), autogroup).
 compare 'A command that has given up everything' \
     'nsrun drop' "nsrun drop -- $(command -v pause) --version" \
     'nsrun drop --seccomp none' "nsrun drop --seccomp none -- $(command -v pause) --version" \

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: 5-pod.sh BOX
 # A pod: pause holds the network, IPC and host name; an app (the shell) and a sidecar share them, and each has
-# processes, files and a memory limit of its own.
+# processes, files and a memory limit of its own. Both end in drop: root in them is not root of the machine.
 set -eu
 box=${1:?usage: $0 BOX}
 programs=bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm,sleep
@@ -22,7 +22,8 @@ cgset up --id chroot0 memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts
 container() {
     name=$1 memory=$2
     shift 2
-    exec cgset exec -P "$pod" "$name" "memory.max=$memory" -- nsrun exec -P "$pod" --mount --pid -- mkbox exec -P "$record" -- "$@"
+    exec cgset exec -P "$pod" "$name" "memory.max=$memory" -- nsrun exec -P "$pod" --mount --pid -- mkbox exec -P "$record" -- \
+        nsrun drop --caps docker -- "$@"
 }
 container sidecar 128Mi sleep 3650d &
 disown # it goes with the pod, not with this script

@@ -4,7 +4,7 @@
 # Becomes the container: its group, the pod's namespaces with processes of its own, its root, and only the rights it was given.
 become() {
     record=$dir/$1.json
-    case $(get podspec.pid "$spec") in CONTAINER) own=--pid ;; *) own= ;; esac
+    case $(get podspec.pid "$spec") in CONTAINER) own=--pid ;; *) own=--fork ;; esac
     limits=$(podspec --words cgset "$record")
     drop=$(podspec --words drop "$record")
     [ "$(get podspec.tty "$record")" != true ] || own="$own --pty=yes"

@@ -56,7 +56,9 @@ make_pod() {
         esac
     done
     mkfifo -m 600 "$dir/_control"
+    take_lock
     if ! { make_sandbox && make_boxes; }; then
+        exec 9>&-
         down_pod
         exit 1
     fi
@@ -85,6 +87,7 @@ EOF
 up_pod() {
     make_pod "$1" || { say 'is up already' && return; }
     (supervise) </dev/null >>"$dir/_events.log" 2>&1 &
+    exec 9>&-
     waited=0
     until [ "$(phase)" != Pending ] || [ "$((waited += 1))" -gt 200 ]; do sleep 0.05; done
     [ "$(phase)" != Pending ] || say 'is still pending (pod show)'

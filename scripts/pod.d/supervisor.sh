@@ -52,8 +52,7 @@ supervise() {
     newline='
 '
     restart=$(get podspec.restartPolicy "$spec") generation=0
-    exec 3<>"$dir/_control" 9>"$dir/_lock"
-    flock -n 9 || die "$pod: has a supervisor already"
+    exec 3<>"$dir/_control"
     trap 'echo stop >&3' INT TERM HUP
     begin
     while :; do
@@ -100,6 +99,12 @@ supervise() {
         [ "$failures" = 0 ]
         ;;
     esac
+}
+
+# Becomes the one who may supervise, and whoever inherits descriptor 9 with it. Somebody who only asks holds it for a moment.
+take_lock() {
+    exec 9>"$dir/_lock"
+    flock -w 5 9 || die "$pod: has a supervisor already"
 }
 
 is_supervised() { ! flock -n "$dir/_lock" true 2>/dev/null; }

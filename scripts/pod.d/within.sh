@@ -60,7 +60,13 @@ logs() {
     container=${container:-${1:-}}
     choose
     [ -e "$dir/$container.log" ] || : >>"$dir/$container.log"
-    exec tail -n +1 $follow "$dir/$container.log"
+    [ -n "$follow" ] || exec tail -n +1 "$dir/$container.log"
+    # Until nobody is there any more who could say something.
+    tail -n +1 -f "$dir/$container.log" &
+    trap 'kill $!; exit 130' INT TERM
+    flock "$dir/_lock" true || :
+    sleep 1
+    kill $!
 }
 
 restart_pod() {

@@ -319,3 +319,25 @@ fn the_man_page_has_every_verb_option_and_variable() {
     }
     assert!(seen >= 9, "{seen}");
 }
+
+#[test]
+fn a_port_is_forwarded_and_a_log_followed_while_the_pod_lives() {
+    let Some(pods) = Pods::new() else { return };
+    pods.up(FOO).succeeds();
+    pods.sh("/mnt/scripts/pod forward foo 18080:80 >forward.log & until grep -q ready forward.log; do sleep 0.05; done; busybox wget -qO- http://127.0.0.1:18080/; kill $!; rm forward.log")
+        .prints("httpbin");
+    pods.sh("/mnt/scripts/pod logs -f foo sidecar & pod down foo; wait $!")
+        .succeeds();
+    pods.is_clean();
+}
+
+#[test]
+fn what_else_is_in_a_pod_s_directory_stays_and_is_in_nobody_s_way() {
+    let Some(pods) = Pods::new() else { return };
+    pods.sh("cgset up --id foo >foo.json && mkdir /run/chroot0/foo/mine && cgset down <foo.json && ls /run/chroot0/foo").succeeds().says("mine");
+    pods.sh("cgset up --id foo >foo.json && cgset down <foo.json && rmdir /run/chroot0/foo/mine && cgset up --id foo >/dev/null && cgset down --id foo; ls /run; rm foo.json")
+        .succeeds();
+    pods.sh("rmdir /run/chroot0/foo /run/chroot0 2>/dev/null || :")
+        .succeeds();
+    pods.is_clean();
+}

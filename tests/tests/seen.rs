@@ -30,6 +30,7 @@ fn show_tells_both_ends_routes_and_ports() {
     for line in [
         "  route    default via 10.244.0.1\n",
         "  port     8080:80/tcp\n",
+        "  rule     ports4 tcp . 8080 : 10.244.0.2 . 80\n",
         ", 02:5b:51:e6:68:eb, MTU 1500\n",
     ] {
         assert!(people.stdout.contains(line), "{people}");
@@ -88,6 +89,10 @@ fn check_tells_what_is_not_as_the_record_says() {
         (
             "echo 0 >/proc/sys/net/ipv4/conf/vethce5359d4/forwarding",
             "eth0 forwarding: net.ipv4.conf.vethce5359d4.forwarding is 0\n",
+        ),
+        (
+            "nft delete element inet chroot0 ports4 '{ tcp . 8080 }'",
+            "eth0 firewall: ports4 tcp . 8080 : 10.244.0.2 . 80 is missing\n",
         ),
         (
             "nsrun down <foo.json >/dev/null",

@@ -9,7 +9,8 @@ use nix::unistd::geteuid;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sys::{Answer, Check, ToErrno, in_child};
 
-use crate::hierarchy::{Hierarchies, Hierarchy, Membership, Version};
+use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::membership::Membership;
 use crate::plan::ALWAYS;
 use crate::systemd;
 

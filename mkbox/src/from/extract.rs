@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags, chownat, fchmod, fchown,
-    fsetxattr, fstatvfs, futimens, linkat, mkdirat, mknodat, statat, symlinkat, utimensat,
+    AtFlags, FileType, Gid, Mode, Uid, fchmod, fchown, fstatvfs, futimens, linkat, mkdirat,
+    mknodat, statat, symlinkat,
 };
 use sys::{Call, SysError};
 
+use super::attributes::{Attributes, owner_error, times};
 use super::{Laid, Manner, reason};
 use crate::boxfile::Why;
 use crate::copy::Copier;
@@ -29,7 +30,6 @@ use crate::tree;
 const BUFFER: usize = 256 << 10;
 /// Files that are named in one notice.
 const NAMES: usize = 3;
-const CAPABILITY: &[u8] = b"security.capability";
 
 /// One thing to make.
 pub(super) struct Node<'a> {
@@ -61,11 +61,11 @@ pub(super) enum What<'a> {
 pub(super) struct Extractor<'a> {
     pub(super) root: &'a Root,
     source: &'a Path,
-    manner: Manner,
+    pub(super) manner: Manner,
     progress: &'a Progress,
     copier: Copier,
     buffer: Vec<u8>,
-    is_root: bool,
+    pub(super) is_root: bool,
     entries: BTreeMap<PathBuf, Entry>,
     /// Of directories: set at the end, because making a file in one changes its time, and may need the right to.
     directories: BTreeMap<PathBuf, Attributes>,
@@ -74,13 +74,6 @@ pub(super) struct Extractor<'a> {
     /// Paths that the layer at hand has made: its whiteouts are about those before.
     pub(super) layer: HashSet<PathBuf>,
     notices: BTreeMap<&'static str, Vec<PathBuf>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Attributes {
-    mode: u32,
-    owner: (u32, u32),
-    mtime: (i64, u64),
 }
 
 impl<'a> Extractor<'a> {
@@ -304,79 +297,6 @@ impl<'a> Extractor<'a> {
         Ok(())
     }
 
-    /// Owner, mode, attributes and times of a new file, in the order in which the kernel does not take them back.
-    fn finish_file(
-        &mut self,
-        file: &File,
-        path: &Path,
-        xattrs: &[(CString, Vec<u8>)],
-        attributes: Attributes,
-        entry: &mut Entry,
-    ) -> Result<(), Error> {
-        if self.is_root {
-            let (user, group) = attributes.owner;
-            fchown(file, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))
-                .map_err(|errno| owner_error(path, errno))?;
-        }
-        let is_kept = self.manner.keep_privileges;
-        let mode = if is_kept {
-            attributes.mode
-        } else {
-            attributes.mode & 0o1777
-        };
-        if mode != attributes.mode {
-            self.notice("set-user-ID or set-group-ID bit dropped", path);
-        }
-        fchmod(file, Mode::from(mode)).call(|| format!("chmod({})", short(path)))?;
-        for (name, value) in xattrs {
-            match name.as_bytes() {
-                CAPABILITY if !is_kept => self.notice("file capabilities dropped", path),
-                name_bytes if name_bytes == CAPABILITY || name_bytes.starts_with(b"user.") => {
-                    let answer = fsetxattr(file, name.as_c_str(), value, XattrFlags::empty());
-                    // A file system without them loses what only some programs look at; rights are another matter.
-                    if name_bytes == CAPABILITY {
-                        answer.call(|| format!("setxattr({})", short(path)))?;
-                    }
-                }
-                // Those of a security module or of an overlay are about the machine they come from.
-                _ => {}
-            }
-        }
-        futimens(file, &times(attributes.mtime)).call(|| format!("utimensat({})", short(path)))?;
-        let stat = rustix::fs::fstat(file).call(|| format!("fstat({})", short(path)))?;
-        entry.kind = Kind::File;
-        entry.mode = mode;
-        entry.bytes = u64::try_from(stat.st_size).unwrap_or(0);
-        entry.set_times(&stat);
-        Ok(())
-    }
-
-    /// Owner and times of what has no descriptor: a link, a FIFO.
-    fn own(&self, parent: &OwnedFd, name: &OsStr, attributes: Attributes) -> Result<(), SysError> {
-        let path = Path::new(name);
-        if self.is_root {
-            let (user, group) = (
-                Uid::from_raw(attributes.owner.0),
-                Gid::from_raw(attributes.owner.1),
-            );
-            chownat(
-                parent,
-                name,
-                Some(user),
-                Some(group),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(|errno| owner_error(path, errno))?;
-        }
-        utimensat(
-            parent,
-            name,
-            &times(attributes.mtime),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .call(|| format!("utimensat({})", short(path)))
-    }
-
     pub(super) fn notice(&mut self, what: &'static str, path: &Path) {
         self.notices.entry(what).or_default().push(path.to_owned());
     }
@@ -422,25 +342,6 @@ impl<'a> Extractor<'a> {
 
 fn create(parent: &OwnedFd, name: &OsStr) -> rustix::io::Result<File> {
     Root::create(parent, name, 0o600)
-}
-
-fn times((seconds, nanoseconds): (i64, u64)) -> Timestamps {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: i64::try_from(nanoseconds.min(999_999_999)).unwrap_or(0),
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-fn owner_error(path: &Path, errno: rustix::io::Errno) -> SysError {
-    let error = SysError::new(format!("chown({})", short(path)), errno);
-    match error.errno {
-        Errno::EINVAL => error.hint("its owner has no id in this user namespace"),
-        _ => error,
-    }
 }
 
 /// The path in the box that the name of an archive's member means: as if the box were `/`.

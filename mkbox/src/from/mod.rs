@@ -12,6 +12,7 @@ use crate::progress::Progress;
 use crate::root::Root;
 
 mod archive;
+mod attributes;
 mod directory;
 mod extract;
 mod layout;

@@ -30,13 +30,20 @@ impl Request {
 
     /// The same with a body that is built already.
     pub(crate) fn raw(name: &str, what: &str, kind: u16, flags: i32, body: &[u8]) -> Self {
-        let length = HEADER + body.len();
-        let mut bytes = vec![0; length.next_multiple_of(4)];
+        let mut bytes = Vec::with_capacity((HEADER + body.len()).next_multiple_of(4));
+        bytes.resize(HEADER, 0);
+        bytes.extend(body);
+        Self::whole(name, what, kind, flags, bytes)
+    }
+
+    /// The same with room for the header before the body.
+    pub(crate) fn whole(name: &str, what: &str, kind: u16, flags: i32, mut bytes: Vec<u8>) -> Self {
+        let length = bytes.len();
+        bytes.resize(length.next_multiple_of(4), 0);
         bytes[..4].copy_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_ne_bytes());
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         let flags = NLM_F_REQUEST | u16::try_from(flags).unwrap_or_default();
         bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
-        bytes[HEADER..length].copy_from_slice(body);
         Self {
             call: format!("{name}({what})"),
             bytes,

@@ -1,11 +1,13 @@
 //! Very many elements: written once, as they go to the kernel.
 
-use super::{NLA_F_NESTED, Table, message, request, userdata};
+use super::{NFNL_SUBSYS_NFTABLES, NLA_F_NESTED, Table, message, userdata};
 use crate::netlink::Request;
 use crate::nft::Attributes;
 
 /// An attribute has 64 KiB at most, and an element some hundred bytes.
 const ROOM: usize = 60_000;
+/// struct nlmsghdr of linux/netlink.h.
+const NLMSGHDR: usize = 16;
 
 /// Elements of sets of one table, all of which are added, or all of which are removed.
 #[derive(Debug)]
@@ -18,11 +20,13 @@ pub(crate) struct Bulk {
     done: Vec<Request>,
 }
 
-/// What goes into the next message of one set.
+/// The next message of one set, whole but for its header and for the length of the list of elements.
 #[derive(Debug)]
 struct List {
     set: &'static str,
     bytes: Vec<u8>,
+    /// Where the list begins.
+    begin: usize,
     count: usize,
 }
 
@@ -58,8 +62,7 @@ impl Bulk {
     ) {
         let at = self.lists.iter().position(|list| list.set == set);
         let at = at.unwrap_or_else(|| {
-            let (bytes, count) = (Vec::new(), 0);
-            self.lists.push(List { set, bytes, count });
+            self.lists.push(List::new(self.table, set, 512));
             self.lists.len() - 1
         });
         let list = &mut self.lists[at];
@@ -81,23 +84,20 @@ impl Bulk {
             "elements"
         };
         let what = format!("{} {}, {} {noun}", self.table, list.set, list.count);
-        let attributes = Attributes::default()
-            .text(1, self.table.name)
-            .text(2, list.set);
-        let attributes = attributes.bytes(3 | NLA_F_NESTED, &list.bytes);
-        let message = match self.adds {
+        let (name, kind) = match self.adds {
             true => ("NFT_MSG_NEWSETELEM", message::NEWSETELEM),
             false => ("NFT_MSG_DELSETELEM", message::DELSETELEM),
         };
-        self.done.push(request(
-            message,
-            &what,
-            self.flags,
-            self.table.family,
-            &attributes,
-        ));
-        list.bytes.clear();
-        list.count = 0;
+        // There may be as many again.
+        let next = List::new(self.table, list.set, ROOM + 512);
+        let List {
+            mut bytes, begin, ..
+        } = std::mem::replace(list, next);
+        let length = u16::try_from(bytes.len() - begin).unwrap_or(u16::MAX);
+        bytes[begin..begin + 2].copy_from_slice(&length.to_ne_bytes());
+        let kind = NFNL_SUBSYS_NFTABLES << 8 | kind;
+        self.done
+            .push(Request::whole(name, &what, kind, self.flags, bytes));
     }
 
     /// All of them, in the order in which the sets came.
@@ -110,6 +110,22 @@ impl Bulk {
 }
 
 impl List {
+    fn new(table: Table, set: &'static str, room: usize) -> Self {
+        let mut bytes = Vec::with_capacity(room);
+        bytes.resize(NLMSGHDR, 0);
+        bytes.extend([table.family, 0, 0, 0]);
+        bytes.extend(Attributes::default().text(1, table.name).text(2, set).0);
+        let begin = bytes.len();
+        bytes.extend([0, 0]);
+        bytes.extend((3 | NLA_F_NESTED).to_ne_bytes());
+        Self {
+            set,
+            bytes,
+            begin,
+            count: 0,
+        }
+    }
+
     fn element(&mut self, (key, end): (&[u8], &[u8]), data: &[u8], comment: &str) {
         let begin = self.bytes.len();
         // its length comes last

@@ -11,12 +11,8 @@ pub(crate) fn table(services: &[Service]) -> Result<String, Error> {
     if services.is_empty() {
         return Ok(text);
     }
-    let there = Table::open(false)?.keys()?;
-    for service in services {
-        let mut lacking = false;
-        elements::each(service, |entry| {
-            lacking |= there.get(&(entry.set, entry.key)) != Some(&entry.data);
-        });
+    for (service, is_there) in services.iter().zip(are_there(services)?) {
+        let lacking = !is_there;
         for port in &service.ports {
             let addresses: Vec<String> = service.addresses().map(|ip| ip.to_string()).collect();
             let node = port.node.map_or("-".to_owned(), |node| node.to_string());
@@ -39,6 +35,22 @@ pub(crate) fn table(services: &[Service]) -> Result<String, Error> {
         }
     }
     Ok(text)
+}
+
+/// Whether the kernel has all of each.
+pub(crate) fn are_there(services: &[Service]) -> Result<Vec<bool>, Error> {
+    if services.is_empty() {
+        return Ok(Vec::new());
+    }
+    let there = Table::open(false)?.keys()?;
+    let is_there = |service: &Service| {
+        let mut lacking = false;
+        elements::each(service, |entry| {
+            lacking |= there.get(&(entry.set, entry.key)) != Some(&entry.data);
+        });
+        !lacking
+    };
+    Ok(services.iter().map(is_there).collect())
 }
 
 fn row([name, address, port, node, state, to]: [&str; 6]) -> String {

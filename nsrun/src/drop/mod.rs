@@ -5,6 +5,7 @@ mod capabilities;
 mod cli;
 mod label;
 mod limits;
+mod process;
 mod profile;
 mod seccomp;
 mod user;

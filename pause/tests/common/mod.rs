@@ -33,6 +33,16 @@ fn shipped(program: &str) -> Option<String> {
     Some(file.into_os_string().into_string().unwrap())
 }
 
+/// `pause -- perl -e SCRIPT`, with pipes.
+pub(crate) fn init(script: &str) -> Command {
+    let mut command = Command::new(pause());
+    command
+        .args(["--", "perl", "-e", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    command
+}
+
 /// `command` as PID 1 of a new pid namespace with a /proc of its own; needs root or user namespaces. It goes with the `unshare`
 /// that is the process started here, and which ends as it does.
 pub(crate) fn as_pid_1(command: &[&str]) -> Command {

@@ -1,15 +1,20 @@
 //! The one owner of a box's descriptor. Whatever is below it may be hostile, so no path string is resolved there
-//! except by the calls in this file: openat2(2) that cannot leave the box, and `*at` calls on one name.
+//! except by the calls in this directory: openat2(2) that cannot leave the box, and `*at` calls on one name.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, openat2};
-use serde_json::{Value, json};
 use sys::{Call, SysError};
+
+mod identity;
+mod look;
+mod point;
+
+pub(crate) use identity::Identity;
+pub(crate) use point::{PointKind, is_kernels};
 
 /// Reading: links are followed, and end inside the box.
 pub(crate) const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
@@ -24,54 +29,12 @@ pub(crate) const BELOW: ResolveFlags = ResolveFlags::NO_SYMLINKS;
 /// An O_PATH descriptor of a directory: it names, and can do nothing by itself.
 pub(crate) const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
-/// Which directory it is, whatever its path says by now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
-}
-
-impl Identity {
-    /// Of an open file.
-    ///
-    /// # Errors
-    /// What fstat(2) answers.
-    pub(crate) fn of(fd: impl AsFd) -> Result<Self, SysError> {
-        let stat = rustix::fs::fstat(fd).call(|| "fstat(box)".into())?;
-        Ok(Self {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
-        })
-    }
-
-    /// As it stands in a record.
-    pub(crate) fn to_json(self) -> Value {
-        json!({"dev": self.dev, "ino": self.ino})
-    }
-
-    /// From a record; None when it is no identity.
-    pub(crate) fn from_json(value: &Value) -> Option<Self> {
-        let number = |key| value.get(key)?.as_u64();
-        Some(Self {
-            dev: number("dev")?,
-            ino: number("ino")?,
-        })
-    }
-}
-
 /// The root directory of a box, held.
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
     /// For messages: never opened again.
     shown: PathBuf,
-}
-
-/// What a mount point has to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PointKind {
-    Directory,
-    File,
 }
 
 impl Root {
@@ -199,24 +162,6 @@ impl Root {
         openat2(directory, name, flags, Mode::from(mode & 0o777), BENEATH).map(File::from)
     }
 
-    /// Opens what is at `inside`, wherever links in the box lead, to be mounted upon.
-    ///
-    /// /proc, /dev, /sys and what is below them must be real: an image whose /proc is a link could make the kernel's
-    /// files appear elsewhere (CVE-2019-19921).
-    fn resolve(&self, inside: &Path, flags: OFlags) -> rustix::io::Result<OwnedFd> {
-        let resolve = if is_kernels(inside) {
-            IN_ROOT | ResolveFlags::NO_SYMLINKS
-        } else {
-            IN_ROOT
-        };
-        let inside = if inside.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            inside
-        };
-        self.open_again(inside, flags, resolve)
-    }
-
     /// openat2(2) of a path with links in it. Anything that is renamed or mounted meanwhile, anywhere on the machine, makes
     /// it give up at a `..`: then once more.
     fn open_again(
@@ -234,145 +179,9 @@ impl Root {
         }
     }
 
-    fn existing_point(&self, inside: &Path, kind: PointKind) -> rustix::io::Result<OwnedFd> {
-        let flags = match kind {
-            PointKind::Directory => DIRECTORY,
-            PointKind::File => OFlags::PATH | OFlags::CLOEXEC,
-        };
-        self.resolve(inside, flags)
-    }
-
-    /// Whatever is at `inside`, to be mounted upon.
-    ///
-    /// # Errors
-    /// As [`Root::mount_point`], and `ENOENT` when there is nothing.
-    pub(crate) fn find(&self, inside: &Path) -> rustix::io::Result<OwnedFd> {
-        self.resolve(inside, OFlags::PATH | OFlags::CLOEXEC)
-    }
-
-    /// The mount point `inside`, made if it is missing, each step by descriptor.
-    ///
-    /// # Errors
-    /// `ELOOP`: a link where none may be. `ENOENT`: a link that leads nowhere. What mkdir(2) answers.
-    pub(crate) fn mount_point(&self, inside: &Path, kind: PointKind) -> Result<OwnedFd, SysError> {
-        let fail = |errno: rustix::io::Errno| {
-            let error = SysError::new(format!("openat2({})", self.show(inside)), errno);
-            match errno {
-                rustix::io::Errno::LOOP => {
-                    error.hint("a mount point of the kernel's files must be no symbolic link")
-                }
-                rustix::io::Errno::NOENT => error.hint("a symbolic link in the box leads nowhere"),
-                _ => error,
-            }
-        };
-        match self.existing_point(inside, kind) {
-            Err(rustix::io::Errno::NOENT) => {}
-            answer => return answer.map_err(fail),
-        }
-        let parent = inside
-            .parent()
-            .ok_or(rustix::io::Errno::INVAL)
-            .map_err(fail)?;
-        let name = inside
-            .file_name()
-            .ok_or(rustix::io::Errno::INVAL)
-            .map_err(fail)?;
-        let parent = self.mount_point(parent, PointKind::Directory)?;
-        let made = match kind {
-            PointKind::Directory => rustix::fs::mkdirat(&parent, name, Mode::from(0o755)),
-            PointKind::File => {
-                let flags = OFlags::WRONLY
-                    | OFlags::CREATE
-                    | OFlags::EXCL
-                    | OFlags::NOFOLLOW
-                    | OFlags::CLOEXEC;
-                rustix::fs::openat(&parent, name, flags, Mode::from(0o644)).map(drop)
-            }
-        };
-        match made {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {
-                self.existing_point(inside, kind).map_err(fail)
-            }
-            Err(errno) => Err(SysError::new(
-                format!("mkdir({})", self.show(inside)),
-                errno,
-            )),
-        }
-    }
-
     /// For messages.
     pub(crate) fn shown(&self) -> &Path {
         &self.shown
-    }
-
-    /// Opens the regular file at `inside` for reading: links on the way to it end inside the box, itself it is none.
-    ///
-    /// # Errors
-    /// What openat2(2) answers.
-    pub(crate) fn open_file(&self, inside: &Path) -> Result<File, SysError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let resolve = IN_ROOT | ResolveFlags::NO_XDEV;
-        openat2(
-            &self.fd,
-            inside,
-            flags | OFlags::CLOEXEC,
-            Mode::empty(),
-            resolve,
-        )
-        .call(|| format!("openat2({})", self.show(inside)))
-        .map(File::from)
-    }
-
-    /// What is at `inside` itself, were it a link; None when there is nothing.
-    ///
-    /// # Errors
-    /// What openat2(2) answers.
-    pub(crate) fn stat_itself(&self, inside: &Path) -> Result<Option<rustix::fs::Stat>, SysError> {
-        let Some(fd) = self.name_itself(inside)? else {
-            return Ok(None);
-        };
-        let call = || format!("fstat({})", self.show(inside));
-        rustix::fs::fstat(fd).call(call).map(Some)
-    }
-
-    /// The target of the symbolic link at `inside`.
-    ///
-    /// # Errors
-    /// `ENOENT`: there is nothing. `EINVAL`: it is no link.
-    pub(crate) fn target(&self, inside: &Path) -> Result<PathBuf, SysError> {
-        let call = || format!("readlink({})", self.show(inside));
-        let fd = self.name_itself(inside)?.ok_or(Errno::ENOENT).call(call)?;
-        let target = rustix::fs::readlinkat(fd, c"", Vec::new()).call(call)?;
-        Ok(std::ffi::OsString::from_vec(target.into_bytes()).into())
-    }
-
-    fn name_itself(&self, inside: &Path) -> Result<Option<OwnedFd>, SysError> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match openat2(&self.fd, inside, flags, Mode::empty(), IN_ROOT) {
-            Ok(fd) => Ok(Some(fd)),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
-                Ok(None)
-            }
-            Err(errno) => Err(SysError::new(
-                format!("openat2({})", self.show(inside)),
-                errno,
-            )),
-        }
-    }
-
-    /// What is at `inside`, links in the box followed; None when there is nothing.
-    ///
-    /// # Errors
-    /// What openat2(2) answers.
-    pub(crate) fn stat(&self, inside: &Path) -> Result<Option<rustix::fs::Stat>, SysError> {
-        let call = || format!("openat2({})", self.show(inside));
-        match self.open_again(inside, OFlags::PATH | OFlags::CLOEXEC, IN_ROOT) {
-            Ok(fd) => rustix::fs::fstat(fd).call(call).map(Some),
-            Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
-                Ok(None)
-            }
-            Err(errno) => Err(SysError::new(call(), errno)),
-        }
     }
 }
 
@@ -380,13 +189,6 @@ impl AsFd for Root {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
-}
-
-/// Whether `inside` is one of the directories that hold the kernel's files, or below it.
-pub(crate) fn is_kernels(inside: &Path) -> bool {
-    ["proc", "dev", "sys"]
-        .iter()
-        .any(|name| inside.starts_with(Path::new("/").join(name)))
 }
 
 /// Removes the directory `name` of `parent` if it is empty; true when it is gone afterwards.
