@@ -4,6 +4,7 @@
 //! Several `up`s and `down`s may be at it, and others at other tables. Each reads the ruleset, and what it then changes is
 //! one transaction that the kernel refuses when the ruleset is not of the generation that was read.
 
+mod lacks;
 mod repair;
 mod seen;
 mod told;
@@ -21,10 +22,11 @@ use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
 use crate::uplink::{self, Uplink};
 
+pub(crate) use lacks::lacks;
 pub(crate) use repair::{Part, change, put_back, repair};
 use seen::Seen;
 pub(crate) use seen::generation;
-pub(crate) use told::{missing, shown};
+pub(crate) use told::shown;
 
 /// How often a transaction may come too late before something must be wrong.
 const ATTEMPTS: usize = 1000;

@@ -13,8 +13,8 @@ pub(crate) use shape::{limit, repair, steps, unlimit};
 const LINK: u64 = 10_000_000_000;
 /// By default, what passes in a twentieth of a second may come at once …
 const BURST_PER_SECOND: u64 = 20;
-/// … and so many bytes: less would keep the kernel busy with cutting large packets up.
-const BURST_LEAST: u32 = 32 << 10;
+/// … and so many bytes: at less than a few packets, TCP stumbles.
+const BURST_LEAST: u32 = 8 << 10;
 
 /// As much in a second, and so much at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,7 +214,7 @@ mod tests {
     fn a_burst_holds_a_packet() {
         let rate = |text: &str| text.parse::<Rate>().unwrap();
         assert_eq!(rate("10mbit").burst(1500), 62500);
-        assert_eq!(rate("8bit").burst(1500), 32 << 10);
+        assert_eq!(rate("8bit").burst(1500), 8 << 10);
         assert_eq!(rate("8bit").burst(65535), 65553);
         assert_eq!(rate("10mbit").refuses(65535), None);
         assert_eq!(rate("10mbit:1518").refuses(1500), None);

@@ -25,7 +25,7 @@ compare 'A command that has given up everything' \
     'bwrap, with new namespaces, without seccomp' "bwrap --unshare-user --cap-drop ALL --new-session --clearenv --bind / / $(command -v pause) --version" \
     'nothing but the command' "$bare"
 if in_c prompt -lutil; then
-    mkbox up --copy bash --proc "$work/shell" >"$work/shell.json"
+    mkbox up -q --copy bash --proc "$work/shell" >"$work/shell.json"
     printf '\n%s\n  %-44s %10s %10s %8s\n' 'A shell at a terminal: its prompt is there' '' 'median ms' 'min ms' 'x ours'
     chain="nsrun exec -P $work/held.json --pid --mount -- mkbox exec -P $work/shell.json --"
     bash="bash --norc --noprofile -i"

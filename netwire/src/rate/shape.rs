@@ -25,8 +25,10 @@ const INGRESS: u32 = 0xffff_0000;
 const TBF: u32 = 0x0001_0000;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
-/// What waits is thrown away when it would wait longer, in parts of a second.
+/// What waits is thrown away when it would wait longer, in parts of a second …
 const PATIENCE: u64 = 20;
+/// … unless that is less than this many bytes.
+const WAITS_LEAST: u32 = 32 << 10;
 
 /// The interface that is there for nothing else, as it will be found again.
 struct Ifb<'a> {
@@ -191,7 +193,7 @@ fn bucket(rate: Rate, link: &Link, mtu: u32) -> Request {
     const TCA_TBF_BURST: u16 = 6;
     let burst = rate.burst(mtu);
     let waits = u32::try_from(rate.bytes / PATIENCE).unwrap_or(u32::MAX);
-    let limit = waits.saturating_add(burst);
+    let limit = waits.max(WAITS_LEAST).saturating_add(burst);
     let slow = u32::try_from(rate.bytes).unwrap_or(u32::MAX);
     let mut parameters = ratespec(slow).to_vec();
     parameters.extend(ratespec(0));
