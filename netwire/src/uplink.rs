@@ -90,7 +90,7 @@ impl Uplink {
     }
 
     /// What it is when it is in the way.
-    pub(crate) fn what(&self) -> String {
+    fn what(&self) -> String {
         format!("{} is {}", self.sysctl(), self.switch.values().0)
     }
 
@@ -187,7 +187,7 @@ pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
 }
 
 /// Those that can be, of the interfaces of all default routes, the best first.
-pub(crate) fn uplinks(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
+fn uplinks(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
     let mut host = Socket::open(false)?;
     let mut found: Vec<Uplink> = Vec::new();
     let families = [
