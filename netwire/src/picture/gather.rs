@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
-use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
 use record::{Id, Known};
@@ -12,7 +11,6 @@ use super::model::{Arrow, Group, Item, Line, Picture};
 use crate::TOOL;
 use crate::cidr::width;
 use crate::error::Error;
-
 use crate::link::{self, Link};
 use crate::netlink::{Request, Socket};
 use crate::nft;
@@ -157,22 +155,22 @@ fn host(links: &[Link]) -> Result<Group, Error> {
         ..Group::default()
     };
     let closed = uplink::closed(true, true)?;
-    let mut numbers = Vec::new();
-    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let found = routes::default_routes(Socket::open(false)?, family)?;
-        numbers.extend(found.into_iter().flat_map(|(_, interfaces)| interfaces));
-    }
-    numbers.dedup();
-    let of_number = |index: &u32| links.iter().find(|link| link.index == *index);
-    for link in numbers.iter().filter_map(of_number) {
+    let mut names: Vec<String> = uplink::uplinks(true, true)?
+        .into_iter()
+        .map(|uplink| uplink.name)
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    for link in names
+        .iter()
+        .filter_map(|name| links.iter().find(|link| link.name == *name))
+    {
         let mut lines: Vec<Line> = own_addresses(link.index)?
             .into_iter()
             .map(Line::plain)
             .collect();
         for uplink in closed.iter().filter(|uplink| uplink.name == link.name) {
-            let why = uplink.why();
-            let what = why.split_once(':').map_or(why.as_str(), |(what, _)| what);
-            lines.push(Line::plain(what.to_owned()));
+            lines.push(Line::plain(uplink.what()));
         }
         group.boxes.push(Item {
             key: format!("uplink {}", link.name),
