@@ -136,8 +136,7 @@ fn two_hundred_pods_are_all_drawn() {
         .succeeds();
     let dot = node.sh("netwire show --all --dot").succeeds();
     assert_eq!(dot.stdout.matches(" -- \"pod-").count(), 200);
-    node.sh("netwire show --all --svg >picture.svg")
-        .succeeds();
+    node.sh("netwire show --all --svg >picture.svg").succeeds();
     if node.has("python3") {
         let svg = node.sh("cat picture.svg").succeeds().stdout;
         texts(&node, &svg)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
 use record::{Id, Known};
@@ -11,7 +12,6 @@ use super::model::{Arrow, Group, Item, Line, Picture};
 use crate::TOOL;
 use crate::cidr::width;
 use crate::error::Error;
-use crate::forwarding;
 use crate::link::{self, Link};
 use crate::netlink::{Request, Socket};
 use crate::nft;
@@ -20,6 +20,7 @@ use crate::routes;
 use crate::ruleset::{self, IPV4, IPV6};
 use crate::service;
 use crate::state;
+use crate::uplink;
 
 /// What the table has for a pod, by its id.
 type Entrances = HashMap<Id, Vec<Line>>;
@@ -154,22 +155,21 @@ fn host(links: &[Link]) -> Result<Group, Error> {
         title: "host".into(),
         ..Group::default()
     };
-    let closed = forwarding::closed(true, true)?;
-    let mut names: Vec<String> = forwarding::uplinks(true, true)?
-        .into_iter()
-        .map(|uplink| uplink.name)
-        .collect();
-    names.dedup();
-    for link in names
-        .iter()
-        .filter_map(|name| links.iter().find(|link| link.name == *name))
-    {
+    let closed = uplink::closed(true, true)?;
+    let mut uplinks = Vec::new();
+    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
+        for (_, interfaces) in routes::default_routes(Socket::open(false)?, family)? {
+            uplinks.extend(interfaces);
+        }
+    }
+    for link in links.iter().filter(|link| uplinks.contains(&link.index)) {
         let mut lines: Vec<Line> = own_addresses(link.index)?
             .into_iter()
             .map(Line::plain)
             .collect();
         for uplink in closed.iter().filter(|uplink| uplink.name == link.name) {
-            lines.push(Line::plain(format!("{} is 0", uplink.sysctl())));
+            let (sysctl, good) = (uplink.sysctl(), uplink.switch.good());
+            lines.push(Line::plain(format!("{sysctl} is not {good}")));
         }
         group.boxes.push(Item {
             key: format!("uplink {}", link.name),
