@@ -1,7 +1,7 @@
 //! Telling who else is on a bridge which hardware address is behind an address now: whoever had it before is remembered.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::sockopt::Ipv6MulticastHops;
@@ -9,7 +9,7 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn6, sendto, setsockopt,
     socket,
 };
-use sys::Call;
+use sys::{Call, CloseLater};
 
 use crate::error::Error;
 use crate::link::{Link, Mac};
@@ -44,7 +44,11 @@ fn gratuitous_arp(mac: Mac, address: Ipv4Addr) -> [u8; 28] {
 fn arp(index: u32, packet: &[u8]) -> Result<(), Errno> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Packet, SockType::Datagram, flags, None)?;
-    send_to_all(&socket, index, libc::ETH_P_ARP, packet)
+    // close(2) of a packet socket waits for an RCU grace period, 10 to 20 ms (`packet_release`).
+    let _later = CloseLater::new(socket.as_fd());
+    let sent = send_to_all(&socket, index, libc::ETH_P_ARP, packet);
+    drop(socket);
+    sent
 }
 
 /// A neighbour advertisement nobody asked for, which overrides; RFC 4861, 7.2.6. The kernel adds the checksum.

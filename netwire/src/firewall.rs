@@ -4,6 +4,8 @@
 //! Several `up`s and `down`s may be at it, and others at other tables. Each reads the ruleset, and what it then changes is
 //! one transaction that the kernel refuses when the ruleset is not of the generation that was read.
 
+mod lacks;
+mod repair;
 mod seen;
 mod told;
 
@@ -20,6 +22,8 @@ use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
 use crate::uplink::{self, Uplink};
 
+pub(crate) use lacks::lacks;
+pub(crate) use repair::{Part, change, put_back, repair};
 use seen::Seen;
 pub(crate) use seen::generation;
 pub(crate) use told::{missing, shown};
@@ -61,7 +65,7 @@ fn tables(elements: &[Element]) -> Vec<Table> {
 }
 
 /// The layers that these elements need: those of their sets, and the first of each table.
-fn needed(elements: &[Element]) -> impl Iterator<Item = &'static Layer> {
+fn needed(elements: &[Element]) -> impl Iterator<Item = &'static Layer> + Clone {
     let has = |layer: &Layer| elements.iter().any(|element| layer.has(element.set));
     LAYERS.iter().filter(move |layer| {
         let mut above = LAYERS.iter().filter(|other| other.table == layer.table);
@@ -276,101 +280,6 @@ pub(crate) fn accept(ipv4: bool, ipv6: bool, verbose: bool) -> Result<(), Error>
         match requests.is_empty() {
             true => Ok(()),
             false => socket.transaction(generation, requests),
-        }
-    })
-}
-
-/// Puts back what the tables lack of what `attachment` needs, as after a flush by somebody else.
-pub(crate) fn repair(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
-    let comment = ruleset::comment(id, attachment.ifname.as_ref());
-    let wanted = ruleset::elements(id, attachment);
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let part = || Ok(vec![(comment.clone(), wanted.clone())]);
-    let dispensable = attachment.is_only_filtered() && !attachment.antispoof;
-    match put_back(part, verbose) {
-        // It was said when it was made.
-        Err(error) if error.lacks_nf_tables() && dispensable => Ok(()),
-        answer => answer.map(drop),
-    }
-}
-
-/// Elements, and the comment that they have in common.
-pub(crate) type Part = (String, Vec<Element>);
-
-/// Puts back what the tables lack of what should be there, in one transaction. Says of which parts something was missing.
-///
-/// What should be there is asked for after the tables were read, so that whoever takes his part out meanwhile has us look
-/// again. A table that has lost rules or sets is made anew, with all elements it has, also those that nobody mentions.
-pub(crate) fn put_back(
-    wanted: impl Fn() -> Result<Vec<Part>, Error>,
-    verbose: bool,
-) -> Result<Vec<String>, Error> {
-    let mut socket = Socket::netfilter(verbose)?;
-    until_it_counts(|| {
-        let mut seen = Seen::read(&mut socket)?;
-        seen.read_rules(&mut socket)?;
-        let wanted = wanted()?;
-        let all: Vec<Element> = wanted.iter().flat_map(|(_, of)| of).cloned().collect();
-        let mut requests = Vec::new();
-        for table in TABLES {
-            let layers = || LAYERS.iter().filter(|layer| layer.table == table);
-            let broken = layers().any(|layer| seen.has(layer) && !seen.is_whole(layer));
-            if broken {
-                requests.push(nft::delete_table(table));
-            }
-            let wants = |layer: &&Layer| needed(&all).any(|other| std::ptr::eq(other, *layer));
-            let lacks = |layer: &&Layer| !seen.has(layer) && wants(layer);
-            let anew = |layer: &&Layer| broken && (seen.has(layer) || wants(layer));
-            let missing = layers().filter(|layer| lacks(layer) || anew(layer));
-            requests.extend(missing.flat_map(Layer::create));
-            if broken {
-                let there = seen.elements.iter();
-                for (element, whose) in there.filter(|(element, _)| is_in(element, table)) {
-                    requests.extend(add_elements(std::slice::from_ref(element), whose));
-                }
-            }
-        }
-        let mut lacking = Vec::new();
-        for (comment, elements) in &wanted {
-            let lacks = |wanted: &&Element| !seen.of(comment).any(|there| there == *wanted);
-            let missing: Vec<Element> = elements.iter().filter(lacks).cloned().collect();
-            requests.extend(add_elements(&missing, comment));
-            if !missing.is_empty() {
-                lacking.push(comment.clone());
-            }
-        }
-        match requests.is_empty() {
-            true => Ok(lacking),
-            false => socket
-                .transaction(seen.generation, requests)
-                .map(|()| lacking),
-        }
-    })
-}
-
-/// Makes the part of an attachment what it is now, whatever it was before, in one transaction.
-pub(crate) fn change(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
-    let comment = ruleset::comment(id, attachment.ifname.as_ref());
-    let wanted = ruleset::elements(id, attachment);
-    if wanted.is_empty() {
-        return remove(id, attachment.ifname.as_ref(), verbose);
-    }
-    let mut socket = Socket::netfilter(verbose)?;
-    until_it_counts(|| {
-        let seen = Seen::read(&mut socket)?;
-        let has = |element: &Element| seen.of(&comment).any(|there| there == element);
-        let gone = seen.of(&comment).filter(|there| !wanted.contains(there));
-        let gone: Vec<Element> = gone.cloned().collect();
-        let new: Vec<Element> = wanted.iter().filter(|new| !has(new)).cloned().collect();
-        let mut requests = remove_elements(&gone);
-        let missing = needed(&wanted).filter(|layer| !seen.has(layer));
-        requests.extend(missing.flat_map(Layer::create));
-        requests.extend(add_elements(&new, &comment));
-        match requests.is_empty() {
-            true => Ok(()),
-            false => socket.transaction(seen.generation, requests),
         }
     })
 }

@@ -38,10 +38,8 @@ pub(crate) fn verify(record: &Record) -> Result<(String, bool), Error> {
         )?);
         all.extend(leases(&id, &attachment)?);
         all.extend(switches(&id, &attachment));
-        let missing = firewall::missing(&id, &attachment)?.into_iter();
-        all.extend(
-            missing.map(|what| difference(&attachment, "firewall", format!("{what} is missing"))),
-        );
+        let firewall = firewall::lacks(&id, &attachment)?.into_iter();
+        all.extend(firewall.map(|text| difference(&attachment, "firewall", text)));
         if let Some(pod) = &pod {
             all.extend(of_result(state, &id, &attachment, pod, &mut host)?);
         }

@@ -4,18 +4,13 @@ use serde_json::{Map, Value, json};
 
 use crate::container::{Container, Pod, SHM};
 use crate::error::Error;
-use crate::field::{Field, Object};
-use crate::names;
-use crate::network::{self, Dns};
+use crate::field::Field;
+use crate::metadata::Metadata;
+use crate::network;
 use crate::resources;
 use crate::security::Security;
+use crate::spec::Spec;
 use crate::volumes;
-
-/// The longest host name of Linux is 64; Kubernetes cuts at 63.
-const MAX_HOSTNAME: usize = 63;
-
-/// Seconds, where the manifest says nothing.
-const GRACE: i64 = 30;
 
 /// The records of every pod in `documents`: its own first, then its containers' in the order in which they start.
 ///
@@ -81,156 +76,6 @@ fn manifest(field: &Field<'_>, run_dir: &str, found: &mut Vec<Value>) -> Result<
                 manifest(item, run_dir, found)?;
             }
             Ok(())
-        }
-    }
-}
-
-/// `metadata`, as far as a pod has a use for it.
-struct Metadata {
-    name: String,
-    namespace: String,
-    labels: Map<String, Value>,
-    annotations: Map<String, Value>,
-}
-
-impl Metadata {
-    fn read(field: &Field<'_>) -> Result<Self, Error> {
-        let mut object = field.object()?;
-        let name = object.required("name")?;
-        let name = names::pod(&name)?.to_owned();
-        let namespace = object.get("namespace");
-        let namespace = namespace.map_or(Ok("default"), |field| names::label(&field))?;
-        let labels = object.get("labels");
-        let labels = labels.map_or(Ok(Map::new()), |field| texts(&field, true))?;
-        let annotations = object.get("annotations");
-        let annotations = annotations.map_or(Ok(Map::new()), |field| texts(&field, false))?;
-        object.finish()?;
-        Ok(Self {
-            name,
-            namespace: namespace.to_owned(),
-            labels,
-            annotations,
-        })
-    }
-
-    /// OCI knows annotations only: labels are among them, and win.
-    fn all(&self) -> Map<String, Value> {
-        let mut all = self.labels.clone();
-        for (key, value) in &self.annotations {
-            all.entry(key.clone()).or_insert_with(|| value.clone());
-        }
-        all
-    }
-}
-
-/// A map of strings, of which those of labels are short.
-fn texts(field: &Field<'_>, are_labels: bool) -> Result<Map<String, Value>, Error> {
-    let mut found = Map::new();
-    for (key, value) in field.entries()? {
-        if !names::qualified(key) {
-            return Err(Error::invalid(
-                &field.path,
-                key,
-                "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an \
-                 alphanumeric character, with an optional DNS subdomain prefix and '/'",
-            ));
-        }
-        let text = value.string()?;
-        if are_labels && !names::is_label_value(text) {
-            return Err(value.invalid(
-                "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', \
-                 and must start and end with an alphanumeric character, 63 at most",
-            ));
-        }
-        found.insert(key.to_owned(), text.into());
-    }
-    Ok(found)
-}
-
-/// `spec`, as far as it is about the pod itself.
-struct Spec<'a> {
-    restart: &'static str,
-    grace: i64,
-    hostname: Option<String>,
-    host_network: bool,
-    host_ipc: bool,
-    host_pid: bool,
-    share_pid: bool,
-    aliases: Vec<Value>,
-    dns: Dns,
-    node_name: Option<&'a str>,
-    node_selector: Map<String, Value>,
-}
-
-impl<'a> Spec<'a> {
-    fn read(object: &mut Object<'a>, name: &str) -> Result<Self, Error> {
-        const POLICIES: [&str; 3] = ["Always", "OnFailure", "Never"];
-        let restart = object.get("restartPolicy");
-        let restart = restart.map_or(Ok("Always"), |field| field.word(&POLICIES))?;
-        let grace = object.get("terminationGracePeriodSeconds");
-        let grace = grace.map_or(Ok(GRACE), |field| field.between(0, i64::from(i32::MAX)))?;
-        let flag =
-            |object: &mut Object<'a>, key| object.boolean(key).map(|flag| flag.unwrap_or(false));
-        let host_network = flag(object, "hostNetwork")?;
-        let host_ipc = flag(object, "hostIPC")?;
-        let host_pid = flag(object, "hostPID")?;
-        let share_pid = flag(object, "shareProcessNamespace")?;
-        if host_pid && share_pid {
-            return Err(Error::Input(
-                "spec.shareProcessNamespace: Invalid value: true: ShareProcessNamespace and HostPID cannot both be enabled".into(),
-            ));
-        }
-        let hostname = object.get("hostname").filter(|field| field.value != "");
-        let hostname = hostname.map(|field| names::label(&field)).transpose()?;
-        let cut: String = name.chars().take(MAX_HOSTNAME).collect();
-        let own = hostname
-            .unwrap_or_else(|| cut.trim_end_matches(['-', '.']))
-            .to_owned();
-        let (policy, config) = (object.get("dnsPolicy"), object.get("dnsConfig"));
-        let dns = Dns::read(policy.as_ref(), config.as_ref(), host_network)?;
-        let node_name = object.get("nodeName").filter(|field| field.value != "");
-        let node_selector = object.get("nodeSelector");
-        Ok(Self {
-            restart: POLICIES
-                .iter()
-                .find(|word| **word == restart)
-                .copied()
-                .unwrap_or_default(),
-            grace,
-            // With the node's network comes its name, as in Kubernetes.
-            hostname: (!host_network).then_some(own),
-            host_network,
-            host_ipc,
-            host_pid,
-            share_pid,
-            aliases: network::host_aliases(&object.list("hostAliases")?)?,
-            dns,
-            node_name: node_name
-                .map(|field| names::subdomain(&field))
-                .transpose()?,
-            node_selector: node_selector.map_or(Ok(Map::new()), |field| texts(&field, true))?,
-        })
-    }
-
-    /// What a pod's own process has: the kinds that its containers share, and its own mounts, in which the volumes are.
-    fn namespaces(&self) -> Vec<Value> {
-        let kinds = [
-            ("network", !self.host_network),
-            ("ipc", !self.host_ipc),
-            ("uts", !self.host_network),
-            ("mount", true),
-            ("pid", !self.host_pid),
-        ];
-        let new = kinds.iter().filter(|(_, is_new)| *is_new);
-        new.map(|(kind, _)| json!({"type": kind})).collect()
-    }
-
-    /// Which pid namespace a container is in, as the CRI says it.
-    fn pid(&self) -> &'static str {
-        match (self.host_pid, self.share_pid) {
-            (true, _) => "NODE",
-            (_, true) => "POD",
-            _ => "CONTAINER",
         }
     }
 }
@@ -379,4 +224,107 @@ fn record(
     }
     record.insert("podspec".into(), own);
     record.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A value as a manifest may have it, of fields that mean something and of some that do not.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-2_i64..70_000).prop_map(Value::from),
+            "[a-z/.$()A-Z0-9:-]{0,12}".prop_map(Value::from),
+            prop_oneof![
+                Just("Always"),
+                Just("100Mi"),
+                Just("Memory"),
+                Just("/a"),
+                Just("a"),
+                Just("TCP")
+            ]
+            .prop_map(Value::from),
+        ];
+        let key = prop_oneof![
+            Just("name"),
+            Just("image"),
+            Just("command"),
+            Just("env"),
+            Just("value"),
+            Just("ports"),
+            Just("containerPort"),
+            Just("resources"),
+            Just("limits"),
+            Just("memory"),
+            Just("volumeMounts"),
+            Just("mountPath"),
+            Just("emptyDir"),
+            Just("hostPath"),
+            Just("path"),
+            Just("securityContext"),
+            Just("runAsUser"),
+            Just("capabilities"),
+            Just("drop"),
+            Just("x"),
+        ];
+        leaf.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::vec((key.clone(), inner), 0..4).prop_map(|entries| {
+                    Value::Object(
+                        entries
+                            .into_iter()
+                            .map(|(key, value)| (key.to_owned(), value))
+                            .collect(),
+                    )
+                }),
+            ]
+        })
+    }
+
+    /// What the tools read of a record, with the checks that they make.
+    fn check(records: &[Value]) {
+        for record in records {
+            let parsed = record::Record::parse(record.to_string().as_bytes()).unwrap();
+            parsed.id().unwrap().parse::<record::Id>().unwrap();
+            parsed.namespaces().unwrap();
+            parsed.resources().unwrap();
+            parsed.mounts().unwrap();
+            parsed.hostname().unwrap();
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_comes_out_is_a_record_whatever_goes_in(name in "[a-z0-9.-]{0,70}", field in value(), other in value()) {
+            let fields = ["volumes", "initContainers", "hostAliases", "dnsConfig", "securityContext", "restartPolicy", "hostname", "nodeSelector"];
+            for key in fields {
+                let mut container = json!({"name": "a", "image": "b"});
+                if let (Some(container), Some(given)) = (container.as_object_mut(), other.as_object()) {
+                    container.extend(given.clone());
+                }
+                let document = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+                    "spec": {key: field, "containers": [container]}});
+                match records(&[document], "/run/chroot0") {
+                    Ok(found) => check(&found),
+                    Err(error) => prop_assert!(!error.to_string().contains('\n')),
+                }
+            }
+        }
+
+        #[test]
+        fn a_pod_that_is_right_has_as_many_records_as_it_says(name in "[a-z]([a-z0-9-]{0,20}[a-z0-9])?", count in 1_usize..6, memory in 1_u32.., user in 0_i32..) {
+            let containers: Vec<Value> = (0..count).map(|n| json!({"name": format!("c{n}"), "image": "i", "command": ["x"],
+                "resources": {"limits": {"memory": memory}}, "securityContext": {"runAsUser": user}})).collect();
+            let document = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {"containers": containers}});
+            let found = records(&[document], "/r").unwrap();
+            check(&found);
+            prop_assert_eq!(found.len(), count + 1);
+            prop_assert_eq!(&found[0]["linux"]["resources"]["memory"]["limit"], &json!(u64::from(memory) * count as u64));
+            prop_assert_eq!(&found[count]["process"]["user"]["uid"], &json!(user));
+        }
+    }
 }

@@ -279,6 +279,10 @@ mod tests {
             (sum.limits.memory, sum.limits.cpu),
             (Some(1 << 30), Some(1500))
         );
+        assert_eq!(
+            (sum.requests.memory, sum.requests.cpu),
+            (Some(1 << 30), Some(1500))
+        );
         let open_end = pod(&[one("256Mi", "1"), open.clone()], &[]);
         assert_eq!((open_end.limits.memory, open_end.limits.cpu), (None, None));
         assert_eq!(open_end.requests.memory, Some((256 << 20) + (1 << 30)));

@@ -17,6 +17,7 @@ compare 'Started, and nothing done' \
     'env' "env $bare" \
     'nothing but the command' "$bare"
 
+# drop begins a session. Under load that waits for its turn: a new session is a new group of the scheduler (sched(7), autogroup).
 compare 'A command that has given up everything' \
     'nsrun drop' "nsrun drop -- $(command -v pause) --version" \
     'nsrun drop --seccomp none' "nsrun drop --seccomp none -- $(command -v pause) --version" \
@@ -24,7 +25,7 @@ compare 'A command that has given up everything' \
     'bwrap, with new namespaces, without seccomp' "bwrap --unshare-user --cap-drop ALL --new-session --clearenv --bind / / $(command -v pause) --version" \
     'nothing but the command' "$bare"
 if in_c prompt -lutil; then
-    mkbox up --copy bash --proc "$work/shell" >"$work/shell.json"
+    mkbox up -q --copy bash --proc "$work/shell" >"$work/shell.json"
     printf '\n%s\n  %-44s %10s %10s %8s\n' 'A shell at a terminal: its prompt is there' '' 'median ms' 'min ms' 'x ours'
     chain="nsrun exec -P $work/held.json --pid --mount -- mkbox exec -P $work/shell.json --"
     bash="bash --norc --noprofile -i"

@@ -25,7 +25,7 @@ by_hand() {
     sed -n -e '/^mkdir /p' -e '/^cp /p' "$here/0-tutorial.sh" | box=$dir/by-hand bash -eu
 }
 by_mkbox() {
-    mkbox up --copy bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm --proc --bind /tmp:/data "$dir/box" >"$dir/box.json"
+    mkbox up -q --copy bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm --proc --bind /tmp:/data "$dir/box" >"$dir/box.json"
 }
 
 measure mkbox "$dir/box" by_mkbox

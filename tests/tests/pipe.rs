@@ -55,9 +55,10 @@ fn four_lines_make_a_pod_run_a_container_and_remove_both() {
     assert_eq!(ls, "bin\ndata\nlib\nlib64\nproc");
     let commands: Vec<&str> = ps.lines().collect();
     assert_eq!(commands.len(), 3, "{ps}");
-    assert!(commands[0].starts_with("    PID TTY"), "{ps}");
+    // how wide the numbers are is the kernel's pid_max
+    assert!(commands[0].trim_start().starts_with("PID TTY"), "{ps}");
     assert!(
-        commands[1].starts_with("      1 ") && commands[1].ends_with("/bin/bash"),
+        commands[1].trim_start().starts_with("1 ") && commands[1].ends_with("/bin/bash"),
         "{ps}"
     );
     assert!(commands[2].ends_with("ps -ax"), "{ps}");
@@ -236,7 +237,7 @@ fn the_first_record_may_be_any_stage_s() {
     // Order is the user's: the network before the limits costs a move, and works.
     let node = Node::new();
     node.sh("nsrun up --id foo --net --ipc --uts | netwire up --subnet 10.244.0.0/24 | cgset up memory.max=512Mi >foo.json").succeeds();
-    node.sh("cat /proc/$(jq .nsrun.pid foo.json)/cgroup | grep memory: | cut -d: -f3")
+    node.sh("grep -E ':memory:|^0::/.' /proc/$(jq .nsrun.pid foo.json)/cgroup | cut -d: -f3")
         .succeeds()
         .prints("/pod-foo/pause");
     node.sh("nsrun down <foo.json | cgset down | netwire down >/dev/null; rm *.json")

@@ -168,8 +168,9 @@ fn host(links: &[Link]) -> Result<Group, Error> {
             .map(Line::plain)
             .collect();
         for uplink in closed.iter().filter(|uplink| uplink.name == link.name) {
-            let (sysctl, good) = (uplink.sysctl(), uplink.switch.good());
-            lines.push(Line::plain(format!("{sysctl} is not {good}")));
+            let why = uplink.why();
+            let what = why.split_once(':').map_or(why.as_str(), |(what, _)| what);
+            lines.push(Line::plain(what.to_owned()));
         }
         group.boxes.push(Item {
             key: format!("uplink {}", link.name),
