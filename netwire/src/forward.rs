@@ -6,6 +6,7 @@
 mod clients;
 mod datagrams;
 mod listen;
+mod pause;
 mod pipes;
 mod progress;
 mod relay;

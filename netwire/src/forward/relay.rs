@@ -30,10 +30,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What an event is about: in the lowest bits of its data, above them the place.
 const STOP: u64 = 0;
 const POD_GONE: u64 = 1;
-const LISTENER: u64 = 2;
+pub(super) const LISTENER: u64 = 2;
 const CLIENT: u64 = 3;
 pub(super) const POD: u64 = 4;
-const KINDS: u64 = 8;
+pub(super) const KINDS: u64 = 8;
 
 /// What has a place.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) enum Flow {
 /// Everything that is open.
 #[derive(Debug)]
 pub(super) struct Relay {
-    epoll: OwnedFd,
+    pub(super) epoll: OwnedFd,
     pub(super) listeners: Vec<Listener>,
     // Held, as the loop waits for them.
     _signals: SignalFd,
@@ -64,7 +64,7 @@ pub(super) struct Relay {
     pub(super) descriptors: usize,
     pub(super) used: usize,
     /// No connection is taken.
-    paused: bool,
+    pub(super) paused: bool,
 }
 
 impl Relay {
@@ -260,31 +260,6 @@ impl Relay {
                     self.counts.failed += 1;
                     self.reporter.fault(&error);
                 }
-            }
-        }
-    }
-
-    /// Nobody is taken until somebody leaves: who comes waits in the kernel's queue.
-    fn pause(&mut self) {
-        if !self.paused {
-            self.paused = true;
-            self.listen_for(EventFlags::empty());
-        }
-    }
-
-    fn resume(&mut self) {
-        if self.paused && self.used + DESCRIPTORS <= self.descriptors {
-            self.paused = false;
-            self.listen_for(EventFlags::IN);
-        }
-    }
-
-    fn listen_for(&self, flags: EventFlags) {
-        for (at, listener) in self.listeners.iter().enumerate() {
-            if listener.protocol != Protocol::Udp {
-                let data = EventData::new_u64(at as u64 * KINDS + LISTENER);
-                // A descriptor that is registered can be changed.
-                let _ = epoll::modify(&self.epoll, &listener.fd, data, flags);
             }
         }
     }
