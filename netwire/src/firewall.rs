@@ -26,7 +26,7 @@ pub(crate) use lacks::lacks;
 pub(crate) use repair::{Part, change, put_back, repair};
 use seen::Seen;
 pub(crate) use seen::generation;
-pub(crate) use told::{missing, shown};
+pub(crate) use told::shown;
 
 /// How often a transaction may come too late before something must be wrong.
 const ATTEMPTS: usize = 1000;

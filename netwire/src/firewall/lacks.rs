@@ -3,6 +3,7 @@
 use record::Id;
 
 use super::seen::Seen;
+use super::told::words;
 use super::{is_in, needed};
 use crate::error::Error;
 use crate::netlink::Socket;
@@ -40,20 +41,10 @@ pub(crate) fn lacks(id: &Id, attachment: &Attachment) -> Result<Vec<String>, Err
         }
         let wanted: Vec<&Element> = wanted.iter().filter(|one| is_in(one, table)).collect();
         let there: Vec<&Element> = seen.of(&comment).filter(|one| is_in(one, table)).collect();
-        let only = |these: &[&Element], those: &[&Element]| -> Vec<&'static str> {
-            let of = these.iter().filter(|one| !those.contains(one));
-            let mut sets: Vec<&'static str> = of.map(|one| one.set).collect();
-            sets.dedup();
-            sets
-        };
-        for set in only(&wanted, &there) {
-            found.push(format!("{table} {set} lacks something of it"));
-        }
-        for set in only(&there, &wanted) {
-            found.push(format!(
-                "{table} {set} has something of it that is not in the record"
-            ));
-        }
+        let missing = wanted.iter().filter(|one| !there.contains(one));
+        found.extend(missing.map(|one| format!("{} is missing", words(one))));
+        let extra = there.iter().filter(|one| !wanted.contains(one));
+        found.extend(extra.map(|one| format!("{} is not in the record", words(one))));
     }
     Ok(found)
 }

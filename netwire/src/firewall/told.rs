@@ -1,9 +1,8 @@
-//! A pod's part of our tables in words, and what of it is missing.
+//! A pod's part of our tables in words.
 
 use record::Id;
 
 use super::seen::Seen;
-use crate::error::Error;
 use crate::link::Mac;
 use crate::netlink::{Socket, string, u32_at};
 use crate::nft::{Element, Set, Type};
@@ -20,29 +19,8 @@ pub(crate) fn shown(id: &Id, attachment: &Attachment) -> Vec<String> {
     seen.of(&comment).map(words).collect()
 }
 
-/// What `attachment` needs in our tables and they do not have, in the same words; and each of the tables that lost rules.
-pub(crate) fn missing(id: &Id, attachment: &Attachment) -> Result<Vec<String>, Error> {
-    let wanted = ruleset::elements(id, attachment);
-    if wanted.is_empty() {
-        return Ok(Vec::new());
-    }
-    let comment = ruleset::comment(id, attachment.ifname.as_ref());
-    let mut socket = Socket::netfilter(false)?;
-    let mut seen = Seen::read(&mut socket)?;
-    seen.read_rules(&mut socket)?;
-    let broken = LAYERS
-        .iter()
-        .filter(|layer| seen.has(layer) && !seen.is_whole(layer));
-    let mut found: Vec<String> = broken
-        .map(|layer| format!("rules of {}", layer.table))
-        .collect();
-    found.dedup();
-    let lacks = |one: &&Element| !seen.of(&comment).any(|there| there == *one);
-    found.extend(wanted.iter().filter(lacks).map(words));
-    Ok(found)
-}
-
-fn words(element: &Element) -> String {
+/// An element as nft(8) has it.
+pub(super) fn words(element: &Element) -> String {
     let sets = || LAYERS.iter().flat_map(|layer| (layer.sets)());
     let Some(set) = sets().find(|set: &Set| set.name == element.set) else {
         return element.set.to_owned();
