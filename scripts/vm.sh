@@ -92,7 +92,8 @@ mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev;
 mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm; ln -s /proc/self/fd /dev/fd
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$controller >/sys/fs/cgroup/cgroup.subtree_control; done
-for module in veth bridge overlay nft_chain_nat nft_masq; do modprobe -q \$module; done
+command -v modprobe >/proc/sys/kernel/modprobe
+for module in veth bridge overlay nft_chain_nat nft_masq nft_fib_inet nft_ct nft_redir nft_reject_inet; do modprobe -q \$module; done
 ip link set lo up
 export CHROOT0_BIN=$tools CHROOT0_TEST_SECONDS=${VM_TEST_SECONDS:-600}
 status=0

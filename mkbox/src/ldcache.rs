@@ -287,6 +287,38 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever a cache says of itself, a name is found or not, and what is found is a path.
+        #[test]
+        fn whatever_the_bytes_are_there_is_an_answer(
+            changes in proptest::collection::vec((0usize..260, proptest::num::u8::ANY), 0..16),
+            cut in 0usize..300,
+            name in "[a-z0-9.]{0,12}",
+        ) {
+            let mut bytes = cache();
+            for (at, value) in changes {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            bytes.truncate(cut.max(20));
+            if let Some(cache) = Cache::new(bytes) {
+                for name in [name.as_str(), "libz.so.1"] {
+                    let found = cache.find(OsStr::new(name));
+                    proptest::prop_assert!(found.iter().all(|entry| entry.path.is_absolute()));
+                }
+            }
+        }
+
+        /// It is an order: two names are told apart the same way from both sides.
+        #[test]
+        fn the_order_is_one(one in "[a-c0-9.]{0,8}", other in "[a-c0-9.]{0,8}") {
+            let (one, other) = (one.as_bytes(), other.as_bytes());
+            proptest::prop_assert_eq!(order(one, other), order(other, one).reverse());
+            proptest::prop_assert_eq!(order(one, one), Ordering::Equal);
+        }
+    }
+
     #[test]
     fn a_cache_cut_or_changed_anywhere_never_panics() {
         let whole = cache();

@@ -3,8 +3,10 @@
 //! What kubectl port-forward does: connections are taken here and made anew in there, so the pod needs neither an address nor
 //! a route, and a server that listens on its 127.0.0.1 alone is reached as well.
 
+mod clients;
 mod datagrams;
 mod listen;
+mod pause;
 mod pipes;
 mod progress;
 mod relay;

@@ -89,7 +89,12 @@ impl Uplink {
         format!("net.{family}.conf.{}.{switch}", self.name)
     }
 
-    /// What it is, and what that means.
+    /// What it is when it is in the way.
+    fn what(&self) -> String {
+        format!("{} is {}", self.sysctl(), self.switch.values().0)
+    }
+
+    /// The same, and what that means.
     pub(crate) fn why(&self) -> String {
         let what = match self.switch {
             Switch::Filter => {
@@ -97,7 +102,7 @@ impl Uplink {
             }
             _ => "nothing that comes in there reaches a pod",
         };
-        format!("{} is {}: {what}", self.sysctl(), self.switch.values().0)
+        format!("{}: {what}", self.what())
     }
 
     fn path(&self, interface: &str) -> PathBuf {
@@ -172,6 +177,17 @@ pub(crate) fn forwards_ipv6() -> bool {
 
 /// The switches that are in the way of what comes from the world.
 pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
+    let mut closed = Vec::new();
+    for uplink in uplinks(ipv4, ipv6)? {
+        if uplink.is_in_the_way()? {
+            closed.push(uplink);
+        }
+    }
+    Ok(closed)
+}
+
+/// Those that can be, of the interfaces of all default routes, the best first.
+fn uplinks(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
     let mut host = Socket::open(false)?;
     let mut found: Vec<Uplink> = Vec::new();
     let families = [
@@ -202,13 +218,7 @@ pub(crate) fn closed(ipv4: bool, ipv6: bool) -> Result<Vec<Uplink>, Error> {
             }
         }
     }
-    let mut closed = Vec::new();
-    for uplink in found {
-        if uplink.is_in_the_way()? {
-            closed.push(uplink);
-        }
-    }
-    Ok(closed)
+    Ok(found)
 }
 
 /// Turns them.

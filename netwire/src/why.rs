@@ -6,9 +6,11 @@
 //! connection gets no answer.
 
 mod dns;
+mod forwarded;
 mod kernel;
 mod machine;
 mod probe;
+mod registers;
 mod rules;
 mod target;
 mod tracked;

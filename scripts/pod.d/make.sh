@@ -39,16 +39,16 @@ check_node() {
 make_pod() {
     name_pod "$(get_of id "$1" | head -n 1)"
     grace=$(get_of podspec.terminationGracePeriodSeconds "$1")
-    # Not in the way of the tools' own directory, which has the same name.
     umask 077
-    if [ -e "$spec" ] && is_supervised; then
-        [ "$(cat "$spec" "$dir"/*.spec.json | sort)" = "$(printf '%s\n' "$1" | sort)" ] ||
+    if ! take_lock 1; then
+        [ "$(cat "$dir/_manifest" 2>/dev/null)" = "$1" ] ||
             die "$pod: is up, and is another than this manifest's (pod down $pod)"
         return 1
     fi
     # What a supervisor that was killed, or a machine that went down, has left.
-    [ ! -d "$run/$pod" ] || down_pod
-    mkdir -p "$dir"
+    [ ! -e "$dir/_manifest" ] || remove_pod
+    printf '%s\n' "$1" >"$dir/_manifest.new"
+    mv "$dir/_manifest.new" "$dir/_manifest"
     printf '%s\n' "$1" | while read -r record; do
         case $(get_of podspec.kind "$record") in
         pod) printf '%s\n' "$record" >"$spec" ;;
@@ -56,10 +56,9 @@ make_pod() {
         esac
     done
     mkfifo -m 600 "$dir/_control"
-    take_lock
     if ! { make_sandbox && make_boxes; }; then
-        exec 9>&-
-        down_pod
+        remove_pod
+        remove_dir
         exit 1
     fi
 }
@@ -102,15 +101,25 @@ run_pod() {
     down_pod
 }
 
-# Everything of the pod, whatever of it is there, by its directory alone.
+# Stops the pod and removes everything of it, whatever is there, by its directory alone.
 down_pod() {
     [ -d "$run/$pod" ] || return 0
     grace=$(get podspec.terminationGracePeriodSeconds "$spec")
     grace=${grace:-30}
-    if [ -p "$dir/_control" ] && is_supervised; then
+    if is_supervised; then
+        # Who makes it has not come to that yet.
+        until [ -p "$dir/_control" ] || ! is_supervised; do sleep 0.05; done
         # Open for both, so that a supervisor that ends meanwhile leaves nobody waiting.
-        (exec 4<>"$dir/_control" && echo stop >&4 && flock "$dir/_lock" true)
+        (exec 4<>"$dir/_control" && echo stop >&4 && flock "$dir/_lock" true) || :
+        [ -d "$run/$pod" ] || return 0
     fi
+    take_lock 60 || die "$pod: somebody else is at work on it"
+    remove_pod
+    remove_dir
+}
+
+# All but the directory.
+remove_pod() {
     unmake_sandbox
     for record in "$dir"/*.spec.json; do
         each=${record##*/}
@@ -119,8 +128,16 @@ down_pod() {
             [ ! -d "$run/$box" ] || mkbox down --id "$box" >/dev/null
         done
     done
-    [ ! -d "$dir" ] || rm -r "$dir"
     cgset down --kill --id "$pod" >/dev/null
-    # Where no tool had anything left, nobody took the directory away.
-    [ ! -d "$run/$pod" ] || rmdir "$run/$pod" 2>/dev/null || :
+    for file in "$dir"/* "$dir"/.[!.]*; do
+        [ "$file" = "$dir/_lock" ] || rm -rf "$file"
+    done
+}
+
+# And that; the lock goes last.
+remove_dir() {
+    rm -r "$dir"
+    rmdir "$run/$pod" 2>/dev/null || :
+    rmdir "$run" 2>/dev/null || :
+    exec 9>&-
 }

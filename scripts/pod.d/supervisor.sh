@@ -101,10 +101,15 @@ supervise() {
     esac
 }
 
-# Becomes the one who may supervise, and whoever inherits descriptor 9 with it. Somebody who only asks holds it for a moment.
+# Becomes the one who may make, supervise or remove the pod, and whoever inherits descriptor 9 with it; waits SECONDS for that.
+# Who had the lock before may have removed the directory with it: then there is another by now.
 take_lock() {
-    exec 9>"$dir/_lock"
-    flock -w 5 9 || die "$pod: has a supervisor already"
+    while :; do
+        mkdir -p "$dir"
+        { exec 9>>"$dir/_lock"; } 2>/dev/null || continue
+        flock -w "$1" 9 || return
+        [ "$(stat -Lc %i /proc/self/fd/9)" != "$(stat -c %i "$dir/_lock" 2>/dev/null)" ] || return 0
+    done
 }
 
 is_supervised() { ! flock -n "$dir/_lock" true 2>/dev/null; }

@@ -126,32 +126,34 @@ fn a_client_comes_to_the_same_endpoint_as_long_as_that_is_there() {
         endpoints(&[1; 7])
     ))
     .succeeds();
-    let once = |script: &str| -> String {
-        let script = format!("{script}\n{}", connect("client", 40));
+    let once = |from: &str, script: &str| -> String {
+        let script = format!("{script}\n{}", connect(from, 40));
         let heard = node.sh(&serving(&script)).succeeds().stdout;
         assert!(heard.ends_with("=40\n"), "{heard}");
         heard.split('=').next().unwrap_or_default().to_owned()
     };
-    let first = once("true");
-    // others come and go
-    for port in (1..=7).filter(|port| port.to_string() != first).take(4) {
-        let remove = format!("netwire service set web --remove 10.244.0.2:800{port}");
-        assert_eq!(once(&remove), first, "{remove}");
-    }
-    assert_eq!(
-        once("netwire service set web --add 10.244.0.2:8001 --add 10.244.0.2:8002"),
-        first
-    );
-    // it goes itself
-    let second = once(&format!(
-        "netwire service set web --remove 10.244.0.2:800{first}"
-    ));
-    assert_ne!(second, first);
-    assert_eq!(once("true"), second);
-    // other clients have others, sooner or later: one in seven would be the same
+    let first = ["client", "other"].map(|from| once(from, "true"));
     node.sh("nft list map inet chroot0-services affinity4")
         .succeeds()
-        .says("10.244.0.3 . 10.96.0.1 . tcp . 80");
+        .says("10.244.0.3 . 10.96.0.1 . tcp . 80")
+        .says("10.244.0.4 . 10.96.0.1 . tcp . 80");
+    // all others go, one after the other, so that each of the two is the last that takes another one's place
+    for port in (1..=7).filter(|port| !first.contains(&port.to_string())) {
+        let remove = format!("netwire service set web --remove 10.244.0.2:800{port}");
+        assert_eq!(once("client", &remove), first[0], "{remove}");
+        assert_eq!(once("other", "true"), first[1], "{remove}");
+    }
+    let add =
+        "netwire service set web --add 10.244.0.2:8001 --add 10.244.0.2:8002 --add 10.244.0.2:8003";
+    assert_eq!(once("client", add), first[0]);
+    // it goes itself
+    let remove = format!(
+        "netwire service set web --remove 10.244.0.2:800{}",
+        first[0]
+    );
+    let second = once("client", &remove);
+    assert_ne!(second, first[0]);
+    assert_eq!(once("client", "true"), second);
     clean(&node);
 }
 

@@ -182,7 +182,9 @@ fn a_bridge_does_not_learn_from_frames_of_another_address() {
             &node,
             &format!(
                 "met vic 10.244.0.1; {PORT}
-                 forge mac eth0 mac=$(mac vic) ip=10.244.0.3 victim=10.244.0.1; {PORT}
+                 # vic may say something in between
+                 for try in 1 2 3 4 5; do forge mac eth0 mac=$(mac vic) ip=10.244.0.3 victim=10.244.0.1
+                     now=$({PORT}); [ $now = $(jq -r .netwire.attachments[0].host vic.json) ] || break; done; echo $now
                  for pod in vic evil; do jq -r .netwire.attachments[0].host $pod.json; done"
             ),
         );

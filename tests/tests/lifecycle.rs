@@ -333,3 +333,33 @@ fn run_stays_in_the_foreground_and_takes_down_when_it_is_told_to_stop() {
         .prints("status 0");
     pods.is_clean();
 }
+
+#[test]
+fn two_at_once_make_one_pod_and_one_killed_anywhere_leaves_nothing() {
+    let Some(pods) = Pods::new() else { return };
+    let manifest = pod(
+        "",
+        &[("app", "exec sleep 99", ""), ("other", "exec sleep 98", "")],
+    );
+    pods.node()
+        .sh_with(
+            &format!(
+                "{SCRIPT}cat >life.yaml; pod up life.yaml & one=$!; pod up life.yaml; wait $one"
+            ),
+            &manifest,
+        )
+        .succeeds()
+        .says("is up already");
+    pods.sh("pod ls | tail -n 1 | tr -s ' '; pod down life")
+        .succeeds()
+        .prints("life 2/2 Running 0 10.244.0.2");
+    for milliseconds in (0..400).step_by(40) {
+        let script = format!(
+            "/mnt/scripts/pod up life.yaml 2>/dev/null & sleep {}; kill -KILL $!; wait $! 2>/dev/null; pod down life; ls -A /run/chroot0 2>/dev/null || :",
+            f64::from(milliseconds) / 1000.0
+        );
+        pods.sh(&script).succeeds().prints("");
+    }
+    pods.sh("rm life.yaml").succeeds();
+    pods.is_clean();
+}

@@ -166,7 +166,7 @@ fn a_bridge_that_nobody_came_for_is_freed() {
     node.sh("nsrun up --id foo --net | netwire up --bridge br0 --subnet 10.244.0.0/24 >foo.json; nsrun down <foo.json >/dev/null; rm -r /run/chroot0/foo; while ip link show master br0 | grep -q veth; do :; done")
         .succeeds();
     node.sh("netwire gc")
-        .prints("10.244.0.2 of foo eth0\nbridge br0");
+        .prints("10.244.0.2 of foo eth0\nbridge br0\nnf_tables of foo eth0");
     node.sh("rm foo.json; rmdir /run/chroot0").succeeds();
     node.becomes_as_it_was();
 }

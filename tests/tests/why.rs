@@ -189,7 +189,7 @@ fn somebody_elses_firewall_and_the_hosts_forwarding() {
         &node,
         "echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding",
         "203.0.113.7:80",
-        "forward: net.ipv4.conf.up0.forwarding is 0: no answer gets in (--sysctl-host)",
+        "forward: net.ipv4.conf.up0.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)",
         "echo 1 >/proc/sys/net/ipv4/conf/up0/forwarding",
     );
     provoked(

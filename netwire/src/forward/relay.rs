@@ -10,7 +10,7 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::net::{SocketFlags, accept_with};
 use sys::{Call, SysError, ToErrno};
 
-use super::datagrams::{Client, Datagrams, Said};
+use super::datagrams::{Client, Datagrams};
 use super::listen::Listener;
 use super::pipes::Pipes;
 use super::progress::Counts;
@@ -30,14 +30,14 @@ const LOOK: Duration = Duration::from_secs(1);
 /// What an event is about: in the lowest bits of its data, above them the place.
 const STOP: u64 = 0;
 const POD_GONE: u64 = 1;
-const LISTENER: u64 = 2;
+pub(super) const LISTENER: u64 = 2;
 const CLIENT: u64 = 3;
-const POD: u64 = 4;
-const KINDS: u64 = 8;
+pub(super) const POD: u64 = 4;
+pub(super) const KINDS: u64 = 8;
 
 /// What has a place.
 #[derive(Debug)]
-enum Flow {
+pub(super) enum Flow {
     Stream(Box<Stream>),
     Client(Client),
 }
@@ -45,26 +45,26 @@ enum Flow {
 /// Everything that is open.
 #[derive(Debug)]
 pub(super) struct Relay {
-    epoll: OwnedFd,
-    listeners: Vec<Listener>,
+    pub(super) epoll: OwnedFd,
+    pub(super) listeners: Vec<Listener>,
     // Held, as the loop waits for them.
     _signals: SignalFd,
     watch: Watch,
-    reporter: Reporter,
-    flows: Vec<Option<Flow>>,
+    pub(super) reporter: Reporter,
+    pub(super) flows: Vec<Option<Flow>>,
     free: Vec<usize>,
     /// Places that were left since events were read: one of those may still be about them.
     left: Vec<usize>,
     /// Interrupted for the others' sake.
     busy: Vec<usize>,
     pipes: Pipes,
-    datagrams: Datagrams,
-    counts: Counts,
+    pub(super) datagrams: Datagrams,
+    pub(super) counts: Counts,
     /// Descriptors that connections may have, and those that they have now at most.
-    descriptors: usize,
-    used: usize,
+    pub(super) descriptors: usize,
+    pub(super) used: usize,
     /// No connection is taken.
-    paused: bool,
+    pub(super) paused: bool,
 }
 
 impl Relay {
@@ -115,7 +115,7 @@ impl Relay {
         &self.listeners
     }
 
-    fn add(
+    pub(super) fn add(
         &self,
         fd: BorrowedFd<'_>,
         kind: u64,
@@ -264,32 +264,7 @@ impl Relay {
         }
     }
 
-    /// Nobody is taken until somebody leaves: who comes waits in the kernel's queue.
-    fn pause(&mut self) {
-        if !self.paused {
-            self.paused = true;
-            self.listen_for(EventFlags::empty());
-        }
-    }
-
-    fn resume(&mut self) {
-        if self.paused && self.used + DESCRIPTORS <= self.descriptors {
-            self.paused = false;
-            self.listen_for(EventFlags::IN);
-        }
-    }
-
-    fn listen_for(&self, flags: EventFlags) {
-        for (at, listener) in self.listeners.iter().enumerate() {
-            if listener.protocol != Protocol::Udp {
-                let data = EventData::new_u64(at as u64 * KINDS + LISTENER);
-                // A descriptor that is registered can be changed.
-                let _ = epoll::modify(&self.epoll, &listener.fd, data, flags);
-            }
-        }
-    }
-
-    fn place(&mut self, flow: Flow) -> usize {
+    pub(super) fn place(&mut self, flow: Flow) -> usize {
         self.used += descriptors(&flow);
         self.counts.open += 1;
         match self.free.pop() {
@@ -362,7 +337,7 @@ impl Relay {
     }
 
     /// What has this place has come to its end.
-    fn leave(&mut self, at: usize, broken: bool) {
+    pub(super) fn leave(&mut self, at: usize, broken: bool) {
         let Some(flow) = self.flows.get_mut(at).and_then(Option::take) else {
             return;
         };
@@ -391,74 +366,6 @@ impl Relay {
         self.reporter
             .step(|| format!("{peer}: {how}, {there} bytes to the pod, {back} back"));
         self.resume();
-    }
-
-    /// Datagrams of clients.
-    fn receive(&mut self, at: usize) {
-        for _ in Datagrams::rounds() {
-            let Some(listener) = self.listeners.get(at) else {
-                return;
-            };
-            let Some((from, length)) = self.datagrams.next(listener) else {
-                return;
-            };
-            let place = match self.datagrams.places.get(&(at, from)) {
-                Some(&place) => place,
-                None => {
-                    // Too many: this one gets lost.
-                    if self.used + 1 > self.descriptors {
-                        continue;
-                    }
-                    match self.datagrams.client(at, listener, from) {
-                        Ok(client) => self.admit(client),
-                        Err(error) => {
-                            self.counts.failed += 1;
-                            self.reporter.fault(&error);
-                            continue;
-                        }
-                    }
-                }
-            };
-            if let Some(Some(Flow::Client(client))) = self.flows.get_mut(place)
-                && let Err(error) = self.datagrams.hand_on(client, length)
-            {
-                self.refused(place, &error);
-            }
-        }
-    }
-
-    fn admit(&mut self, client: Client) -> usize {
-        let key = (client.listener, client.address);
-        let at = self.place(Flow::Client(client));
-        self.datagrams.places.insert(key, at);
-        if let Some(Some(Flow::Client(client))) = self.flows.get(at)
-            && let Err(error) = self.add(client.fd.as_fd(), POD, at, EventFlags::IN)
-        {
-            self.reporter.fault(&error);
-            self.leave(at, true);
-        }
-        at
-    }
-
-    /// Datagrams of the pod.
-    fn answer(&mut self, at: usize) {
-        let Some(Some(Flow::Client(client))) = self.flows.get_mut(at) else {
-            return;
-        };
-        let Some(listener) = self.listeners.get(client.listener) else {
-            return;
-        };
-        if let Said::Refused(error) = self.datagrams.hand_back(client, listener) {
-            self.refused(at, &error);
-        }
-    }
-
-    fn refused(&mut self, at: usize, error: &SysError) {
-        if let Some(Some(Flow::Client(client))) = self.flows.get(at) {
-            self.datagrams.try_other(client.listener);
-        }
-        self.reporter.fault(error);
-        self.leave(at, true);
     }
 }
 

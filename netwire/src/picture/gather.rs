@@ -12,7 +12,6 @@ use super::model::{Arrow, Group, Item, Line, Picture};
 use crate::TOOL;
 use crate::cidr::width;
 use crate::error::Error;
-
 use crate::link::{self, Link};
 use crate::netlink::{Request, Socket};
 use crate::nft;
@@ -157,14 +156,13 @@ fn host(links: &[Link]) -> Result<Group, Error> {
         ..Group::default()
     };
     let closed = uplink::closed(true, true)?;
-    let mut numbers = Vec::new();
+    let mut uplinks = Vec::new();
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let found = routes::default_routes(Socket::open(false)?, family)?;
-        numbers.extend(found.into_iter().flat_map(|(_, interfaces)| interfaces));
+        for (_, interfaces) in routes::default_routes(Socket::open(false)?, family)? {
+            uplinks.extend(interfaces);
+        }
     }
-    numbers.dedup();
-    let of_number = |index: &u32| links.iter().find(|link| link.index == *index);
-    for link in numbers.iter().filter_map(of_number) {
+    for link in links.iter().filter(|link| uplinks.contains(&link.index)) {
         let mut lines: Vec<Line> = own_addresses(link.index)?
             .into_iter()
             .map(Line::plain)

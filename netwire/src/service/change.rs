@@ -242,11 +242,28 @@ fn change(
     let before = store.append(new)?;
     if let Err(error) = table.transaction(requests) {
         store.take_back(&before)?;
+        if error.refused().is_none() {
+            // Sent and not answered: whatever came of it, the table is what it was.
+            let all = store.all()?;
+            Table::open(false)?.transaction(|table| table.anew(&all))?;
+        }
+        store.finish()?;
         return Err(error);
     }
-    conntrack::forget_udp(how.verbose, |to, from| is_stale((old, new), to, from))?;
-    store.finish()?;
+    done(store, (old, new), how);
     Ok(String::new())
+}
+
+/// What is left to do when a change has been made: nothing of it undoes that.
+fn done(store: &Store, (old, new): (&[Service], &[Service]), how: How) {
+    let is_stale = |to, from| is_stale((old, new), to, from);
+    if let Err(error) = conntrack::forget_udp(how.verbose, is_stale) {
+        record::report(TOOL, format_args!("warning: {error}"));
+    }
+    if let Err(error) = store.finish() {
+        // The next call makes the table anew, which is harmless.
+        record::report(TOOL, format_args!("warning: {error}"));
+    }
 }
 
 fn steps(requests: &[Request]) -> String {

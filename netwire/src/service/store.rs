@@ -184,6 +184,7 @@ impl Store {
                 Ok(length) => before.push((number, length)),
                 Err(error) => {
                     self.take_back(&Before(before))?;
+                    self.finish()?;
                     return Err(error);
                 }
             }
@@ -217,7 +218,7 @@ impl Store {
             let cut = file.and_then(|file| file.set_len(length));
             cut.call(|| format!("truncate({})", path.display()))?;
         }
-        self.finish()
+        Ok(())
     }
 
     /// At the end of a log, and how long that was before.
@@ -234,7 +235,10 @@ impl Store {
         let written = file.write_all(lines);
         if written.is_err() {
             // half a line would be read as none
-            let _ = file.set_len(before);
+            let _ = match before {
+                0 => fs::remove_file(&path),
+                _ => file.set_len(before),
+            };
         }
         written.call(|| call("write"))?;
         Ok(before)
