@@ -13,6 +13,7 @@ use crate::antispoof::{self, When};
 use crate::choice::{Choice, Range};
 use crate::cidr::Cidr;
 use crate::device::Device;
+use crate::dns::DnsArgs;
 use crate::error::Error;
 use crate::forward::Spec;
 use crate::link::Mac;
@@ -196,6 +197,9 @@ pub(crate) struct UpArgs {
 
     #[command(flatten)]
     policy: PolicyArgs,
+
+    #[command(flatten)]
+    pub(crate) dns: DnsArgs,
 
     /// Make the interfaces of the default route forward, for answers and published ports only
     #[arg(long)]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::antispoof::When;
 use crate::cidr::Cidr;
 use crate::device::Moved;
+use crate::dns::Dns;
 use crate::error::Error;
 use crate::link::{Link, Mac};
 use crate::mode::Mode;
@@ -402,15 +403,18 @@ pub(crate) fn with(id: &Id, earlier: Option<&Value>, made: &Made, pod: &PodNames
         json!({"dst": everywhere, "gw": subnet.gateway().to_string()})
     }));
     attachments.push(attachment.to_json(id));
-    let dns = earlier.and_then(|earlier| earlier.get("dns")).cloned();
-    json!({
+    let mut state = json!({
         "cniVersion": CNI_VERSION,
         "interfaces": interfaces,
         "ips": ips,
         "routes": routes,
-        "dns": dns.unwrap_or_else(|| json!({})),
+        "dns": {},
         "attachments": attachments,
-    })
+    });
+    if let Some(earlier) = earlier {
+        Dns::of(earlier).add_to(&mut state);
+    }
+    state
 }
 
 /// The rest of a state when the interface `ifname` is gone; None: there is no rest.
