@@ -237,13 +237,21 @@ fn hosts(record: &Record) -> Result<String, Error> {
     if !is_named {
         let _ = writeln!(text, "127.0.1.1\t{name}");
     }
-    let key = "hostAliases";
-    let aliases = match record.get(key) {
-        None | Some(Value::Null) => return Ok(text),
+    for key in ["hostAliases", "netwire.hostAliases"] {
+        aliases(record, key, &mut text)?;
+    }
+    Ok(text)
+}
+
+/// The lines of a list of `{ip, hostnames}`: the pod's own, and what `netwire up --add-host` added.
+fn aliases(record: &Record, key: &str, text: &mut String) -> Result<(), Error> {
+    let pointer = format!("/{}", key.replace('.', "/"));
+    let aliases = match record.pointer(&pointer) {
+        None | Some(Value::Null) => return Ok(()),
         Some(aliases) => aliases.as_array().ok_or_else(|| wrong(key, "a list"))?,
     };
     if !aliases.is_empty() {
-        text.push_str("# hostAliases of the record\n");
+        let _ = writeln!(text, "# {key} of the record");
     }
     for (at, alias) in aliases.iter().enumerate() {
         let ip = alias.get("ip").and_then(Value::as_str);
@@ -253,14 +261,14 @@ fn hosts(record: &Record) -> Result<String, Error> {
         )?;
         let names = words(
             record,
-            &format!("/hostAliases/{at}/hostnames"),
-            "hostAliases.hostnames",
+            &format!("{pointer}/{at}/hostnames"),
+            &format!("{key}.hostnames"),
         )?;
         if !names.is_empty() {
             let _ = writeln!(text, "{ip}\t{}", names.join("\t"));
         }
     }
-    Ok(text)
+    Ok(())
 }
 
 /// From `netwire.dns`; without it what this machine has, as container engines do.

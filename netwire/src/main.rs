@@ -9,6 +9,7 @@ mod cidr;
 mod cli;
 mod conntrack;
 mod device;
+mod dns;
 mod down;
 mod drift;
 mod enforce;

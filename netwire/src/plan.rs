@@ -1,121 +1,21 @@
 //! What will be done, as data.
 
+mod ifname;
+mod wanted;
+
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::str::FromStr;
 
 use record::{Id, names};
 
+pub(crate) use self::ifname::Ifname;
+pub(crate) use self::wanted::{Assigned, Net, Wanted};
 use crate::antispoof::When;
-use crate::choice::Choice;
-use crate::cidr::{Cidr, width, with_bits};
+use crate::cidr::{width, with_bits};
 use crate::link::Mac;
-use crate::mode::{Mode, Port};
-use crate::policy::Policy;
-use crate::publish::Publish;
-use crate::rate::Rate;
+use crate::mode::Port;
 use crate::state::Attachment;
 use crate::subnet::Subnet;
-
-/// The name of a network interface, as the kernel takes it (`dev_valid_name`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ifname(String);
-
-impl FromStr for Ifname {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let why = match text {
-            "" => "an interface needs a name",
-            "." | ".." => "no name for an interface",
-            "lo" => "is the loopback interface, every pod has it",
-            _ if text.len() > 15 => "longer than 15 bytes",
-            _ if text.contains(['/', ':', '%']) => {
-                "'/', ':' and '%' cannot be in the name of an interface"
-            }
-            // The kernel takes any byte; JSON, leases and terminals do not.
-            _ if !text.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                "only visible ASCII can be in it"
-            }
-            _ => return Ok(Self(text.to_owned())),
-        };
-        Err(why.into())
-    }
-}
-
-impl Ifname {
-    /// The one that no interface of ours can have.
-    pub(crate) fn loopback() -> Self {
-        Self("lo".into())
-    }
-}
-
-impl AsRef<str> for Ifname {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Ifname {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A subnet, and the address of it that the pod has or is to have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Net {
-    pub(crate) subnet: Subnet,
-    pub(crate) address: Option<IpAddr>,
-}
-
-/// The same, when the address is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Assigned {
-    pub(crate) subnet: Subnet,
-    pub(crate) address: IpAddr,
-}
-
-/// What is wanted, as far as it is known before anything is looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// The pod's interface.
-    pub(crate) ifname: Ifname,
-    /// How it is connected.
-    pub(crate) mode: Mode,
-    /// Where its addresses come from, one of a family; the address it must be, or None: the next free one.
-    pub(crate) nets: Vec<Net>,
-    /// Which address it may be.
-    pub(crate) choice: Choice,
-    /// The pod's end; None: any.
-    pub(crate) mac: Option<Mac>,
-    /// Bytes; None: as the interface of the default route, else 1500.
-    pub(crate) mtu: Option<u32>,
-    /// A pool shared with CNI's host-local; None: our own.
-    pub(crate) lease_dir: Option<PathBuf>,
-    /// What it sends to the world has the host's address.
-    pub(crate) nat: bool,
-    /// Except to these, and to its own subnet.
-    pub(crate) nat_except: Vec<Cidr>,
-    /// Of the host, that lead to it.
-    pub(crate) ports: Vec<Publish>,
-    /// How much may pass, each way.
-    pub(crate) rate: Option<Rate>,
-    /// It must not pass for another.
-    pub(crate) antispoof: When,
-    /// And the interface's own switch does not decide: the table has to see to it.
-    pub(crate) loose: bool,
-    /// Who may talk to whom.
-    pub(crate) policy: Policy,
-}
-
-impl Wanted {
-    /// Whether the pod gets an address of IPv4, or of IPv6.
-    pub(crate) fn has(&self, ipv4: bool) -> bool {
-        self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
-    }
-}
 
 /// An address on an interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -351,6 +251,9 @@ impl Assigned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choice::Choice;
+    use crate::mode::Mode;
+    use crate::policy::Policy;
 
     fn wanted() -> Wanted {
         Wanted {
@@ -470,27 +373,5 @@ mod tests {
                 "10.9.0.0/24 via 10.9.0.1 src 10.9.0.2",
             ]
         );
-    }
-
-    #[test]
-    fn names_the_kernel_would_not_take_are_refused_before() {
-        for bad in [
-            "",
-            ".",
-            "..",
-            "lo",
-            "a/b",
-            "eth0:1",
-            "eth%d",
-            "a b",
-            "eth\n",
-            "ä",
-            "interface1234567",
-        ] {
-            assert!(bad.parse::<Ifname>().is_err(), "{bad:?}");
-        }
-        for good in ["eth0", "net1", "a", "veth-x.100_1", "123456789012345"] {
-            assert_eq!(good.parse::<Ifname>().unwrap().as_ref(), good);
-        }
     }
 }

@@ -4,6 +4,7 @@ use record::{Id, Record};
 use serde_json::{Value, json};
 
 use crate::cidr::width;
+use crate::dns::Dns;
 use crate::error::Error;
 use crate::link::{self, By, Counters, Link, Mac};
 use crate::mode::Mode;
@@ -84,6 +85,10 @@ pub(crate) fn table(record: &Record, details: bool) -> Result<String, Error> {
             text.extend(lines.map(|(what, which)| format!("  {what:<8} {which}\n")));
         }
     }
+    if let Some(state) = record.get(TOOL).filter(|_| details) {
+        let lines = Dns::of(state).lines().into_iter();
+        text.extend(lines.map(|line| format!("  dns      {line}\n")));
+    }
     Ok(text)
 }
 
@@ -142,10 +147,11 @@ pub(crate) fn row(cells: &[&str; 8]) -> String {
 pub(crate) fn json(record: &Record) -> Result<String, Error> {
     let (id, seen) = look(record, true)?;
     let attachments: Vec<Value> = seen.iter().map(|seen| object(&id, seen)).collect();
-    Ok(format!(
-        "{}\n",
-        json!({"id": id.as_ref(), "attachments": attachments})
-    ))
+    let mut object = json!({"id": id.as_ref(), "attachments": attachments});
+    if let Some(state) = record.get(TOOL) {
+        Dns::of(state).add_to(&mut object);
+    }
+    Ok(format!("{object}\n"))
 }
 
 fn object(id: &Id, seen: &Seen) -> Value {

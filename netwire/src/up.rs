@@ -30,9 +30,13 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     let others = earlier
         .as_ref()
         .map_or(Ok(Vec::new()), state::attachments)?;
+    let dns = args.dns.wanted();
     let devices = device::wanted(up.record(), &args.device)?;
     let devices = (devices.as_slice(), others.as_slice());
     let known = others.iter().find(|other| other.ifname == wanted.ifname);
+    if let (Some(dns), Some(state)) = (&dns, &earlier) {
+        dns.check(up.id(), state, known.is_some())?;
+    }
     if let (Some(attachment), Some(state)) = (known, &earlier) {
         drift::check(up.id(), attachment, &wanted, &pod, &mut host)?;
         firewall::repair(up.id(), attachment, args.verbose)?;
@@ -69,7 +73,10 @@ pub(crate) fn up(up: &mut Up, args: &UpArgs) -> Result<Value, Error> {
     if !sysctls.is_empty() {
         of(true)?;
     }
-    let state = state::with(up.id(), earlier.as_ref(), &made, &pod);
+    let mut state = state::with(up.id(), earlier.as_ref(), &made, &pod);
+    if let Some(dns) = dns {
+        dns.add_to(&mut state);
+    }
     let new = (earlier.as_ref(), vec![made.attachment]);
     move_in(up, devices, new, state, &pod, &mut host)
 }

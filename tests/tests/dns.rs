@@ -83,3 +83,41 @@ fn names_are_resolved_through_the_cluster_ip_also_when_one_server_dies() {
     .succeeds();
     node.becomes_as_it_was();
 }
+
+#[test]
+fn options_of_netwire_reach_the_files_of_the_box() {
+    let node = Node::new();
+    let names = "--dns 10.96.0.10 --dns fd00::a --dns-search lan --dns-option ndots:5 --add-host db:10.0.0.9 --add-host db6:fd00::9";
+    let up = "netwire up -P foo.json --subnet 10.244.0.0/24";
+    node.sh("nsrun up --id foo --net --uts >bare.json && cp bare.json foo.json")
+        .succeeds();
+    node.sh(&format!(
+        "{up} {names} >wired.json && mv wired.json foo.json"
+    ))
+    .succeeds();
+    node.sh("mkbox up -P foo.json --copy cat --etc box >box.json && cat box/etc/resolv.conf; grep db box/etc/hosts")
+        .succeeds()
+        .prints(
+            "nameserver 10.96.0.10\nnameserver fd00::a\nsearch lan\noptions ndots:5\n10.0.0.9\tdb\nfd00::9\tdb6",
+        );
+    // again, and by who has no opinion: the same record
+    for again in [names, ""] {
+        node.sh(&format!("{up} {again} | cmp - foo.json"))
+            .succeeds();
+    }
+    node.sh(&format!("{up} --dns 10.96.0.11"))
+        .ends(1)
+        .says("foo: names are found by nameserver 10.96.0.10 fd00::a, search lan, options ndots:5, host 10.0.0.9 db, host fd00::9 db6, not nameserver 10.96.0.11");
+    node.sh("netwire show -P foo.json --json | jq -c '[.dns.options, .hostAliases[1].hostnames]'; netwire show -P foo.json -v | grep dns | head -1")
+        .prints("[[\"ndots:5\"],[\"db6\"]]\n  dns      nameserver 10.96.0.10 fd00::a");
+    // a second interface leaves them as they are
+    node.sh(
+        "netwire up -P foo.json --subnet 10.9.0.0/24 --ifname eth1 | jq -c .netwire.dns.search",
+    )
+    .prints("[\"lan\"]");
+    node.sh("netwire up -P bare.json --id bar --netns /proc/1/ns/net --subnet 10.8.0.0/24 --dns-option 'a b'")
+        .ends(2);
+    node.sh("mkbox down <box.json >/dev/null; netwire down --id foo; nsrun down <bare.json >/dev/null; rm *.json")
+        .succeeds();
+    node.becomes_as_it_was();
+}
