@@ -154,7 +154,7 @@ fn s54_lsns_of_the_pod_with_httpbin_and_sleep() {
 }
 
 #[test]
-fn s55_proc_pid_ns_shows_what_lsns_hides() {
+fn s55_s62_s65_proc_pid_ns_shows_what_lsns_hides() {
     let node = Node::new();
     let run = in_pod(
         &node,
@@ -219,7 +219,7 @@ fn s57_localhost_sysv_and_posix_ipc_shared_memory_and_host_name() {
 }
 
 #[test]
-fn s60_the_groups_of_the_pod_are_a_tree() {
+fn s60_s64_the_groups_of_the_pod_are_a_tree() {
     let node = Node::new();
     let run = in_pod(&node, "cgset tree -P foo.json; echo $pause $app $sidecar");
     let text = run.succeeds();
@@ -265,7 +265,7 @@ fn s66_exec_is_a_process_in_all_of_the_container_s_namespaces() {
     let run = in_pod(
         &node,
         "for kind in ipc mnt net pid uts; do
-             [ $(readlink /proc/$app/ns/$kind) = $(nsrun exec --target $app --all -- readlink /proc/self/ns/$kind 2>/dev/null || nsrun exec --target $app --all -- readlink /proc/thread-self/ns/$kind) ] && echo $kind
+             [ $(readlink /proc/$app/ns/$kind) = $(nsrun exec --target $app --all -- readlink /proc/self/ns/$kind) ] && echo $kind
          done",
     );
     run.succeeds().prints("ipc\nmnt\nnet\npid\nuts");
@@ -304,5 +304,44 @@ while True:
     // Who gets which is a hash of the kernel's: 64 to one alone would be one in 2^63.
     assert_eq!(counts.len(), 2, "{run}");
     assert_eq!((counts[0][1], counts[1][1]), ("app", "sidecar"), "{run}");
+    node.becomes_as_it_was();
+}
+
+#[test]
+fn s52_three_groups_and_two_containers_of_one_pod() {
+    let node = Node::new();
+    // ctr lists three with pause, crictl two with the pod they are of.
+    in_pod(
+        &node,
+        "cgset show --json -P foo.json | jq -c '[.id, [.groups[].group]]'",
+    )
+    .prints("[\"foo\",[\"/pod-foo\",\"/pod-foo/app\",\"/pod-foo/pause\",\"/pod-foo/sidecar\"]]");
+    node.assert_as_it_was();
+}
+
+#[test]
+fn s56_the_record_names_the_namespaces_as_crictl_inspect_does() {
+    let node = Node::new();
+    in_pod(
+        &node,
+        "jq -r '.linux.namespaces[] | \"\\(.type) \\(.path)\"' foo.json | sed \"s/$pause/PAUSE/\" | sort",
+    )
+    .prints("ipc /proc/PAUSE/ns/ipc\nmount /proc/PAUSE/ns/mnt\nnetwork /proc/PAUSE/ns/net\npid /proc/PAUSE/ns/pid\nuts /proc/PAUSE/ns/uts");
+    node.assert_as_it_was();
+}
+
+#[test]
+fn s61_the_sandbox_reaps_and_ends_when_it_is_told_to() {
+    let node = Node::new();
+    // Groups as by cgcreate -g cpu,memory:/pod-foo, or the one of v2.
+    node.sh("cgset up --id foo cpu.max=1 memory.max=64Mi | nsrun up --net --ipc --uts --pid >foo.json; ls -d /sys/fs/cgroup/{cpu,memory}/pod-foo 2>/dev/null | wc -l; ls -d /sys/fs/cgroup/pod-foo 2>/dev/null | wc -l")
+        .succeeds()
+        .says(if std::path::Path::new("/sys/fs/cgroup/memory").exists() { "2\n0" } else { "0\n1" });
+    // An orphan of a container that ends is reaped by process 1, and TERM is no riddle to it: sleep infinity does neither.
+    node.sh("nsrun exec -P foo.json -- bash -c 'sleep 1000 & echo $! >/dev/null'; orphan=$(pgrep -x sleep); kill -KILL $orphan; until [ ! -e /proc/$orphan ]; do :; done
+        pause=$(jq .nsrun.pid foo.json); kill -TERM $pause; until [ ! -e /proc/$pause ] || grep -q '^State:.Z' /proc/$pause/status; do :; done; echo gone
+        nsrun down <foo.json | cgset down >/dev/null; rm foo.json")
+        .succeeds()
+        .prints("gone");
     node.becomes_as_it_was();
 }
