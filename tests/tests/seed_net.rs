@@ -50,8 +50,8 @@ fn s25_the_record_has_the_pid_and_nobody_guesses() {
     assert_eq!(own.first(), Some(&"PID"), "{run}");
     assert!(own.contains(&"1") && own.len() == 3, "{run}");
     // The tutorial's guess is of the next number, whoever has it; the record's is who holds the namespaces.
-    node.sh("nsrun up --id foo --net --pid >foo.json; pid=$(jq .nsrun.pid foo.json); cat /proc/$pid/comm; cut -d' ' -f22 /proc/$pid/stat | grep -cx \"$(jq -r .nsrun.starttime foo.json)\"; nsenter -t $pid -n readlink /proc/self/ns/net | grep -cx \"$(readlink /proc/$pid/ns/net)\"; nsrun down <foo.json >/dev/null; mkbox down <box.json >/dev/null; rm *.json")
-        .says("pause\n");
+    node.sh("nsrun up --id foo --net --pid >foo.json; pid=$(jq .nsrun.pid foo.json); cat /proc/$pid/comm; cut -d' ' -f22 /proc/$pid/stat | grep -cx \"$(jq -r .nsrun.starttime foo.json)\"; nsenter -t $pid -n readlink /proc/self/ns/net | grep -cxF \"$(readlink /proc/$pid/ns/net)\"; nsrun down <foo.json >/dev/null; mkbox down <box.json >/dev/null; rm *.json")
+        .prints("pause\n1\n1");
     node.assert_as_it_was();
 }
 
