@@ -123,7 +123,7 @@ fn terminal(arguments: &ExecArgs, argv: &[OsString]) -> Result<Option<Pty>, SysE
     let is_other = |uid| {
         let is_own = uid == nix::unistd::geteuid().as_raw();
         // In a user namespace of ours root is who we are.
-        !is_own && !(uid == 0 && arguments.namespaces.maps.is_given())
+        !(is_own || uid == 0 && arguments.namespaces.maps.is_given())
     };
     let shares = drops || arguments.credentials.setuid.is_some_and(is_other);
     match arguments.pty {
