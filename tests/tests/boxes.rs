@@ -14,7 +14,7 @@ fn victim_lives(node: &Node) {
 }
 
 #[test]
-fn a_bind_of_the_same_file_system_survives_down() {
+fn s16_a_bind_of_the_same_file_system_survives_down() {
     let node = Node::new();
     node.sh(VICTIM).succeeds();
     node.sh("mkbox up --copy bash,ls,rm --proc --bind $PWD/victim:/data box >box.json")
@@ -221,7 +221,7 @@ fn a_link_or_a_full_directory_in_place_of_a_new_box_is_refused() {
 }
 
 #[test]
-fn the_host_s_mount_table_never_changes() {
+fn s13_the_host_s_mount_table_never_changes() {
     let node = Node::new();
     let mounts = |node: &Node| {
         node.world()
@@ -244,7 +244,7 @@ fn the_host_s_mount_table_never_changes() {
 }
 
 #[test]
-fn the_box_is_small_and_runs_what_was_copied() {
+fn s12_the_box_is_small_and_runs_what_was_copied() {
     let node = Node::new();
     let made = node.sh("mkbox up --copy bash,ip,ls,mount,umount,kill,ps,curl,pidof,expr,rm --proc box | tee box.json").succeeds().json();
     let bytes = made["mkbox"]["bytes"].as_u64().unwrap_or(u64::MAX);

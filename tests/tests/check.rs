@@ -65,7 +65,7 @@ fn root_of_a_node_has_what_a_pod_needs_and_check_leaves_no_trace() {
 }
 
 #[test]
-fn an_ordinary_user_is_told_what_unshare_would_tell() {
+fn s2_an_ordinary_user_is_told_what_unshare_would_tell() {
     let node = Node::new();
     let (ok, found) = checks(&node, &format!("{ORDINARY} ordinary"), "nsrun");
     let mut every_kind = true;

@@ -94,7 +94,7 @@ fn environment_directory_and_arguments() {
 }
 
 #[test]
-fn volumes_are_there_and_shared_and_gone() {
+fn s7_volumes_are_there_and_shared_and_gone() {
     let Some(pods) = Pods::new() else { return };
     pods.sh("mkdir -p config/configMaps/web config/secrets/key /tmp/host && echo page >config/configMaps/web/index.html && echo more >config/configMaps/web/more && echo hush >config/secrets/key/password && echo there >/tmp/host/file")
         .succeeds();
@@ -133,7 +133,7 @@ fn volumes_are_there_and_shared_and_gone() {
 }
 
 #[test]
-fn namespaces_of_the_host_are_the_pods_on_request() {
+fn s43_namespaces_of_the_host_are_the_pods_on_request() {
     let Some(pods) = Pods::new() else { return };
     let own = |kind: &str| {
         pods.sh(&format!("readlink /proc/self/ns/{kind}"))

@@ -23,7 +23,7 @@ const LIST: &str = r#"{"apiVersion":"v1","kind":"List","items":[
   "endpoints":[{"addresses":["fd00::6"]}],"ports":[{"name":"","port":8080,"protocol":"TCP"}]}]}"#;
 
 #[test]
-fn what_kubectl_prints_becomes_services() {
+fn s31_what_kubectl_prints_becomes_services() {
     let node = Node::new();
     node.sh_with("netwire service up", LIST)
         .succeeds()
@@ -50,7 +50,7 @@ fn what_kubectl_prints_becomes_services() {
 }
 
 #[test]
-fn the_listing_is_one_that_iptables_takes_and_prints_again() {
+fn s35_the_listing_is_one_that_iptables_takes_and_prints_again() {
     let node = Node::new();
     node.sh_with("netwire service up", LIST).succeeds();
     let listing = node.sh("netwire service show --iptables").succeeds().stdout;
@@ -92,7 +92,7 @@ fn the_listing_is_one_that_iptables_takes_and_prints_again() {
 }
 
 #[test]
-fn endpoints_are_the_pods_with_the_label() {
+fn s32_endpoints_are_the_pods_with_the_label() {
     let node = Node::new();
     for (pod, app) in [("a", "dns"), ("b", "web"), ("c", "dns")] {
         node.sh(&format!(

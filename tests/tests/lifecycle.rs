@@ -129,7 +129,7 @@ fn init_containers_come_first_one_after_the_other() {
 }
 
 #[test]
-fn containers_stop_in_reverse_order_each_with_its_grace() {
+fn s68_containers_stop_in_reverse_order_each_with_its_grace() {
     let Some(pods) = Pods::new() else { return };
     let volumes = "terminationGracePeriodSeconds: 20\nvolumes: [{name: v, hostPath: {path: /tmp/order, type: DirectoryOrCreate}}]";
     let mount = "volumeMounts: [{name: v, mountPath: /v}]";
@@ -196,7 +196,7 @@ fn an_oom_killed_container_comes_back_and_the_network_lives_on() {
 }
 
 #[test]
-fn a_restart_keeps_address_and_limits() {
+fn s37_a_restart_keeps_address_and_limits() {
     let Some(pods) = Pods::new() else { return };
     let manifest = pod(
         "",

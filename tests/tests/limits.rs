@@ -19,7 +19,7 @@ fn look(node: &Node, script: &str) -> Output {
 }
 
 #[test]
-fn ten_bytes_kill_ls() {
+fn s28_ten_bytes_are_too_few_for_ls() {
     let node = Node::new();
     node.sh(&format!("{UP}; {BOX}")).succeeds();
     // the tutorial's experiment: memory.limit_in_bytes is 10, and the first program that starts is killed

@@ -11,7 +11,7 @@ const NODE_NAME: &str = include_str!("../manifests/gysl-nodename.yaml");
 const NODE_SELECTOR: &str = include_str!("../manifests/gysl-nodeselect.yaml");
 
 #[test]
-fn core_k8s_is_up_used_and_down() {
+fn s4_core_k8s_is_up_used_and_down() {
     let Some(pods) = Pods::new() else { return };
     pods.up(CORE).succeeds();
     let table = pods.sh("pod ls").succeeds();
@@ -44,7 +44,7 @@ fn core_k8s_is_up_used_and_down() {
 }
 
 #[test]
-fn core_k8s_greedy_has_its_limit() {
+fn s23_core_k8s_greedy_has_its_limit() {
     let Some(pods) = Pods::new() else { return };
     pods.up(GREEDY).succeeds();
     pods.sh(
@@ -58,7 +58,7 @@ fn core_k8s_greedy_has_its_limit() {
 }
 
 #[test]
-fn foo_shares_what_a_pod_shares() {
+fn s50_foo_shares_what_a_pod_shares() {
     let Some(pods) = Pods::new() else { return };
     pods.up(FOO).succeeds();
     // localhost, host name; by inode: net, ipc and uts are one, mnt and pid each its own.
@@ -95,7 +95,7 @@ fn foo_shares_what_a_pod_shares() {
 }
 
 #[test]
-fn a_shared_process_namespace_begins_with_pause() {
+fn s42_a_shared_process_namespace_begins_with_pause() {
     let Some(pods) = Pods::new() else { return };
     pods.up(SHARE).succeeds();
     let ps = pods
@@ -149,7 +149,7 @@ fn host_aliases_are_the_last_lines_and_written_again() {
 }
 
 #[test]
-fn a_pod_of_another_node_is_not_run_here() {
+fn s40_a_pod_of_another_node_is_not_run_here() {
     let Some(pods) = Pods::new() else { return };
     pods.up(NODE_NAME)
         .ends(3)
@@ -321,7 +321,7 @@ fn the_man_page_has_every_verb_option_and_variable() {
 }
 
 #[test]
-fn a_port_is_forwarded_and_a_log_followed_while_the_pod_lives() {
+fn s38_a_port_is_forwarded_and_a_log_followed_while_the_pod_lives() {
     let Some(pods) = Pods::new() else { return };
     pods.up(FOO).succeeds();
     pods.sh("/mnt/scripts/pod forward foo 18080:80 >forward.log & until grep -q ready forward.log; do sleep 0.05; done; busybox wget -qO- http://127.0.0.1:18080/; kill $!; rm forward.log")

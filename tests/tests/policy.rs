@@ -18,7 +18,7 @@ fn gone(node: &Node, pods: &[&str]) {
 
 /// `iptables -A INPUT -s 10.1.2.3 -j DROP`, as the seed has it.
 #[test]
-fn what_comes_from_one_address_is_dropped() {
+fn s30_what_comes_from_one_address_is_dropped() {
     let node = Node::new();
     node.sh(&up("foo", "--deny 10.1.2.3")).succeeds().prints("");
     node.sh("nft list set inet chroot0 deny_in4")

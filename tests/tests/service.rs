@@ -73,7 +73,7 @@ fn ask(from: &str, url: &str) -> String {
 const PODS: [&str; 3] = ["foo", "bar", "client"];
 
 #[test]
-fn a_service_is_reached_from_pods_the_host_the_world_and_itself() {
+fn s29_a_service_is_reached_from_pods_the_host_the_world_and_itself() {
     let (node, world) = node_with(&PODS);
     node.sh(
         "netwire service up web --vip 10.96.0.1 --vip fd00:96::1 --external-ip 198.51.100.7 --port 80:8080 --port 80:8080/udp \
@@ -173,7 +173,7 @@ fn a_service_without_endpoints_says_so_at_once() {
 }
 
 #[test]
-fn a_change_moves_only_what_it_must() {
+fn s36_a_change_moves_only_what_it_must() {
     let (node, world) = node_with(&PODS);
     node.sh(WEB).succeeds();
     // one connection of TCP and twenty sockets of UDP, before and after foo is taken out

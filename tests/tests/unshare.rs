@@ -179,7 +179,7 @@ fn a_chroot_is_no_hindrance() {
 }
 
 #[test]
-fn nothing_but_the_kernel_is_needed() {
+fn s3_nothing_but_the_kernel_is_needed() {
     let node = Node::new();
     // No /proc, no /tmp, no /etc, no locale, nothing to read: a directory with one program.
     node.sh("mkdir bare && cp /mnt/tools/nsrun /mnt/tools/pause bare && cp $(command -v busybox) bare/busybox")

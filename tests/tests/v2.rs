@@ -73,7 +73,7 @@ fn limits_hold_for_a_pod_and_for_a_container() {
 
 #[test]
 #[ignore = "needs a machine with cgroup v2 alone: make test-vm"]
-fn where_systemd_owns_the_tree_a_pod_is_made_in_what_it_gave() {
+fn s24_where_systemd_owns_the_tree_a_pod_is_made_in_what_it_gave() {
     let node = node();
     // What systemd leaves of `systemd-run --scope -p Delegate=yes`: a marked group with the caller in it.
     let scope = "mkdir -p /run/systemd/system /sys/fs/cgroup/user.slice/run-1.scope
