@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::unistd::{AccessFlags, access, execv, execve, execveat};
 
-use crate::{ToErrno, callers_mask, restore_sigpipe, set_mask};
+use crate::{ToErrno, callers_mask, restore_sigpipe, set_disposition, set_mask};
 
 /// Why CMD does not run.
 #[derive(Debug)]
@@ -69,7 +69,10 @@ impl std::error::Error for ExecError {}
 #[must_use]
 pub fn exec(command: &[OsString]) -> ExecError {
     restore_signals();
-    Command::new(command).exec()
+    let error = Command::new(command).exec();
+    // We are still here, and go on to say why: that must not end us, whoever has stopped reading.
+    set_disposition(libc::SIGPIPE, true);
+    error
 }
 
 /// Gives CMD the disposition of SIGPIPE and the mask that the caller of this program had, as if we had not been there.
