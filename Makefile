@@ -44,7 +44,6 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
 	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
-	$(MAKE) --no-print-directory test-vm
 
 test-gnu: ## the tools as glibc builds them, against the kernel
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(GNU)
