@@ -186,15 +186,14 @@ fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
             continue;
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let Some((state, parent)) = state_and_parent(&stat) else {
+        let Some((comm, state, parent)) = comm_state_and_parent(&stat) else {
             continue;
         };
         if pid == std::process::id() || (parent == 1 && matches!(state, "Z" | "X")) {
             continue;
         }
-        let comm = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
         // What was left behind to wait for the kernel ends by itself, and holds nothing of a pod.
-        if comm.trim_end() == sys::LINGERS {
+        if comm == sys::LINGERS {
             continue;
         }
         for kind in ["net", "mnt", "pid", "uts", "ipc", "cgroup", "user", "time"] {
@@ -209,20 +208,21 @@ fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
         let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
         add(
             "process",
-            format!(
-                "{pid} {} ({state}) {}",
-                comm.trim_end(),
-                arguments.trim_end()
-            ),
+            format!("{pid} {comm} ({state}) {}", arguments.trim_end()),
         );
     }
     Ok(())
 }
 
-/// Fields 3 and 4 of proc_pid_stat(5).
-fn state_and_parent(stat: &str) -> Option<(&str, u32)> {
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-    Some((fields.next()?, fields.next()?.parse().ok()?))
+/// Fields 2 to 4 of proc_pid_stat(5), which one read takes at one instant.
+fn comm_state_and_parent(stat: &str) -> Option<(&str, &str, u32)> {
+    let (start, end) = (stat.find('(')?, stat.rfind(')')?);
+    let mut fields = stat[end + 1..].split_ascii_whitespace();
+    Some((
+        stat.get(start + 1..end)?,
+        fields.next()?,
+        fields.next()?.parse().ok()?,
+    ))
 }
 
 /// Every group of the node below the roots of its hierarchies.
@@ -291,6 +291,9 @@ mod tests {
 
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
-        assert_eq!(state_and_parent("7 (a) b) S 1 7 7 0"), Some(("S", 1)));
+        assert_eq!(
+            comm_state_and_parent("7 (a) b) S 1 7 7 0"),
+            Some(("a) b", "S", 1))
+        );
     }
 }
