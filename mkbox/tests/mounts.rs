@@ -113,54 +113,6 @@ fn options_of_binds_hold_and_access_times_are_left_alone() {
 }
 
 #[test]
-fn options_of_binds_hold_on_a_kernel_without_mount_setattr() {
-    let scratch = Scratch::for_scripts();
-    fs::copy(scratch.path("mkbox"), scratch.path("nsrun")).unwrap();
-    let old =
-        "strace -f -qq -o /dev/null -e trace=mount_setattr -e inject=mount_setattr:error=ENOSYS";
-    let script = format!(
-        r#"mkbox up --copy sh,cat --proc --mask --bind $PWD/victim:/a:ro,nosuid --bind $PWD/victim/precious:/file:ro --read-only box >box.json
-        {old} mkbox exec box -- sh -c '{MOUNTS}'
-        {old} mkbox exec box -- nsrun --version
-        mkbox exec box -- sh -c '[ ! -w /proc/sys/kernel/domainname ] || echo written'
-        for place in /a/x /file /x; do
-            {old} mkbox exec box -- sh -c "echo h >$place && echo written" 2>/dev/null || true
-        done; mkbox down box >box.json"#
-    );
-    let answer = scratch.good(&script);
-    for line in [
-        "/a ro,nosuid,relatime",
-        "/file ro,relatime",
-        "/ ro,relatime",
-        "/proc/sys ro,nosuid,nodev,noexec,relatime",
-    ] {
-        assert!(
-            answer.lines().any(|there| there == line),
-            "{line}: {answer}"
-        );
-    }
-    assert!(
-        answer.contains(env!("CARGO_PKG_VERSION")) && !answer.contains("written"),
-        "{answer}"
-    );
-    for (option, hint) in [
-        ("rro", "(an option with r in front needs Linux 5.12)\n"),
-        (
-            "'idmap=uids=0-1-1;gids=0-1-1'",
-            "(idmap needs Linux 5.12)\n",
-        ),
-    ] {
-        scratch.good(&format!(
-            "mkbox up --copy sh --bind $PWD/victim:/a:{option} box >box.json"
-        ));
-        let (status, _, stderr) = scratch.sh(&format!("{old} mkbox exec box -- sh"));
-        assert_eq!(status, 125);
-        assert!(stderr.ends_with(hint), "{stderr}");
-        scratch.good("mkbox down box >box.json");
-    }
-}
-
-#[test]
 fn an_idmap_shows_other_owners_and_changes_none() {
     let scratch = Scratch::for_scripts();
     std::os::unix::fs::chown(scratch.path("victim/precious"), Some(1000), Some(1001)).unwrap();
