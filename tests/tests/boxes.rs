@@ -338,7 +338,9 @@ fn up_in_a_pod_s_own_mount_namespace_leaves_the_host_s_table_alone() {
 /// The lines of mkbox(1) from the one that begins with `begin`, as a user types them.
 fn manual(begin: &str, lines: usize) -> Vec<String> {
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../mkbox/mkbox.1");
-    let text = std::fs::read_to_string(page).unwrap().replace("\\-", "-");
+    let text = std::fs::read_to_string(page)
+        .expect("the manual page")
+        .replace("\\-", "-");
     let shown = text.lines().filter_map(|line| line.strip_prefix(".Dl "));
     let from = shown.skip_while(|line| !line.starts_with(begin));
     from.take(lines).map(str::to_owned).collect()
