@@ -227,10 +227,12 @@ struct Copies<'a> {
 
 impl Copies<'_> {
     fn run(self, bytes: u64) -> Result<Vec<Copied>, SysError> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        // What is told line by line is told in order.
+        // What is told line by line is told in order. How many processors there are takes a dozen calls to find out.
         let threads = match self.filler.arrows {
-            None if bytes > WORTH_A_THREAD => processors.min(THREADS),
+            None if bytes > WORTH_A_THREAD => {
+                let processors = std::thread::available_parallelism();
+                processors.map_or(1, usize::from).min(THREADS)
+            }
             _ => 1,
         };
         std::thread::scope(|scope| {
