@@ -15,7 +15,7 @@ TARGET  := $(shell scripts/target.sh)
 endif
 GNU     := $(shell uname -m)-unknown-linux-gnu
 OUT      = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
-OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
+OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/debug
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
@@ -45,8 +45,8 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
 
-test-gnu: ## the tools as glibc builds them, against the kernel
-	$(CARGO) build --release --locked --workspace --exclude tests --target $(GNU)
+test-gnu: ## the tools as glibc builds them, with the checks of a debug build, against the kernel
+	$(CARGO) build --locked --workspace --exclude tests --target $(GNU)
 	CHROOT0_BIN="$(abspath $(OUT_GNU))" $(CARGO) test --locked --package tests --target $(TARGET)
 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
