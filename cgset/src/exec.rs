@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use record::{Id, Known, Record};
 use sys::Call;
+use sys::parent::Ended;
 
 use crate::cli::ExecArgs;
 use crate::error::Error;
@@ -26,7 +27,8 @@ pub(crate) const OURS: u8 = 125;
 pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
     match enter(args) {
         Ok(Outcome::Plan(lines)) => crate::print(Ok::<_, Error>(lines)),
-        Ok(Outcome::Ended(status)) => ExitCode::from(status),
+        // The groups are gone by now, whichever way we end.
+        Ok(Outcome::Ended(ended)) => ExitCode::from(ended.status()),
         Ok(Outcome::Entered) => {
             let error = sys::exec(&args.command);
             record::report(TOOL, &error);
@@ -47,7 +49,7 @@ enum Outcome {
     /// This process is in the groups.
     Entered,
     /// The command was run and has ended; with `--rm`.
-    Ended(u8),
+    Ended(Ended),
 }
 
 fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
