@@ -1,5 +1,6 @@
 //! Creates, limits, joins and removes the control groups of a pod.
 
+mod absent;
 mod check;
 mod cli;
 mod compat;

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::absent;
 use crate::devices;
 use crate::error::Error;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
@@ -81,12 +82,7 @@ pub(crate) fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a H
             .unified()
             .filter(|_| is_in_every_group(name) || (is_v1s(name) && all_v2))
     });
-    found.ok_or_else(|| {
-        let controller = Version::V2.controller(name);
-        Error::Failed(format!(
-            "{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"
-        ))
-    })
+    found.ok_or_else(|| Error::Failed(absent::problem(hierarchies, name)))
 }
 
 /// Names that a v2 group has whatever its controllers are.
