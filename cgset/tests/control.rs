@@ -5,16 +5,15 @@ mod node;
 
 use node::{WHERE, story};
 
-/// `until_state PID LETTERS`: until every thread of it is in one of these states.
-const STATE: &str = r#"
-until_in() { until [ "$(where $1)" = $2 ] && grep -q $3 /proc/$1/comm; do :; done; }
+/// `ticks PID`: the time that it has run.
+const TICKS: &str = r#"
 ticks() { sed 's/.*) //' /proc/$1/stat | cut -d' ' -f12; }
 "#;
 
 #[test]
 fn a_tree_has_groups_processes_and_bars() {
     let answer = story(&format!(
-        "{WHERE}{STATE}
+        "{WHERE}
          cgset up --id foo memory.max=64Mi pids.max=10 >record
          cgset exec -P record app pids.max=5 -- sleep 1000 & pid=$!
          until_in $pid /pod-foo/app sleep
@@ -93,7 +92,7 @@ fn waiting_ends_when_the_oom_killer_comes() {
 #[test]
 fn waiting_for_nobody_ends_with_the_last() {
     let answer = story(&format!(
-        "{WHERE}{STATE}
+        "{WHERE}
          cgset up --id foo >record
          cgset wait --empty --timeout 0 <record
          cgset exec -P record app -- sleep 1000 & pid=$!
@@ -129,7 +128,7 @@ fn waiting_for_nobody_ends_with_the_last() {
 #[test]
 fn what_is_frozen_stands_still_until_it_is_thawed() {
     let answer = story(&format!(
-        "{WHERE}{STATE}
+        "{WHERE}{TICKS}
          cgset up --id foo >record
          cgset exec -P record app -- bash -c 'while :; do :; done' & pid=$!
          until_in $pid /pod-foo/app bash
@@ -165,7 +164,7 @@ fn what_is_frozen_stands_still_until_it_is_thawed() {
 #[test]
 fn what_is_killed_is_gone_and_the_groups_stay() {
     let answer = story(&format!(
-        "{WHERE}{STATE}
+        "{WHERE}
          cgset up --id foo pids.max=50 >record
          for name in app side; do cgset exec -P record $name -- sleep 1000 & eval $name=$!; done
          until_in $app /pod-foo/app sleep; until_in $side /pod-foo/side sleep
@@ -205,7 +204,7 @@ fn a_fork_bomb_of_a_thousand_dies() {
 #[test]
 fn a_group_for_one_command_goes_with_it() {
     let answer = story(&format!(
-        "{WHERE}{STATE}
+        "{WHERE}
          export own; export -f where
          cgset up --id foo >record
          cgset exec -P record --rm app pids.max=7 -- bash -c 'where self; exit 3'; echo $?

@@ -292,7 +292,7 @@ fn a_live_process_is_refused_moved_or_killed() {
         "{WHERE}
          cgset up --id foo >record
          cgset exec -P record app -- sleep 1000 & pid=$!
-         until [ \"$(where $pid)\" = /pod-foo/app ] && grep -q sleep /proc/$pid/comm; do :; done
+         until_in $pid /pod-foo/app sleep
          cgset down <record >failed; echo $?; where $pid
          cgset down --to /nowhere <record >failed; echo $?; where $pid
          cgset down --to $home <record >down; echo $?; where $pid | sed s,^$home$,,
