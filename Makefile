@@ -22,7 +22,7 @@ DEMO_PACKAGES = busybox-static curl iproute2 procps
 TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 # All tests of cgset, and of the others what is about groups, namespaces, boxes and links and not about programs.
-VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test control --test parent --test compat --test cli
+VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat --test cli
 VM_STORIES = laws limits pipe prefixes signals v2 wait
 LINT_PACKAGES = shellcheck
 BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine iptables jailkit nftables python3 socat

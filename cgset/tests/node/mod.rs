@@ -137,7 +137,9 @@ pub(crate) fn story(script: &str) -> Answer {
     answer
 }
 
-/// Where a story is told in terms of memory groups: the path /proc/PID/cgroup has for them, after the node's own.
+/// Where a story is told in terms of memory groups: the path /proc/PID/cgroup has for them, after the node's own; and until a
+/// process is there and has become that command (`until_in PID GROUP COMM`).
 pub(crate) const WHERE: &str = r#"
 where() { grep -E "(:memory:|^0::)" "/proc/$1/cgroup" | grep -o "$own.*" | sed "s/^$own//"; }
+until_in() { until [ "$(where $1)" = $2 ] && grep -q $3 /proc/$1/comm; do :; done; }
 "#;
