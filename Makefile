@@ -19,7 +19,7 @@ OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/debug
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
-TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 # All tests of cgset, and of the others what is about groups, namespaces, boxes and links and not about programs.
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat --test cli

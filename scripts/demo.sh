@@ -19,6 +19,7 @@ fi
 # Everything below is in the node. Its files are in memory and go with it.
 mount -t tmpfs node "$2"
 mount -t tmpfs node /run
+mount -t tmpfs node /var/lib # leases
 cd "$2"
 ip link set lo up
 mkdir www

@@ -252,6 +252,7 @@ impl Assigned {
 mod tests {
     use super::*;
     use crate::choice::Choice;
+    use crate::lease::Place;
     use crate::mode::Mode;
     use crate::policy::Policy;
 
@@ -263,7 +264,7 @@ mod tests {
             choice: Choice::default(),
             mac: None,
             mtu: None,
-            lease_dir: None,
+            leases: Place::default(),
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),

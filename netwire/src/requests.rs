@@ -306,7 +306,7 @@ mod tests {
             choice: crate::choice::Choice::default(),
             mac: None,
             mtu: None,
-            lease_dir: None,
+            leases: crate::lease::Place::default(),
             nat: false,
             nat_except: Vec::new(),
             ports: Vec::new(),

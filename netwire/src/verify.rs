@@ -57,7 +57,7 @@ pub(crate) fn verify(record: &Record) -> Result<(String, bool), Error> {
 fn leases(id: &Id, is: &Attachment) -> Result<Vec<Difference>, Error> {
     let mut found = Vec::new();
     for net in is.assigned_nets() {
-        let pool = Pool::new(net.subnet, is.lease_dir.as_deref());
+        let pool = Pool::new(net.subnet, &is.leases);
         let text = match pool.owner(net.address)? {
             Some(Owner { id: of, ifname }) if of == **id && ifname == is.ifname.as_ref() => {
                 continue;

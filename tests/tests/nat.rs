@@ -293,7 +293,8 @@ fn what_lost_its_index_is_in_nobodys_way() {
         .succeeds()
         .says("\"bar eth0\"");
     node.sh(&down("bar")).succeeds();
-    node.sh("rm -r /run/chroot0/.networks").succeeds();
+    node.sh("rm -r /var/lib/cni/networks /run/chroot0/.subnets")
+        .succeeds();
     clean(&node, &world);
 }
 

@@ -1,12 +1,12 @@
 //! What is wanted of an interface.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use super::Ifname;
 use crate::antispoof::When;
 use crate::choice::Choice;
 use crate::cidr::Cidr;
+use crate::lease::Place;
 use crate::link::Mac;
 use crate::mode::Mode;
 use crate::policy::Policy;
@@ -43,8 +43,8 @@ pub(crate) struct Wanted {
     pub(crate) mac: Option<Mac>,
     /// Bytes; None: as the interface of the default route, else 1500.
     pub(crate) mtu: Option<u32>,
-    /// A pool shared with CNI's host-local; None: our own.
-    pub(crate) lease_dir: Option<PathBuf>,
+    /// Where its leases are.
+    pub(crate) leases: Place,
     /// What it sends to the world has the host's address.
     pub(crate) nat: bool,
     /// Except to these, and to its own subnet.

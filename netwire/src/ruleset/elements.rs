@@ -179,7 +179,7 @@ mod tests {
             ifname: "eth0".parse().unwrap(),
             mode: crate::mode::Mode::Ptp,
             nets: vec![net("10.244.0.0/24", "10.244.0.2")],
-            lease_dir: None,
+            leases: crate::lease::Place::default(),
             ifindex: None,
             nat: false,
             nat_except: Vec::new(),

@@ -17,7 +17,7 @@ fn attachment() -> Attachment {
                 address: Some(address.parse().unwrap()),
             })
             .into(),
-        lease_dir: Some("/var/lib/cni/networks/kindnet".into()),
+        leases: Place::Directory("/var/lib/cni/networks/kindnet".into()),
         ifindex: Some(7),
         nat: true,
         nat_except: vec!["10.96.0.0/12".parse().unwrap()],
@@ -42,7 +42,7 @@ fn an_attachment_survives_the_record() {
             address: None,
         }],
         ifindex: None,
-        lease_dir: None,
+        leases: Place::default(),
         nat: false,
         nat_except: Vec::new(),
         ports: Vec::new(),
