@@ -85,7 +85,6 @@ impl Container {
             // Nothing is pulled: the image is there or it is an error.
             policy.word(&["IfNotPresent", "Never"])?;
         }
-        object.only("restartPolicy", &Value::Null)?;
         let resources = object.get("resources");
         let resources =
             resources.map_or(Ok(Resources::default()), |field| Resources::read(&field))?;
