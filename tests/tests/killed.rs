@@ -150,6 +150,24 @@ fn netwire_up_with_nat_killed_anywhere_leaves_nothing() {
     a_killed_stage_leaves_nothing(3);
 }
 
+/// Half of the new rules is none of them: what is in the table is what the index says, or the next call makes it so.
+#[test]
+fn netwire_policy_killed_anywhere_is_done_by_the_next() {
+    let node = Node::new();
+    Sweep {
+        before: "nsrun up --id foo --net | netwire up --subnet 10.244.0.0/24 --deny 10.9.0.0/16 >before.json",
+        command: "netwire policy --allow 10.0.0.0/8,80/tcp --deny 10.7.0.0/16 <before.json",
+        pipe: ("", ""),
+        at_most: 2,
+        at_least: 10,
+    }
+    .leaves_nothing(&node, |place, _| {
+        let again = node.sh("netwire policy --id foo --deny 10.8.0.0/16 >/dev/null && netwire check --id foo | jq -c .drift && nft list table inet chroot0 | grep -c '10[.][79]'");
+        let is_good = again.stdout == "[]\n0\n";
+        (!is_good).then(|| format!("{} {}: {again}", place.call, place.nth))
+    });
+}
+
 #[test]
 fn mkbox_up_killed_anywhere_leaves_nothing() {
     a_killed_box_leaves_nothing(SMALL_BOX);
