@@ -7,6 +7,7 @@ BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
 # Where the script pod looks, from BINDIR: ../share/chroot0
 DATADIR ?= $(PREFIX)/share/chroot0
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 
 # musl, because a glibc program spends most of a millisecond before main() on a virtual machine; glibc where
 # the musl target is not installed and rustup cannot bring it. Both are linked statically.
@@ -17,6 +18,9 @@ GNU     := $(shell uname -m)-unknown-linux-gnu
 OUT      = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/release
 
+# Where make install puts a tree that is tested as it is installed.
+STAGE    = $(abspath $(or $(CARGO_TARGET_DIR),target))/stage
+
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 procps
 TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
@@ -25,9 +29,9 @@ VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test control --test parent --test compat --test cli
 VM_STORIES = laws limits pipe prefixes signals v2 wait
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine iptables jailkit nftables python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat
 
-.PHONY: all help demo test test-gnu test-vm lint bench install pause-image clean
+.PHONY: all help demo test test-gnu test-vm test-systemd lint bench install pause-image clean
 
 all: ## build the five tools and podspec, static, into target/
 	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET)
@@ -54,11 +58,17 @@ test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (ro
 	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked $(VM_TESTS) \
 	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable')
 
+test-systemd: all ## pods as services of systemd, in a virtual machine where it is PID 1 (root)
+	@scripts/packages.sh $(VM_PACKAGES) mmdebstrap
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=$(STAGE) >/dev/null
+	@scripts/vm-systemd.sh $(STAGE)
+
 lint: ## formatting, clippy, shellcheck
 	@scripts/packages.sh $(LINT_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --target $(TARGET) -- -D warnings
-	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh .ci/run
+	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh scripts/vm/*.sh .ci/run
 	shellcheck --norc -s sh scripts/pod scripts/pod.d/*.sh
 
 bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": only those)
@@ -73,6 +83,9 @@ install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(DATADIR)/pod.d
 	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
 	install -m 644 scripts/pod.d/*.sh $(DESTDIR)$(DATADIR)/pod.d
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's#@BINDIR@#$(BINDIR)#' scripts/systemd/pod@.service >$(DESTDIR)$(UNITDIR)/pod@.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/pod@.service
 
 pause-image: ## pause as an OCI image archive, for podman, containerd and docker (IMAGE=NAME:TAG)
 	@SOURCE_DATE_EPOCH="$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 0)}" CARGO="$(CARGO)" \
