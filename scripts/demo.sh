@@ -6,7 +6,7 @@ set -euo pipefail
 
 if [ "${1:-}" != --in-the-node ]; then
     [ "$(id -u)" = 0 ] || { echo "demo.sh: needs root (namespaces, cgroups, mounts)" >&2; exit 1; }
-    for program in pause nsrun cgset mkbox netwire busybox curl ip; do
+    for program in pause nsrun cgset mkbox netwire busybox curl ip mount; do
         command -v "$program" >/dev/null || { echo "demo.sh: $program is not in PATH" >&2; exit 1; }
     done
     # Not exec: whatever ends the node, the scratch directory goes.
@@ -19,6 +19,7 @@ fi
 # Everything below is in the node. Its files are in memory and go with it.
 mount -t tmpfs node "$2"
 mount -t tmpfs node /run
+mount -t tmpfs node /var/lib # leases
 cd "$2"
 ip link set lo up
 mkdir www tls

@@ -46,5 +46,6 @@ boot() {
         -append "console=ttyS0 loglevel=1 panic=-1 reboot=t $*" </dev/null | sed -u 's/\r$//' | tee "$work/log"
     local status
     status=$(sed -n 's/^VM-EXIT //p' "$work/log")
+    echo "${0##*/}: $SECONDS s"
     exit "${status:-125}"
 }
