@@ -86,9 +86,10 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh $(PARTS)
 
 install: all ## into DESTDIR, PREFIX
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man7
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
 	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) scripts/pod.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 record/pod-record.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 scripts/chroot0/chroot0.7 $(DESTDIR)$(MANDIR)/man7
 	install -d $(DESTDIR)$(DATADIR)/pod.d
 	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
