@@ -17,6 +17,7 @@ cd "$2"
 shift 2
 [ $# -gt 0 ] || set -- pause mkbox nsrun cgset netwire service forward pod
 mount -t tmpfs node /run
+mount -t tmpfs node /var/lib # leases
 work=$(mktemp -d -p /var/tmp chroot0-bench.XXXXXX) # a disk, as boxes are usually on one
 ip link set lo up
 clean_up() {

@@ -6,7 +6,7 @@ set -euo pipefail
 
 if [ "${1:-}" != --in-the-node ]; then
     [ "$(id -u)" = 0 ] || { echo "demo.sh: needs root (namespaces, cgroups, mounts)" >&2; exit 1; }
-    for program in pause nsrun cgset mkbox netwire busybox curl ip; do
+    for program in pause nsrun cgset mkbox netwire busybox curl ip mount; do
         command -v "$program" >/dev/null || { echo "demo.sh: $program is not in PATH" >&2; exit 1; }
     done
     # Not exec: whatever ends the node, the scratch directory goes.
@@ -19,10 +19,12 @@ fi
 # Everything below is in the node. Its files are in memory and go with it.
 mount -t tmpfs node "$2"
 mount -t tmpfs node /run
+mount -t tmpfs node /var/lib # leases
 cd "$2"
 ip link set lo up
-mkdir www
+mkdir www tls
 echo '<h1>hello from the pod</h1>' >www/index.html
+echo 'the certificate of web' >tls/tls.crt
 
 bold='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -51,8 +53,8 @@ run 'cgset up --id web memory.max=128Mi pids.max=50 | nsrun up --net --ipc --uts
 say 'What it is, in the words of an OCI configuration and a CNI result:'
 run 'cat web.json'
 
-say 'A root file system: one program with exactly the libraries it needs, /proc, and our directory.'
-run 'mkbox up --copy busybox --proc --bind www:/www:ro site > site.json'
+say 'A root file system: one program with exactly the libraries it needs, /proc, our directory, and a volume with a certificate.'
+run 'mkbox up --copy busybox --proc --bind www:/www:ro --mount type=secret,source=tls,target=/tls site > site.json'
 run 'mkbox show < site.json'
 
 say 'The app, in the pod: a group with its own limit, its own processes, its own root.'
@@ -64,6 +66,11 @@ disown # it is taken down with its pod, not by this shell
 say 'A second pod, and from it the first one:'
 run 'cgset up --id client | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 > client.json'
 run 'nsrun exec -P client.json -- curl --silent --retry 20 --retry-connrefused --retry-delay 0 --max-time 5 http://10.244.0.2/'
+
+say 'What a pod is: a process that the machine sees as any other, with files, an address and limits of its own.'
+run 'ps -C busybox -o pid,args'
+# shellcheck disable=SC2016 # run evaluates it
+run 'nsrun exec -t $(pgrep -xo busybox) --all -- /bin/busybox cat /tls/tls.crt'
 
 say 'Who is in the pod, where its packets go, what it uses:'
 run 'nsrun show < web.json'

@@ -1,5 +1,6 @@
 //! `check`: what cgset can do with the hierarchies of this machine, what is missing and how to get it.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use nix::errno::Errno;
@@ -10,13 +11,13 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-use crate::TOOL;
 use crate::cli::CheckArgs;
 use crate::hierarchy::Version;
 use crate::hints;
 use crate::plan::{ALWAYS, MOUNT_HINT, NONE_OF_ALWAYS};
 use crate::systemd;
-use facts::{Facts, Known, Tree};
+use crate::{TOOL, absent};
+use facts::{Facts, Tree};
 
 /// What limits are named after: on v2, and on v1 where it is called otherwise.
 const CONTROLLERS: [(&str, &str); 7] = [
@@ -72,10 +73,12 @@ fn of_hierarchies(facts: &Facts) -> Check {
     let (v1, v2) = (of(Version::V1), of(Version::V2));
     let (found, version) = match (v1.is_empty(), v2.is_empty()) {
         (false, false) => (format!("v1: {v1}; v2: {v2}"), "hybrid"),
-        (false, true) if facts.bare_v2 => (format!("v1: {v1}; v2 without controllers"), "hybrid"),
+        (false, true) if facts.bare_v2.is_some() => {
+            (format!("v1: {v1}; v2 without controllers"), "hybrid")
+        }
         (false, true) => (format!("v1: {v1}"), "v1"),
         (true, false) => (format!("v2: {v2}"), "v2"),
-        (true, true) if facts.bare_v2 => ("v2 without controllers".into(), "v2"),
+        (true, true) if facts.bare_v2.is_some() => ("v2 without controllers".into(), "v2"),
         (true, true) => ("none is mounted".into(), "none"),
     };
     let mut controllers = facts.trees.iter().flat_map(|tree| &tree.controllers);
@@ -112,30 +115,22 @@ fn of_controller(facts: &Facts, v2: &str, v1: &str) -> Check {
         .with("owner", tree.owner.clone())
 }
 
-/// Why a controller is in no hierarchy, by /proc/cgroups, which has all that the kernel was built with.
+/// Why a controller is in no hierarchy.
 fn why_none(facts: &Facts, v2: &str, v1: &str) -> Option<String> {
-    let none = facts.trees.is_empty() && !facts.bare_v2;
+    let none = facts.trees.is_empty() && facts.bare_v2.is_none();
     // To mount one at all comes first, and is said there.
     let known = facts.known.as_ref().filter(|_| !none)?;
-    Some(match known.iter().find(|known| known.name == v1) {
-        None => "this kernel is built without it".into(),
-        Some(Known { enabled: false, .. }) => {
-            format!("switched off at boot: cgroup_enable={v1}, or no cgroup_disable={v1}")
-        }
-        Some(Known { hierarchy: 0, .. }) if facts.bare_v2 || has_v2(facts) => {
-            format!(
-                "the mounted group was not given it: +{v2} into cgroup.subtree_control above it"
-            )
-        }
-        Some(Known { hierarchy: 0, .. }) => {
-            format!("mount -t cgroup -o {v1} none /sys/fs/cgroup/{v1}")
-        }
-        Some(_) => "it is in use in a hierarchy that is not mounted here".into(),
-    })
+    Some(absent::why(known, (v1, v2), unified(facts)))
 }
 
-fn has_v2(facts: &Facts) -> bool {
-    facts.trees.iter().any(|tree| tree.version == Version::V2)
+/// Where v2 is mounted, with controllers or without.
+fn unified(facts: &Facts) -> Option<&Path> {
+    let mut trees = facts.trees.iter();
+    let unified = trees.find(|tree| tree.version == Version::V2);
+    unified
+        .map(|tree| &tree.mount)
+        .or(facts.bare_v2.as_ref())
+        .map(PathBuf::as_path)
 }
 
 /// Whether groups can be made below the mount. Every pod gets one in these hierarchies.
@@ -299,7 +294,7 @@ fn of_features(facts: &Facts) -> Vec<Check> {
             "memory.memsw.limit_in_bytes",
         ),
     ];
-    if has_v2(facts) || facts.bare_v2 {
+    if unified(facts).is_some() {
         let found = match facts.nsdelegate {
             true => "a cgroup namespace is a border of delegation",
             false => "v2 is mounted without it",

@@ -8,12 +8,11 @@ use std::process::ExitCode;
 
 use nix::errno::Errno;
 
-use crate::TOOL;
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
-use crate::parent;
 use crate::version::File;
+use crate::{TOOL, absent, parent};
 
 /// Whether the command line is libcgroup's.
 pub(crate) fn is_meant(arguments: &[OsString]) -> bool {
@@ -143,11 +142,7 @@ fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a Hierarchy, E
         "cgroup" => hierarchies.unified(),
         controller => hierarchies.of(controller),
     };
-    found.ok_or_else(|| {
-        Error::Failed(format!(
-            "{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"
-        ))
-    })
+    found.ok_or_else(|| Error::Failed(absent::problem(hierarchies, name)))
 }
 
 fn open(hierarchy: &Hierarchy, path: &str) -> Result<Group, Error> {

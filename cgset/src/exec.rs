@@ -1,16 +1,19 @@
 //! `cgset exec`: puts itself into a group of the pod, then becomes the command.
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use record::{Id, Known, Record};
 use sys::Call;
+use sys::parent::Ended;
 
 use crate::cli::ExecArgs;
 use crate::error::Error;
 use crate::group::Group;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
+use crate::limits::Limits;
 use crate::membership::Membership;
 use crate::place::price;
 use crate::plan::Plan;
@@ -26,7 +29,8 @@ pub(crate) const OURS: u8 = 125;
 pub(crate) fn exec(args: &ExecArgs) -> ExitCode {
     match enter(args) {
         Ok(Outcome::Plan(lines)) => crate::print(Ok::<_, Error>(lines)),
-        Ok(Outcome::Ended(status)) => ExitCode::from(status),
+        // The groups are gone by now, whichever way we end.
+        Ok(Outcome::Ended(ended)) => ExitCode::from(ended.status()),
         Ok(Outcome::Entered) => {
             let error = sys::exec(&args.command);
             record::report(TOOL, &error);
@@ -47,37 +51,13 @@ enum Outcome {
     /// This process is in the groups.
     Entered,
     /// The command was run and has ended; with `--rm`.
-    Ended(u8),
+    Ended(Ended),
 }
 
 fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
     let talk = Talk::from(args.talk);
-    let (name, typed) = name_and_limits(&args.words)?;
-    let kube = args.kube.as_deref().map(kube::read).transpose()?;
-    for ignored in kube.iter().flat_map(|kube| &kube.ignored) {
-        talk.note(format_args!(
-            "--kube: {ignored}: no limit of a cgroup, not applied"
-        ));
-    }
-    let words = kube.iter().flat_map(|kube| &kube.words).chain(typed);
-    let words: Vec<String> = words.cloned().collect();
-    let words = words.as_slice();
-    let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::this())?;
-    let mut makes_pod = false;
-    let record = match (&args.pod, &args.id) {
-        (Some(_), _) if name.is_none() && !limits.is_empty() => {
-            return Err(Error::Usage(
-                "limits are of a named group (cgset exec -P FILE NAME KEY=VALUE -- CMD)".into(),
-            ));
-        }
-        (Some(pod), _) => record::for_exec(pod)?,
-        (None, Some(id)) => {
-            let is_known = matches!(record::known(TOOL, id), Known::Up(_));
-            makes_pod = !is_known;
-            named_pod(id, name.is_none(), words, args)?
-        }
-        (None, None) => return Err(Error::Usage("no pod is named (-P FILE or --id ID)".into())),
-    };
+    let wish = Wish::new(args, talk)?;
+    let (record, makes_pod) = wish.pod(args)?;
     let id: Id = record
         .id()
         .unwrap_or_default()
@@ -85,16 +65,12 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
         .map_err(Error::Usage)?;
     let hierarchies = Hierarchies::detect()?;
     let pod = Pod::open(&record, &id, &hierarchies)?;
-    // The limits of a pod that was named are on the pod itself, and set by now.
-    let own = if name.is_some() {
-        limits
-    } else {
-        crate::limits::Limits::default()
-    };
     // What is removed afterwards is nobody else's.
     let of_its_own = args.rm.then(|| format!("exec-{}", std::process::id()));
-    let child = name.as_deref().or(of_its_own.as_deref()).unwrap_or(EXEC);
-    let plan = Plan::of_child(format!("{}/{child}", pod.path), &pod.keys(), &own)?;
+    let is_named = wish.name.is_some();
+    let child = wish.name.as_deref().or(of_its_own.as_deref());
+    let child = child.unwrap_or(EXEC);
+    let plan = Plan::of_child(format!("{}/{child}", pod.path), &pod.keys(), &wish.limits)?;
     if args.dry_run {
         return Ok(Outcome::Plan(plan.lines()));
     }
@@ -105,14 +81,10 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
         )));
     }
     let mut made = Vec::new();
-    let is_named = name.is_some();
     let prepared = pod.prepare(child, is_named || args.rm, &plan, &mut made, talk);
     let entered = prepared.and_then(|children| {
         if args.rm {
-            let groups = pod.groups.iter().zip(&children);
-            let groups = groups.map(|((_, hierarchy, _), group)| (hierarchy.version, group));
-            let status = run::run(&args.command, &groups.collect::<Vec<_>>(), talk);
-            return status.map(Outcome::Ended);
+            return pod.run(&args.command, &children, talk);
         }
         // Without NAME any place in the pod is as good; with one, the group or one below it.
         let stays_in = if is_named { &plan.name } else { &pod.path };
@@ -133,6 +105,50 @@ fn enter(args: &ExecArgs) -> Result<Outcome, Error> {
         std::mem::forget(pod);
     }
     entered
+}
+
+/// What was typed before the command.
+struct Wish {
+    name: Option<Id>,
+    words: Vec<String>,
+    /// Of the group that is entered: those of a pod that was named are on the pod itself.
+    limits: Limits,
+}
+
+impl Wish {
+    fn new(args: &ExecArgs, talk: Talk) -> Result<Self, Error> {
+        let (name, typed) = name_and_limits(&args.words)?;
+        let kube = args.kube.as_deref().map(kube::read).transpose()?;
+        for ignored in kube.iter().flat_map(|kube| &kube.ignored) {
+            talk.note(format_args!(
+                "--kube: {ignored}: no limit of a cgroup, not applied"
+            ));
+        }
+        let words = kube.iter().flat_map(|kube| &kube.words).chain(typed);
+        let words: Vec<String> = words.cloned().collect();
+        let limits = vocabulary::parse_all(words.iter().map(String::as_str), &Machine::this())?;
+        Ok(Self {
+            limits: name.as_ref().map_or_else(Limits::default, |_| limits),
+            name,
+            words,
+        })
+    }
+
+    /// The record of the pod that is meant, and whether it is made for this call.
+    fn pod(&self, args: &ExecArgs) -> Result<(Record, bool), Error> {
+        match (&args.pod, &args.id) {
+            (Some(_), _) if self.name.is_none() && !self.words.is_empty() => Err(Error::Usage(
+                "limits are of a named group (cgset exec -P FILE NAME KEY=VALUE -- CMD)".into(),
+            )),
+            (Some(pod), _) => Ok((record::for_exec(pod)?, false)),
+            (None, Some(id)) => {
+                let is_known = matches!(record::known(TOOL, id), Known::Up(_));
+                let record = named_pod(id, self.name.is_none(), &self.words, args)?;
+                Ok((record, !is_known))
+            }
+            (None, None) => Err(Error::Usage("no pod is named (-P FILE or --id ID)".into())),
+        }
+    }
 }
 
 /// The NAME before the limits, if there is one.
@@ -258,6 +274,14 @@ impl<'a> Pod<'a> {
             make::note_changes(&plan.name, before.as_ref(), &after, talk);
         }
         Ok(children)
+    }
+
+    /// Runs `command` in `children`, in a process of its own.
+    fn run(&self, command: &[OsString], children: &[Group], talk: Talk) -> Result<Outcome, Error> {
+        let groups = self.groups.iter().zip(children);
+        let groups = groups.map(|((_, hierarchy, _), group)| (hierarchy.version, group));
+        let ended = run::run(command, &groups.collect::<Vec<_>>(), talk)?;
+        Ok(Outcome::Ended(ended))
     }
 
     /// Puts this process into `children`, unless it is in `stays_in` already.

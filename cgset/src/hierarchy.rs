@@ -60,6 +60,8 @@ impl Hierarchy {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Hierarchies {
     list: Vec<Hierarchy>,
+    /// Where v2 is mounted without a controller.
+    bare_v2: Option<PathBuf>,
     own: Membership,
 }
 
@@ -88,6 +90,7 @@ impl Hierarchies {
         let mounts: Vec<Mount> = lines.filter_map(Mount::parse).collect();
         let v1_controllers: Vec<&str> = own.lines().flat_map(v1_controllers_of).collect();
         let mut found: Vec<Hierarchy> = Vec::new();
+        let mut bare_v2 = None;
         for mount in mounts
             .iter()
             .filter(|mount| is_cgroup(mount) && is_visible(mount, &mounts))
@@ -97,7 +100,9 @@ impl Hierarchies {
                 _ => (Version::V2, words(&v2_controllers(&mount.point))),
             };
             if controllers.is_empty() {
-                continue; // name=systemd, or a v2 tree whose controllers are all on v1
+                // name=systemd, or a v2 tree whose controllers are all on v1
+                bare_v2 = bare_v2.or((version == Version::V2).then(|| mount.point.clone()));
+                continue;
             }
             let hierarchy = Hierarchy {
                 version,
@@ -117,7 +122,11 @@ impl Hierarchies {
             }
         }
         let own = Membership::parse(own);
-        Self { list: found, own }
+        Self {
+            list: found,
+            bare_v2,
+            own,
+        }
     }
 
     /// Without a freezer that is of no use here: it is a hierarchy for nothing but that, and a pod can do without.
@@ -139,6 +148,17 @@ impl Hierarchies {
         self.list
             .iter()
             .find(|hierarchy| hierarchy.version == Version::V2)
+    }
+
+    /// Where a v2 hierarchy is mounted that has no controllers here.
+    pub(crate) fn bare_v2(&self) -> Option<&Path> {
+        self.bare_v2.as_deref()
+    }
+
+    /// Where v2 is mounted, with controllers or without.
+    pub(crate) fn unified_mount(&self) -> Option<&Path> {
+        let unified = self.unified().map(|hierarchy| hierarchy.mount.as_path());
+        unified.or(self.bare_v2())
     }
 
     /// Where this process was when they were found.

@@ -3,126 +3,99 @@
 use crate::devices;
 use crate::values::Kind;
 
-/// Each key, the name it goes by from there on, and how its value is read.
-pub(crate) const KEYS: &[(&str, &str, Kind)] = &[
-    ("memory.max", "memory.max", Kind::Memory),
-    ("memory.limit_in_bytes", "memory.max", Kind::Memory),
-    ("memory.high", "memory.high", Kind::Memory),
-    ("memory.low", "memory.low", Kind::Memory),
-    ("memory.soft_limit_in_bytes", "memory.low", Kind::Memory),
-    ("memory.min", "memory.min", Kind::Memory),
-    ("memory.swap.max", "memory.swap.max", Kind::Swap),
-    (
+/// A key, the name it goes by from there on, and how its value is read.
+pub(crate) type Key = (&'static str, &'static str, Kind);
+
+/// One that goes by its own name.
+const fn own(key: &'static str, kind: Kind) -> Key {
+    (key, key, kind)
+}
+
+/// Another word for what is called `name`.
+const fn also(key: &'static str, name: &'static str, kind: Kind) -> Key {
+    (key, name, kind)
+}
+
+/// All of them.
+pub(crate) const KEYS: &[Key] = &[
+    own("memory.max", Kind::Memory),
+    also("memory.limit_in_bytes", "memory.max", Kind::Memory),
+    own("memory.high", Kind::Memory),
+    own("memory.low", Kind::Memory),
+    also("memory.soft_limit_in_bytes", "memory.low", Kind::Memory),
+    own("memory.min", Kind::Memory),
+    own("memory.swap.max", Kind::Swap),
+    also(
         "memory.memsw.limit_in_bytes",
         "memory.swap.max",
         Kind::SwapTotal,
     ),
-    ("memory.swap.high", "memory.swap.high", Kind::Bytes),
-    ("memory.zswap.max", "memory.zswap.max", Kind::Bytes),
-    (
-        "memory.zswap.writeback",
-        "memory.zswap.writeback",
-        Kind::Number(1),
-    ),
-    ("memory.oom.group", "memory.oom.group", Kind::Number(1)),
-    ("memory.oom_control", "memory.oom_control", Kind::Number(1)),
-    ("memory.swappiness", "memory.swappiness", Kind::Number(200)),
-    (
-        "memory.kmem.limit_in_bytes",
-        "memory.kmem.limit_in_bytes",
-        Kind::Bytes,
-    ),
-    (
-        "memory.kmem.tcp.limit_in_bytes",
-        "memory.kmem.tcp.limit_in_bytes",
-        Kind::Bytes,
-    ),
+    own("memory.swap.high", Kind::Bytes),
+    own("memory.zswap.max", Kind::Bytes),
+    own("memory.zswap.writeback", Kind::Number(1)),
+    own("memory.oom.group", Kind::Number(1)),
+    own("memory.oom_control", Kind::Number(1)),
+    own("memory.swappiness", Kind::Number(200)),
+    own("memory.kmem.limit_in_bytes", Kind::Bytes),
+    own("memory.kmem.tcp.limit_in_bytes", Kind::Bytes),
     // PIDS_MAX of the kernel: more is EINVAL
-    ("pids.max", "pids.max", Kind::Count(4 << 20)),
-    ("cpu.max", "cpu.max", Kind::CpuMax),
-    ("cpu.cfs_quota_us", "cpu.max", Kind::Quota),
-    ("cpu.cfs_period_us", "cpu.max", Kind::Period),
-    ("cpu.max.burst", "cpu.max.burst", Kind::Number(u64::MAX)),
-    ("cpu.cfs_burst_us", "cpu.max.burst", Kind::Number(u64::MAX)),
-    ("cpu.weight", "cpu.weight", Kind::Weight),
-    ("cpu.shares", "cpu.weight", Kind::Shares),
-    ("cpu.weight.nice", "cpu.weight.nice", Kind::Text),
-    ("cpu.idle", "cpu.idle", Kind::Number(1)),
-    ("cpu.uclamp.min", "cpu.uclamp.min", Kind::Text),
-    ("cpu.uclamp.max", "cpu.uclamp.max", Kind::Text),
-    ("cpu.rt_runtime_us", "cpu.rt_runtime_us", Kind::Text),
-    (
-        "cpu.rt_period_us",
-        "cpu.rt_period_us",
-        Kind::Number(u64::MAX),
-    ),
-    ("cpuset.cpus", "cpuset.cpus", Kind::List),
-    ("cpuset.mems", "cpuset.mems", Kind::List),
-    ("cpuset.cpus.partition", "cpuset.cpus.partition", Kind::Text),
-    ("cpuset.cpus.exclusive", "cpuset.cpus.exclusive", Kind::List),
-    (
-        "cpuset.cpu_exclusive",
-        "cpuset.cpu_exclusive",
-        Kind::Number(1),
-    ),
-    (
-        "cpuset.mem_exclusive",
-        "cpuset.mem_exclusive",
-        Kind::Number(1),
-    ),
-    (
-        "cpuset.mem_hardwall",
-        "cpuset.mem_hardwall",
-        Kind::Number(1),
-    ),
-    (
-        "cpuset.memory_migrate",
-        "cpuset.memory_migrate",
-        Kind::Number(1),
-    ),
-    ("io.weight", "io.weight", Kind::IoWeight),
-    ("blkio.weight", "io.weight", Kind::BlkioWeight),
-    ("io.max", "io.max", Kind::IoMax),
-    (
+    own("pids.max", Kind::Count(4 << 20)),
+    own("cpu.max", Kind::CpuMax),
+    also("cpu.cfs_quota_us", "cpu.max", Kind::Quota),
+    also("cpu.cfs_period_us", "cpu.max", Kind::Period),
+    own("cpu.max.burst", Kind::Number(u64::MAX)),
+    also("cpu.cfs_burst_us", "cpu.max.burst", Kind::Number(u64::MAX)),
+    own("cpu.weight", Kind::Weight),
+    also("cpu.shares", "cpu.weight", Kind::Shares),
+    own("cpu.weight.nice", Kind::Text),
+    own("cpu.idle", Kind::Number(1)),
+    own("cpu.uclamp.min", Kind::Text),
+    own("cpu.uclamp.max", Kind::Text),
+    own("cpu.rt_runtime_us", Kind::Text),
+    own("cpu.rt_period_us", Kind::Number(u64::MAX)),
+    own("cpuset.cpus", Kind::List),
+    own("cpuset.mems", Kind::List),
+    own("cpuset.cpus.partition", Kind::Text),
+    own("cpuset.cpus.exclusive", Kind::List),
+    own("cpuset.cpu_exclusive", Kind::Number(1)),
+    own("cpuset.mem_exclusive", Kind::Number(1)),
+    own("cpuset.mem_hardwall", Kind::Number(1)),
+    own("cpuset.memory_migrate", Kind::Number(1)),
+    own("io.weight", Kind::IoWeight),
+    also("blkio.weight", "io.weight", Kind::BlkioWeight),
+    own("io.max", Kind::IoMax),
+    also(
         "blkio.throttle.read_bps_device",
         "io.max",
         Kind::Throttle(0),
     ),
-    (
+    also(
         "blkio.throttle.write_bps_device",
         "io.max",
         Kind::Throttle(1),
     ),
-    (
+    also(
         "blkio.throttle.read_iops_device",
         "io.max",
         Kind::Throttle(2),
     ),
-    (
+    also(
         "blkio.throttle.write_iops_device",
         "io.max",
         Kind::Throttle(3),
     ),
-    ("io.latency", "io.latency", Kind::Text),
-    ("io.bfq.weight", "io.bfq.weight", Kind::Text),
-    ("blkio.bfq.weight", "blkio.bfq.weight", Kind::Text),
-    ("cgroup.freeze", "cgroup.freeze", Kind::Number(1)),
-    ("freezer.state", "cgroup.freeze", Kind::FreezerState),
-    (
-        "cgroup.max.depth",
-        "cgroup.max.depth",
-        Kind::Count(u64::MAX),
-    ),
-    (
-        "cgroup.max.descendants",
-        "cgroup.max.descendants",
-        Kind::Count(u64::MAX),
-    ),
-    ("devices", devices::NAME, Kind::Devices),
-    ("devices.allow", devices::NAME, Kind::DeviceRule(true)),
-    ("devices.deny", devices::NAME, Kind::DeviceRule(false)),
-    ("rdma.max", "rdma.max", Kind::Text),
-    ("misc.max", "misc.max", Kind::Text),
-    ("net_cls.classid", "net_cls.classid", Kind::Text),
-    ("net_prio.ifpriomap", "net_prio.ifpriomap", Kind::Text),
+    own("io.latency", Kind::Text),
+    own("io.bfq.weight", Kind::Text),
+    own("blkio.bfq.weight", Kind::Text),
+    own("cgroup.freeze", Kind::Number(1)),
+    also("freezer.state", "cgroup.freeze", Kind::FreezerState),
+    own("cgroup.max.depth", Kind::Count(u64::MAX)),
+    own("cgroup.max.descendants", Kind::Count(u64::MAX)),
+    own(devices::NAME, Kind::Devices),
+    also("devices.allow", devices::NAME, Kind::DeviceRule(true)),
+    also("devices.deny", devices::NAME, Kind::DeviceRule(false)),
+    own("rdma.max", Kind::Text),
+    own("misc.max", Kind::Text),
+    own("net_cls.classid", Kind::Text),
+    own("net_prio.ifpriomap", Kind::Text),
 ];

@@ -1,5 +1,7 @@
 //! Creates, limits, joins and removes the control groups of a pod.
 
+mod absent;
+mod branches;
 mod check;
 mod cli;
 mod compat;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::TOOL;
 use crate::error::Error;
-use crate::group::Group;
+use crate::group::{Group, IsGone as _};
 use crate::hierarchy::{Hierarchies, Hierarchy};
 use crate::make;
 use crate::state::State;
@@ -201,42 +201,31 @@ pub(crate) fn make_in(
 ) -> Result<Group, Error> {
     /// How often the last pod of a parent may take it away beneath us.
     const TRIES: usize = 50;
-    let mut tries = 0;
-    loop {
-        let answer = try_make(mount, parent, name, (hierarchy, key), talk);
-        tries += 1;
-        match answer {
-            Err(Error::Sys(error))
-                if matches!(error.errno, Errno::ENOENT | Errno::ENODEV)
-                    && !parent.is_empty()
-                    && tries < TRIES => {}
+    let enable = |group: &Group| make::enable(group, hierarchy.version, key, talk);
+    let make = || {
+        let mut above = mount.itself()?;
+        for part in parent.split('/').filter(|part| !part.is_empty()) {
+            enable(&above)?;
+            let group = match above.child(part)? {
+                Some(group) => group,
+                None => {
+                    talk.step(|| format!("mkdir({})", above.path().join(part).display()));
+                    above.child_or_new(part)?
+                }
+            };
+            group.inherit_cpuset(&above, key)?;
+            above = group;
+        }
+        enable(&above)?;
+        Ok(above.make_child(name)?)
+    };
+    for _ in 1..TRIES {
+        match make() {
+            Err(Error::Sys(error)) if error.is_gone() && !parent.is_empty() => {}
             answer => return answer,
         }
     }
-}
-
-fn try_make(
-    mount: &Group,
-    parent: &str,
-    name: &str,
-    (hierarchy, key): (&Hierarchy, &str),
-    talk: Talk,
-) -> Result<Group, Error> {
-    let mut above = mount.itself()?;
-    for part in parent.split('/').filter(|part| !part.is_empty()) {
-        make::enable(&above, hierarchy.version, key, talk)?;
-        let group = match above.child(part)? {
-            Some(group) => group,
-            None => {
-                talk.step(|| format!("mkdir({})", above.path().join(part).display()));
-                above.child_or_new(part)?
-            }
-        };
-        group.inherit_cpuset(&above, key)?;
-        above = group;
-    }
-    make::enable(&above, hierarchy.version, key, talk)?;
-    Ok(above.make_child(name)?)
+    make()
 }
 
 #[cfg(test)]

@@ -82,7 +82,10 @@ pub(crate) fn origin(process: &ProcessId, groups: &[(String, &Hierarchy)]) -> Re
     })
 }
 
-/// Brings a process back to where it was, as far as it is still in the pod and that group still there.
+/// Brings a process back to where it was, as far as it is still in the pod.
+///
+/// That group may be gone, or not to be seen from here; and a v2 group that gives controllers to others takes nobody. Then it
+/// goes to where we are, which takes processes, or to the top.
 pub(crate) fn bring_back(moved: &Moved, hierarchies: &Hierarchies, pod: &str) -> Result<(), Error> {
     if moved.process.open()?.is_none() {
         return Ok(());
@@ -96,8 +99,22 @@ pub(crate) fn bring_back(moved: &Moved, hierarchies: &Hierarchies, pod: &str) ->
             continue;
         }
         let mount = Group::mounted(hierarchy)?;
-        let home = mount.descendant(path)?;
-        match home.as_ref().unwrap_or(&mount).take(moved.process.pid) {
+        let own = hierarchies.own();
+        let ours = own.below_mount_of(hierarchy);
+        let ours = ours.filter(|_| !own.is_within(hierarchy, pod));
+        let mut answer = Ok(());
+        for path in [Some(path.as_str()), ours, Some("")].into_iter().flatten() {
+            let Some(home) = mount.descendant(path)? else {
+                continue;
+            };
+            answer = home.take(moved.process.pid);
+            let is_full =
+                |error: &SysError| matches!(error.errno, Errno::EBUSY | Errno::EOPNOTSUPP);
+            if !answer.as_ref().is_err_and(is_full) {
+                break;
+            }
+        }
+        match answer {
             Err(error) if error.errno == Errno::ESRCH => {}
             answer => answer?,
         }

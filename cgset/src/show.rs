@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use serde_json::Value as Json;
 
+use crate::branches::branches;
 use crate::cli::ShowArgs;
 use crate::error::Error;
 use crate::hierarchy::Hierarchies;
 use crate::make::plain;
-use crate::usage::{Groups, Snapshot};
+use crate::usage::{Groups, Place, Snapshot};
 use crate::{TOOL, pod};
 
 /// Runs the verb.
@@ -59,7 +60,7 @@ pub(crate) fn table(groups: &Groups) -> String {
             .map(str::to_owned)
             .collect(),
     ];
-    for (path, usage) in groups {
+    for (name, usage) in names(groups).into_iter().zip(groups.values()) {
         let cells = columns.iter().map(|(_, name, shown, _)| {
             usage
                 .values
@@ -69,7 +70,7 @@ pub(crate) fn table(groups: &Groups) -> String {
         let pids = usage.processes.iter().map(ToString::to_string);
         let pids = pids.collect::<Vec<_>>().join(" ");
         rows.push(
-            std::iter::once(in_tree(path, groups))
+            std::iter::once(name)
                 .chain(cells)
                 .chain([pids])
                 .collect::<Vec<String>>(),
@@ -104,28 +105,12 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// The last part of `path` behind the branches that lead to it.
-pub(crate) fn in_tree(path: &str, groups: &Groups) -> String {
-    let parts: Vec<&str> = path.split('/').collect();
-    let mut branches = String::new();
-    for depth in 1..parts.len() {
-        let parent = parts[..depth].join("/");
-        let own = parts[..=depth].join("/");
-        let has_later_sibling = groups.keys().any(|other| {
-            let below = other
-                .strip_prefix(&parent)
-                .and_then(|rest| rest.strip_prefix('/'));
-            below.is_some_and(|rest| !rest.contains('/')) && *other > own
-        });
-        let is_last_part = depth + 1 == parts.len();
-        branches.push_str(match (is_last_part, has_later_sibling) {
-            (true, true) => "├─",
-            (true, false) => "└─",
-            (false, true) => "│ ",
-            (false, false) => "  ",
-        });
-    }
-    format!("{branches}{}", parts.last().copied().unwrap_or_default())
+/// The name of each group behind the branches that lead to it.
+pub(crate) fn names(groups: &Groups) -> Vec<String> {
+    let depths: Vec<usize> = groups.keys().map(Place::depth).collect();
+    let branches = branches(&depths).into_iter().zip(groups.keys());
+    let names = branches.map(|(branch, place)| format!("{branch}{}", place.name()));
+    names.collect()
 }
 
 /// Bytes in the greatest unit that leaves a number of at least 1.
@@ -175,30 +160,24 @@ mod tests {
     use crate::usage::Usage;
     use serde_json::json;
 
-    fn usage(values: Json, processes: &[i32]) -> Usage {
-        Usage {
-            values: values.as_object().unwrap().clone(),
-            processes: processes.to_vec(),
-        }
-    }
-
     fn groups() -> Groups {
         Groups::from([
             (
                 "pod-foo".into(),
-                usage(
+                Usage::of(
                     json!({"memory.max": 536_870_912, "memory.current": 1536, "memory.oom_kill": 1}),
                     &[],
                 ),
             ),
             (
                 "pod-foo/app".into(),
-                usage(json!({"pids.max": "max", "cpu.usage_usec": 1_234_567}), &[]),
+                Usage::of(json!({"pids.max": "max", "cpu.usage_usec": 1_234_567}), &[]),
             ),
-            ("pod-foo/app/deep".into(), usage(json!({}), &[7, 42])),
+            ("pod-foo/app-2".into(), Usage::of(json!({}), &[])),
+            ("pod-foo/app/deep".into(), Usage::of(json!({}), &[7, 42])),
             (
                 "pod-foo/pause".into(),
-                usage(json!({"memory.max": "max"}), &[5]),
+                Usage::of(json!({"memory.max": "max"}), &[5]),
             ),
         ])
     }
@@ -212,6 +191,7 @@ GROUP     MEMORY   MAX  PEAK  OOM-KILL  TASKS  MAX  CPU-TIME  THROTTLED  PIDS
 pod-foo     1.5K  512M     -         1      -    -         -          -
 ├─app          -     -     -         -      -  max    1.234s          -
 │ └─deep       -     -     -         -      -    -         -          -  7 42
+├─app-2        -     -     -         -      -    -         -          -
 └─pause        -   max     -         -      -    -         -          -  5
 "
         );
@@ -236,7 +216,7 @@ pod-foo     1.5K  512M     -         1      -    -         -          -
     fn what_no_group_has_makes_no_column() {
         let mut some = groups();
         assert!(!table(&some).contains("STALL") && !table(&some).contains("FROZEN"));
-        let app = some.get_mut("pod-foo/app").unwrap();
+        let app = some.get_mut(&"pod-foo/app".into()).unwrap();
         app.values.insert("frozen".into(), true.into());
         let stall = json!({"some": {"avg10": 1.25}});
         app.values.insert("memory.pressure".into(), stall);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::Value as Json;
 
+use crate::branches::branches;
 use crate::cli::TreeArgs;
 use crate::error::Error;
 use crate::hierarchy::Hierarchies;
@@ -26,12 +27,20 @@ pub(crate) fn tree(args: &TreeArgs) -> ExitCode {
     })
 }
 
-/// The lines, cut at `width`; `command` names a process.
+/// The lines, cut at `width`: a group, then its processes, then the groups in it; `command` names a process.
 fn render(groups: &Groups, command: &dyn Fn(i32) -> String, width: usize) -> String {
     let mut lines = Vec::new();
-    for path in groups.keys().filter(|path| !path.contains('/')) {
-        add(groups, path, ("", ""), command, &mut lines);
+    for (place, usage) in groups {
+        let depth = place.depth();
+        lines.push((depth, place.name().to_owned(), Some(facts(usage))));
+        for &pid in &usage.processes {
+            lines.push((depth + 1, format!("{pid} {}", command(pid)), None));
+        }
     }
+    let depths: Vec<usize> = lines.iter().map(|(depth, ..)| *depth).collect();
+    let lines = branches(&depths).into_iter().zip(lines);
+    let lines = lines.map(|(branch, (_, name, facts))| (format!("{branch}{name}"), facts));
+    let lines: Vec<(String, Option<String>)> = lines.collect();
     let names = lines.iter().filter(|(_, facts)| facts.is_some());
     let names = names.map(|(name, _)| name.chars().count()).max();
     let mut text = String::new();
@@ -44,45 +53,6 @@ fn render(groups: &Groups, command: &dyn Fn(i32) -> String, width: usize) -> Str
         text.push('\n');
     }
     text
-}
-
-/// A group, then its processes, then the groups in it. `branch` is what leads to it and `below` what leads to those in it.
-fn add(
-    groups: &Groups,
-    path: &str,
-    (branch, below): (&str, &str),
-    command: &dyn Fn(i32) -> String,
-    lines: &mut Vec<(String, Option<String>)>,
-) {
-    let Some(usage) = groups.get(path) else {
-        return;
-    };
-    let name = path.rsplit('/').next().unwrap_or_default();
-    lines.push((format!("{branch}{name}"), Some(facts(usage))));
-    let is_child = |other: &&String| {
-        let rest = other
-            .strip_prefix(path)
-            .and_then(|rest| rest.strip_prefix('/'));
-        rest.is_some_and(|rest| !rest.contains('/'))
-    };
-    let children: Vec<&String> = groups.keys().filter(is_child).collect();
-    let mut left = usage.processes.len() + children.len();
-    let mut next = || {
-        left -= 1;
-        match left {
-            0 => ("\u{2514}\u{2500}", "  "),
-            _ => ("\u{251c}\u{2500}", "\u{2502} "),
-        }
-    };
-    for &pid in &usage.processes {
-        let (corner, _) = next();
-        lines.push((format!("{below}{corner}{pid} {}", command(pid)), None));
-    }
-    for child in children {
-        let (corner, line) = next();
-        let (branch, below) = (format!("{below}{corner}"), format!("{below}{line}"));
-        add(groups, child, (&branch, &below), command, lines);
-    }
 }
 
 /// What a group uses of what it may: `memory [##........] 100M/512M  tasks 3  cpu 1.234s  2 OOM kills`.
@@ -163,34 +133,27 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn usage(values: Json, processes: &[i32]) -> Usage {
-        Usage {
-            values: values.as_object().unwrap().clone(),
-            processes: processes.to_vec(),
-        }
-    }
-
     #[test]
     fn processes_come_before_the_groups_below() {
         let groups = Groups::from([
             (
                 "pod-foo".into(),
-                usage(
+                Usage::of(
                     json!({"memory.current": 104_857_600, "memory.max": 536_870_912, "pids.current": 3, "pids.max": "max"}),
                     &[],
                 ),
             ),
             (
                 "pod-foo/app".into(),
-                usage(
+                Usage::of(
                     json!({"cpu.usage_usec": 1_234_567, "memory.oom_kill": 2, "frozen": true}),
                     &[7, 42],
                 ),
             ),
-            ("pod-foo/app/deep".into(), usage(json!({}), &[43])),
+            ("pod-foo/app/deep".into(), Usage::of(json!({}), &[43])),
             (
                 "pod-foo/pause".into(),
-                usage(json!({"memory.oom_kill": 1}), &[5]),
+                Usage::of(json!({"memory.oom_kill": 1}), &[5]),
             ),
         ]);
         let text = render(&groups, &|pid| format!("cmd{pid}"), usize::MAX);

@@ -28,8 +28,60 @@ impl Usage {
     }
 }
 
-/// The pod's group and those below it, by their path from the pod's on: `pod-foo`, `pod-foo/app`.
-pub(crate) type Groups = BTreeMap<String, Usage>;
+#[cfg(test)]
+impl Usage {
+    pub(crate) fn of(values: Json, processes: &[i32]) -> Self {
+        Self {
+            values: values.as_object().cloned().unwrap_or_default(),
+            processes: processes.to_vec(),
+        }
+    }
+}
+
+/// The path of a group from the pod's on: `pod-foo`, `pod-foo/app`.
+///
+/// In the order of a tree: what is in `a` comes before `a-b`, which as text comes before `a/b`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place(String);
+
+impl Place {
+    /// How many groups it is below the pod's.
+    pub(crate) fn depth(&self) -> usize {
+        self.0.matches('/').count()
+    }
+
+    /// The group's own name.
+    pub(crate) fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// The groups that it is in, from the pod's on.
+    fn above(&self) -> impl Iterator<Item = Self> {
+        let ends = self.0.match_indices('/');
+        ends.map(|(end, _)| Self(self.0[..end].to_owned()))
+    }
+}
+
+impl From<&str> for Place {
+    fn from(path: &str) -> Self {
+        Self(path.to_owned())
+    }
+}
+
+impl Ord for Place {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.split('/').cmp(other.0.split('/'))
+    }
+}
+
+impl PartialOrd for Place {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The pod's group and those below it.
+pub(crate) type Groups = BTreeMap<Place, Usage>;
 
 /// Everything of a pod at one moment.
 #[derive(Debug, Clone)]
@@ -74,7 +126,7 @@ impl Snapshot {
             .groups
             .iter()
             .map(|(path, usage)| {
-                let mut group = json!({"group": format!("/{above}{path}")});
+                let mut group = json!({"group": format!("/{above}{}", path.0)});
                 for (name, value) in &usage.values {
                     group[name] = value.clone();
                 }
@@ -87,13 +139,13 @@ impl Snapshot {
 }
 
 /// Reads each group, with as many threads as there are processors where it is worth one: it is all system calls.
-fn read_all(standing: &Standing<'_>, tree: &[Group]) -> Result<Vec<(String, Usage)>, Error> {
+fn read_all(standing: &Standing<'_>, tree: &[Group]) -> Result<Vec<(Place, Usage)>, Error> {
     /// Groups for which a thread is worth its start.
     const WORTH_A_THREAD: usize = 100;
     let most = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (tree.len() / WORTH_A_THREAD).clamp(1, most);
     let parts = tree.chunks(tree.len().div_ceil(threads).max(1));
-    type Part = Result<Vec<(String, Usage)>, Error>;
+    type Part = Result<Vec<(Place, Usage)>, Error>;
     let read_part = |part: &[Group]| -> Part {
         let groups = part.iter().map(|group| read_one(standing, group));
         groups.collect()
@@ -114,26 +166,26 @@ fn read_all(standing: &Standing<'_>, tree: &[Group]) -> Result<Vec<(String, Usag
 }
 
 /// One group in one hierarchy, by its path from the pod's on.
-fn read_one(standing: &Standing<'_>, group: &Group) -> Result<(String, Usage), Error> {
+fn read_one(standing: &Standing<'_>, group: &Group) -> Result<(Place, Usage), Error> {
     let above = standing.mount_path().join(standing.above_path());
     let place = group.path().strip_prefix(&above).unwrap_or(group.path());
     let mut usage = Usage::default();
     let version = standing.hierarchy.version;
     read(group, version, &standing.key, &mut usage.values);
     usage.processes = group.processes()?;
-    Ok((place.to_string_lossy().into_owned(), usage))
+    Ok((Place(place.to_string_lossy().into_owned()), usage))
 }
 
 /// What v1 counts for each group alone, v2 counts for all below it as well.
 fn add_up(groups: &mut Groups, name: &str) {
-    let counts: Vec<(String, u64)> = groups
+    let counts: Vec<(Place, u64)> = groups
         .iter()
         .filter_map(|(path, usage)| Some((path.clone(), usage.number(name)?)))
         .filter(|(_, count)| *count > 0)
         .collect();
     for (path, count) in counts {
-        for (at, _) in path.match_indices('/') {
-            if let Some(above) = groups.get_mut(&path[..at]) {
+        for above in path.above() {
+            if let Some(above) = groups.get_mut(&above) {
                 let sum = above.number(name).unwrap_or(0) + count;
                 above.values.insert(name.to_owned(), sum.into());
             }
@@ -347,15 +399,12 @@ mod tests {
 
     #[test]
     fn v1s_counts_are_added_up_to_the_pod() {
-        let usage = |count: u64| Usage {
-            values: Map::from_iter([("n".to_owned(), Json::from(count))]),
-            processes: Vec::new(),
-        };
+        let usage = |count: u64| Usage::of(json!({"n": count}), &[]);
         let mut groups = Groups::from([
-            ("p".to_owned(), usage(1)),
-            ("p/a".to_owned(), usage(0)),
-            ("p/a/b".to_owned(), usage(2)),
-            ("p/c".to_owned(), usage(4)),
+            ("p".into(), usage(1)),
+            ("p/a".into(), usage(0)),
+            ("p/a/b".into(), usage(2)),
+            ("p/c".into(), usage(4)),
         ]);
         add_up(&mut groups, "n");
         let counts: Vec<u64> = groups

@@ -143,19 +143,8 @@ fn has_no_counterpart(name: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::vocabulary::{Machine, parse_all};
-
-    fn written(words: &[&str]) -> Result<Vec<String>, String> {
-        let limits = parse_all(words.iter().copied(), &Machine { memory_total: || 0 }).unwrap();
-        let mut lines = Vec::new();
-        for (name, value) in limits.iter() {
-            for file in files(name, value, &limits).map_err(|error| error.to_string())? {
-                lines.push(format!("{}={}", file.name, file.text));
-            }
-        }
-        Ok(lines)
-    }
+    use crate::hierarchy::Version;
+    use crate::version::tests::{made, written};
 
     #[test]
     fn v1s_words_are_translated_back() {
@@ -200,7 +189,7 @@ mod tests {
                 &["memory.oom.group=1", "pids.max=5"],
             ),
         ] {
-            assert_eq!(written(words).unwrap(), lines, "{words:?}");
+            assert_eq!(written(Version::V2, words).unwrap(), lines, "{words:?}");
         }
     }
 
@@ -224,25 +213,28 @@ mod tests {
                 "memory.memsw.limit_in_bytes: cgroup v2 limits swap by itself (use memory.swap.max, or give memory.max as well)",
             ),
         ] {
-            assert_eq!(written(&[word]).unwrap_err(), text);
+            assert_eq!(written(Version::V2, &[word]).unwrap_err(), text);
         }
         assert_eq!(
-            written(&["memory.max=2Ki", "memory.memsw.limit_in_bytes=1Ki"]).unwrap_err(),
+            written(
+                Version::V2,
+                &["memory.max=2Ki", "memory.memsw.limit_in_bytes=1Ki"]
+            )
+            .unwrap_err(),
             "memory.memsw.limit_in_bytes=1024: less than memory.max=2048 (it counts memory and swap)"
         );
     }
 
     #[test]
     fn both_sides_of_a_weight_are_kept() {
-        let kernel = |file: &str| -> Result<String, Error> {
-            Ok(match file {
-                "cpu.weight" => "59\n",
-                "io.weight" => "default 10000\n8:0 5\n",
-                "io.max" => "8:0 rbps=1 wbps=max riops=max wiops=max\n8:16 rbps=2 wbps=max riops=max wiops=max\n",
-                "memory.max" => "max\n",
-                _ => "",
+        let kernel = |file: &str| match file {
+            "cpu.weight" => "59\n",
+            "io.weight" => "default 10000\n8:0 5\n",
+            "io.max" => {
+                "8:0 rbps=1 wbps=max riops=max wiops=max\n8:16 rbps=2 wbps=max riops=max wiops=max\n"
             }
-            .to_owned())
+            "memory.max" => "max\n",
+            _ => "",
         };
         let words = [
             "cpu.shares=512",
@@ -250,14 +242,8 @@ mod tests {
             "io.max=8:0 rbps=1",
             "memory.max=max",
         ];
-        let limits = parse_all(words, &Machine { memory_total: || 0 }).unwrap();
-        let pairs: Vec<String> = limits
-            .iter()
-            .flat_map(|(name, value)| effective(name, value, &kernel).unwrap())
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
         assert_eq!(
-            pairs,
+            made(Version::V2, &words, kernel),
             [
                 "cpu.weight=59",
                 "cpu.shares=512",

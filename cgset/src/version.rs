@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::absent;
 use crate::devices;
 use crate::error::Error;
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
@@ -81,12 +82,7 @@ pub(crate) fn home<'a>(hierarchies: &'a Hierarchies, name: &str) -> Result<&'a H
             .unified()
             .filter(|_| is_in_every_group(name) || (is_v1s(name) && all_v2))
     });
-    found.ok_or_else(|| {
-        let controller = Version::V2.controller(name);
-        Error::Failed(format!(
-            "{name}: the {controller} controller is not mounted here (see /proc/self/mountinfo)"
-        ))
-    })
+    found.ok_or_else(|| Error::Failed(absent::problem(hierarchies, name)))
 }
 
 /// Names that a v2 group has whatever its controllers are.
@@ -111,4 +107,44 @@ fn is_v1s(name: &str) -> bool {
 pub(crate) fn scalar(text: &str) -> Json {
     let text = text.trim_end();
     units::number(text).map_or_else(|| text.into(), Json::from)
+}
+
+/// What both versions are tested with.
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::vocabulary::{Machine, parse_all};
+
+    fn limits(words: &[&str]) -> Limits {
+        parse_all(words.iter().copied(), &Machine { memory_total: || 0 }).unwrap()
+    }
+
+    /// The files that `words` become: `NAME=TEXT`.
+    pub(crate) fn written(version: Version, words: &[&str]) -> Result<Vec<String>, String> {
+        let limits = limits(words);
+        let mut lines = Vec::new();
+        for (name, value) in limits.iter() {
+            let files = version.files(name, value, &limits);
+            for file in files.map_err(|error| error.to_string())? {
+                lines.push(format!("{}={}", file.name, file.text));
+            }
+        }
+        Ok(lines)
+    }
+
+    /// What is read back of `words` where `kernel` has the text of each file: `NAME=VALUE`.
+    pub(crate) fn made(
+        version: Version,
+        words: &[&str],
+        kernel: fn(&str) -> &'static str,
+    ) -> Vec<String> {
+        let read = |file: &str| Ok(kernel(file).to_owned());
+        let limits = limits(words);
+        let pairs = limits
+            .iter()
+            .flat_map(|(name, value)| version.effective(name, value, &read).unwrap());
+        pairs
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
+    }
 }

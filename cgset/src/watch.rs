@@ -10,7 +10,7 @@ use rustix::termios::tcgetwinsize;
 use crate::cli::WatchArgs;
 use crate::error::Error;
 use crate::hierarchy::Hierarchies;
-use crate::show::{aligned, in_tree, size};
+use crate::show::{aligned, names, size};
 use crate::tree::bar;
 use crate::usage::{Snapshot, Usage};
 use crate::{TOOL, pod};
@@ -111,7 +111,7 @@ fn table(now: &Snapshot, before: Option<(Duration, &Snapshot)>) -> String {
         "PROCESSES",
     ];
     let mut rows: Vec<Vec<String>> = vec![titles.map(str::to_owned).to_vec()];
-    for (path, usage) in &now.groups {
+    for (name, (path, usage)) in names(&now.groups).into_iter().zip(&now.groups) {
         let earlier = before.and_then(|(time, snapshot)| Some((time, snapshot.groups.get(path)?)));
         let value = |name: &str| {
             let value = usage.values.get(name);
@@ -122,7 +122,7 @@ fn table(now: &Snapshot, before: Option<(Duration, &Snapshot)>) -> String {
             .zip(usage.number("memory.max"))
             .map_or_else(String::new, |(used, max)| bar(used, max));
         rows.push(vec![
-            in_tree(path, &now.groups),
+            name,
             share(usage, earlier, "cpu.usage_usec"),
             share(usage, earlier, "cpu.throttled_usec"),
             value("memory.current"),
@@ -155,10 +155,7 @@ mod tests {
 
     fn snapshot(usec: u64) -> Snapshot {
         let values = json!({"cpu.usage_usec": usec, "memory.current": 512, "memory.max": 1024, "pids.max": "max"});
-        let usage = Usage {
-            values: values.as_object().unwrap().clone(),
-            processes: vec![1, 2],
-        };
+        let usage = Usage::of(values, &[1, 2]);
         Snapshot {
             id: "foo".parse().unwrap(),
             path: "pod-foo".into(),

@@ -50,38 +50,6 @@ fn what_up_makes_down_removes_and_up_again_changes_nothing() {
 }
 
 #[test]
-fn ten_bytes_kill_ls() {
-    let answer = story(&format!(
-        "{WHERE}
-         mkfifo go
-         bash -c 'read -r <go; ls /; echo survived' & shell=$!
-         exec 4>go
-         cgset up --id foo memory.max=10 --pid $shell >record; where $shell
-         echo >&4; wait $shell; echo $?
-         cgset show --json <record
-         cgset down <record >down"
-    ));
-    let lines: Vec<&str> = answer.stdout.lines().collect();
-    assert_eq!(lines[1], "137", "{answer:?}");
-    // v1 has no room for a group in 10 bytes
-    assert!(
-        ["/pod-foo", "/pod-foo/exec"].contains(&lines[0]),
-        "{answer:?}"
-    );
-    assert!(
-        answer
-            .stderr
-            .contains("cgset: memory.max=10: the kernel made it 0\n"),
-        "{answer:?}"
-    );
-    let groups = answer.json(2)["groups"].as_array().unwrap().clone();
-    assert!(
-        groups.iter().any(|group| group["memory.oom_kill"] == 1),
-        "{groups:?}"
-    );
-}
-
-#[test]
 fn other_limits_are_told_and_nothing_is_changed() {
     let answer = story(
         "cgset up --id foo pids.max=5 >record
@@ -171,6 +139,28 @@ fn a_record_that_nobody_takes_is_undone_and_the_process_brought_back() {
 }
 
 #[test]
+fn a_process_from_outside_of_what_is_mounted_is_brought_to_where_it_can_be() {
+    // Where it was has no path here; on v2 the top gives controllers to others and takes nobody.
+    let answer = story(&format!(
+        r#"{WHERE}
+         sleep 1000 & pid=$!
+         mount=$(cgset up --id foo --dry-run memory.max=64Mi | sed -n 's/mkdir(\(.*\)\/pod-foo)/\1/p;q')
+         mkdir "$mount/part"
+         if [ $version = 2 ]; then
+             for c in $(cat "$mount/part/cgroup.controllers"); do echo +$c >"$mount/part/cgroup.subtree_control"; done
+             mkdir "$mount/part/init"; echo $$ >"$mount/part/init/cgroup.procs"
+         fi
+         mount --bind "$mount/part" "$mount"
+         cgset up --id foo pids.max=5 --pid $pid >/dev/full; echo $?
+         umount "$mount"; where $pid; kill $pid; wait $pid
+         if [ $version = 2 ]; then echo $$ >"$mount/init/cgroup.procs"; rmdir "$mount/part/init"; fi
+         until rmdir "$mount/part"; do :; done"#
+    ));
+    let there = ["1\n/part\n", "1\n/part/init\n"];
+    assert!(there.contains(&answer.stdout.as_str()), "{answer:?}");
+}
+
+#[test]
 fn the_process_that_holds_the_pod_is_moved_with_all_it_started() {
     let answer = story(&format!(
         "{WHERE}
@@ -196,199 +186,6 @@ fn the_process_that_holds_the_pod_is_moved_with_all_it_started() {
             .contains("is gone, or another by now (nsrun down, then nsrun up)\n"),
         "{answer:?}"
     );
-}
-
-#[test]
-fn exec_enters_by_itself_and_stays_where_it_is_narrower() {
-    let answer = story(&format!(
-        "{WHERE}
-         export own; export -f where
-         cgset up --id foo pids.max=50 >record
-         cgset exec -P record app pids.max=20 memory.max=32Mi -- bash -c 'where self; cgset exec -P record -- bash -c \"where self\"; cgset exec -P record app -- bash -c \"where self\"'
-         cgset exec -P record side -- bash -c 'cgset exec -P record app -- bash -c \"where self\"'
-         cgset exec -P record -- bash -c 'where self'
-         cgset exec -P /dev/fd/5 app -- bash -c 'exit 7' 5<record; echo $?
-         cgset exec -P record -- no-such-command; echo $?
-         cgset exec -P record -- /etc; echo $?
-         cgset show --json <record
-         cgset exec -P record bad cpuset.cpus=0 -- true; echo $?
-         cgset down <record >down"
-    ));
-    let lines: Vec<&str> = answer.stdout.lines().collect();
-    let app = "/pod-foo/app";
-    assert_eq!(
-        lines[..5],
-        [app, app, app, app, "/pod-foo/exec"],
-        "{answer:?}"
-    );
-    assert_eq!(lines[5..8], ["7", "127", "126"], "{answer:?}");
-    let app = &answer.json(8)["groups"][1];
-    assert_eq!(
-        (&app["group"], &app["pids.max"], &app["memory.max"]),
-        (&"/pod-foo/app".into(), &20.into(), &(32 << 20).into())
-    );
-    assert_eq!(lines[9], "125");
-    assert!(answer.stderr.contains(
-        "cgset: cpuset.cpus: the pod has no cpuset group (give the pod a limit of it in cgset up)\n"
-    ));
-}
-
-#[test]
-fn limits_that_bound_each_other_can_be_changed_either_way() {
-    // v1 has two files for it, and at no moment may the container have more than the pod's half cpu.
-    let answer = story(
-        "cgset up --id foo cpu.max=0.5 >record
-         for wish in '40000 100000' '4000 10000' '40000 100000'; do
-             cgset exec -P record app \"cpu.max=$wish\" -- true; echo $?
-             cgset show --json <record | grep -o 'app\"[^{}]*' | grep -o 'cpu.max\":\"[^\"]*'
-         done
-         cgset exec -P record app cpu.max=0.6 -- true; echo $?
-         cgset down <record >down",
-    );
-    let wide = "0\ncpu.max\":\"40000 100000\n";
-    let narrow = "0\ncpu.max\":\"4000 10000\n";
-    // v2 takes a child's limit that is above its parent's, and applies the smaller one
-    let above = answer.stdout.lines().last().unwrap_or_default();
-    assert_eq!(
-        answer.stdout,
-        format!("{wide}{narrow}{wide}{above}\n"),
-        "{answer:?}"
-    );
-    if above == "125" {
-        assert!(
-            answer
-                .stderr
-                .ends_with("Invalid argument (more than the group above may use)\n"),
-            "{answer:?}"
-        );
-    }
-}
-
-#[test]
-fn a_command_can_have_a_limit_of_its_own_and_the_group_has_a_name() {
-    let answer = story(&format!(
-        "{WHERE}
-         export own; export -f where
-         cgset exec --id own pids.max=20 -- bash -c 'where self'
-         cgset exec --id own pids.max=20 -- bash -c 'where self'
-         cgset exec --id own -- bash -c 'where self'
-         cgset exec --id own app pids.max=10 -- bash -c 'where self'
-         cgset exec --id own pids.max=21 -- bash -c 'where self'; echo $?
-         cgset down --id own >down"
-    ));
-    assert_eq!(
-        answer.stdout, "/pod-own/exec\n/pod-own/exec\n/pod-own/exec\n/pod-own/app\n125\n",
-        "{answer:?}"
-    );
-    assert_eq!(
-        answer.stderr,
-        "cgset: pod-own: pids.max is 20, not 21 (cgset down --id own first)\n"
-    );
-}
-
-#[test]
-fn a_live_process_is_refused_moved_or_killed() {
-    let answer = story(&format!(
-        "{WHERE}
-         cgset up --id foo >record
-         cgset exec -P record app -- sleep 1000 & pid=$!
-         until [ \"$(where $pid)\" = /pod-foo/app ] && grep -q sleep /proc/$pid/comm; do :; done
-         cgset down <record >failed; echo $?; where $pid
-         cgset down --to /nowhere <record >failed; echo $?; where $pid
-         cgset down --to $home <record >down; echo $?; where $pid | sed s,^$home$,,
-         echo $pid >pid
-         cgset up --id foo --pid $pid >record; where $pid
-         cgset down --kill <record >down; echo $?
-         wait $pid; echo $?"
-    ));
-    let lines: Vec<&str> = answer.stdout.lines().collect();
-    assert_eq!(
-        lines,
-        [
-            "1",
-            "/pod-foo/app",
-            "1",
-            "/pod-foo/app",
-            "0",
-            "",
-            "/pod-foo/exec",
-            "0",
-            "137"
-        ],
-        "{answer:?}"
-    );
-    assert!(
-        answer
-            .stderr
-            .lines()
-            .next()
-            .unwrap()
-            .ends_with(" sleep (--kill ends, --to GROUP moves)"),
-        "{answer:?}"
-    );
-    assert!(
-        answer
-            .stderr
-            .contains("cgset: --to /nowhere: no such group in "),
-        "{answer:?}"
-    );
-}
-
-#[test]
-fn processes_that_were_killed_a_moment_ago_do_not_stand_in_the_way() {
-    let answer = story(
-        "cgset up --id foo >record
-         for round in 1 2 3 4 5 6 7 8; do
-             cgset exec -P record app -- bash -c 'for i in 1 2 3 4 5 6 7 8 9; do sleep 1000 & done; echo ready; wait' >ready & pid=$!
-             until [ -s ready ]; do :; done
-             kill -9 $(cat /proc/$pid/task/$pid/children) $pid
-             cgset down <record | grep failed
-             rm ready; cgset up --id foo >record
-         done
-         cgset down <record >down",
-    );
-    assert_eq!(
-        (answer.stdout.as_str(), answer.status),
-        ("", 0),
-        "{answer:?}"
-    );
-}
-
-#[test]
-fn a_process_that_was_asked_to_end_is_given_a_moment() {
-    // It takes a while to end. On a machine that is busy it may take too long, but not each time.
-    let answer = story(
-        "mkfifo go
-         for try in 1 2 3 4 5; do
-             cgset up --id foo >record; rm -f ready
-             cgset exec -P record app -- bash -c 'trap \"read -t 0.05 <>go; exit\" TERM; echo ready; while :; do read -t 1 <>go; done' >ready & pid=$!
-             until [ -s ready ]; do :; done
-             kill $pid; if cgset down <record >down; then echo down; break; fi
-             wait $pid; cgset down <record >down
-         done",
-    );
-    assert_eq!(
-        (answer.stdout.as_str(), answer.status),
-        ("down\n", 0),
-        "{answer:?}"
-    );
-}
-
-#[test]
-fn a_fork_bomb_dies_frozen_or_not() {
-    let answer = story(
-        "for wish in cgroup.freeze=0 ''; do
-             cgset up --id foo pids.max=200 $wish >record
-             cgset exec -P record bomb -- bash -c 'bomb() { bomb | bomb & }; bomb; sleep 1000' 2>/dev/null &
-             until cgset show --json <record | grep -Eq '\"pids.current\":[1-9][0-9][0-9]?'; do :; done
-             for dir in $(grep -o '\"/[^\"]*/pod-foo\"' record | tr -d '\"'); do
-                 if [ -n \"$wish\" ] && [ -e $dir/bomb/freezer.state ]; then echo FROZEN >$dir/bomb/freezer.state; echo frozen; fi
-                 if [ -n \"$wish\" ] && [ -e $dir/bomb/cgroup.freeze ]; then echo 1 >$dir/bomb/cgroup.freeze; echo frozen; fi
-             done
-             timeout 20 cgset down --kill <record >down; echo $?
-         done",
-    );
-    assert_eq!(answer.stdout, "frozen\n0\n0\n", "{answer:?}");
 }
 
 #[test]
@@ -421,17 +218,30 @@ fn a_hierarchy_that_is_covered_or_mounted_elsewhere_is_seen_as_it_is() {
          cgset up --id foo memory.max=64Mi >record
          ls -d 'an other place/pod-foo'
          cgset down <record >down
-         umount 'an other place'
-         cgset up --id foo memory.max=64Mi >failed; echo $?
-         umount \"$mount\""
+         umount 'an other place' \"$mount\""
     ));
-    assert_eq!(answer.stdout, "an other place/pod-foo\n1\n", "{answer:?}");
+    answer.is("an other place/pod-foo", "");
+}
+
+#[test]
+fn a_controller_that_is_elsewhere_is_said_to_be_there() {
+    // On v2 it is in the hierarchy, but was not given to the group that is mounted; on v1 another mount covers its own.
+    let answer = story(
+        r#"mount=$(cgset up --id foo --dry-run memory.max=64Mi | sed -n 's/mkdir(\(.*\)\/pod-foo)/\1/p;q')
+         if [ $version = 2 ]; then mkdir "$mount/a" "$mount/a/b"; mount --bind "$mount/a/b" "$mount"
+         else mount -t tmpfs none "$mount"; fi
+         cgset up --id foo memory.max=64Mi >failed; echo $?
+         umount "$mount"
+         [ $version = 1 ] || rmdir "$mount/a/b" "$mount/a""#,
+    );
+    assert_eq!(answer.stdout, "1\n", "{answer:?}");
+    let v2 = "(it is in the v2 hierarchy, of which the group mounted at ";
+    let v1 = "(it is in the v1 hierarchy ";
     assert!(
-        answer.stderr.ends_with(
-            "memory.max: the memory controller is not mounted here (see /proc/self/mountinfo)\n"
-        ) || answer
+        answer
             .stderr
-            .contains("no cgroup hierarchy with controllers is mounted here"),
+            .starts_with("cgset: memory.max: no memory controller can be used here ")
+            && (answer.stderr.contains(v1) || answer.stderr.contains(v2)),
         "{answer:?}"
     );
 }
@@ -439,22 +249,22 @@ fn a_hierarchy_that_is_covered_or_mounted_elsewhere_is_seen_as_it_is() {
 #[test]
 fn two_hundred_at_once_all_succeed() {
     let answer = story(
-        "for i in {1..100}; do cgset up --id p$i --parent /a/b pids.max=5 >/dev/null 2>>errors & done
+        "for i in $(seq $many); do cgset up --id p$i --parent /a/b pids.max=5 >/dev/null 2>>errors & done
          cgset up --id foo >record
-         for i in {1..100}; do cgset exec -P record c$i pids.max=5 -- true 2>>errors & done; wait
-         cat errors; for d in $CHROOT0_RUN/p*; do echo x; done | wc -l
-         cgset show --json <record | grep -o 'pod-foo/c' | wc -l
-         for i in {1..100}; do cgset down --id p$i >/dev/null 2>>errors & done
+         for i in $(seq $many); do cgset exec -P record c$i pids.max=5 -- true 2>>errors & done; wait
+         cat errors; pods=($CHROOT0_RUN/p*); echo $((${#pods[@]} - many))
+         echo $(($(cgset show --json <record | grep -o 'pod-foo/c' | wc -l) - many))
+         for i in $(seq $many); do cgset down --id p$i >/dev/null 2>>errors & done
          cgset down <record >down; wait; cat errors",
     );
-    answer.is("100\n100", "");
+    answer.is("0\n0", "");
 }
 
 #[test]
 fn pods_of_one_parent_come_and_go_at_once() {
     // the last one takes the parent away while the next is being made in it
     let answer = story(
-        "for i in {1..8}; do (for round in {1..12}; do
+        "for i in {1..8}; do (for round in $(seq $((many / 8))); do
              cgset up --id p$i --parent /a pids.max=5 2>>errors >record$i && cgset down <record$i >/dev/null 2>>errors || echo failed
          done) & done; wait; cat errors",
     );
@@ -536,16 +346,4 @@ fn a_limit_above_the_machine_is_told() {
             && answer.stderr.lines().count() == 2,
         "{answer:?}"
     );
-}
-
-#[test]
-fn a_long_list_of_processes_is_read_to_its_end() {
-    let answer = story(
-        "cgset up --id foo >record
-         cgset exec -P record app -- bash -c 'for i in {1..1500}; do sleep 1000 & done; echo ready; wait' >ready 2>/dev/null &
-         until [ -s ready ]; do :; done
-         cgset show --json <record | grep -o '\"group\":\"/pod-foo/app\".*' | grep -o '\"processes\":\\[[^]]*' | tr ',' '\\n' | grep -c '[0-9]'
-         cgset down --kill <record >down",
-    );
-    assert_eq!(answer.stdout, "1501\n", "{answer:?}");
 }

@@ -1,6 +1,8 @@
 //! Everything mounted in its place: the box itself, what the record mounts in it, what it hides. In the mount namespace
 //! in which this process is, where nothing propagates outside any more.
 
+mod confine;
+
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -38,6 +40,8 @@ pub(crate) struct Assembly {
     devices: Vec<Device>,
     masked: Vec<PathBuf>,
     read_only_paths: Vec<PathBuf>,
+    /// For who has dropped what it could: see [`confine`].
+    is_confined: bool,
     /// `root.readonly`
     read_only: bool,
     /// `linux.rootfsPropagation`; None: private.
@@ -78,6 +82,7 @@ impl Assembly {
             devices: Vec::new(),
             masked: Vec::new(),
             read_only_paths: Vec::new(),
+            is_confined: false,
             read_only: false,
             propagation: None,
             is_lasting: false,
@@ -177,8 +182,11 @@ impl Assembly {
         let directory = self.open_box()?;
         if self.is_made && is_mount_root(&directory)? {
             let tree = clone_fd(directory.as_fd(), true, || self.path.display().to_string())?;
-            let root = self.place(tree, &directory)?;
-            return Ok(Mounted::new(root));
+            let mounted = Mounted::new(self.place(tree, &directory)?);
+            if self.is_confined {
+                self.confine_what_is_made(&mounted)?;
+            }
+            return Ok(mounted);
         }
         // The caller's view ends with the first mount: what comes from there is opened now.
         let mut sources = Vec::new();
@@ -212,6 +220,9 @@ impl Assembly {
         }
         mask::mask(&mounted, &self.masked)?;
         mask::read_only(&mounted, &self.read_only_paths)?;
+        if self.is_confined {
+            confine::without_devices(&mounted, Path::new("/"))?;
+        }
         if self.read_only {
             // After the mount points were made.
             say(&|| "mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());

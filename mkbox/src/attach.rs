@@ -163,6 +163,12 @@ fn idmap(tree: &Tree, mount: &Planned) -> Result<(), SysError> {
     })
 }
 
+/// Whether this kernel has mount_setattr(2), Linux 5.12.
+pub(crate) fn has_mount_setattr() -> bool {
+    let nothing = mount_setattr(rustix::fs::CWD, Attributes::NONE, false, None);
+    nothing != Err(Errno::ENOSYS)
+}
+
 fn setattr_error(errno: Errno, change: Attributes, place: &Path) -> SysError {
     let call = format!(
         "mount_setattr({}, {:?})",

@@ -252,3 +252,15 @@ pub(crate) fn id_of(path: &str) -> Result<Id, String> {
     name.parse()
         .map_err(|problem| format!("BOX {:?}: {problem}; name the record with --id ID", shown()))
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn completions_are_those_of_the_command_line() {
+        ::tests::completions::are_up_to_date(Cli::command());
+    }
+}

@@ -23,7 +23,7 @@ use crate::handed::Handed;
 use crate::pivot::{end_propagation, pivot};
 use crate::place::{Marker, Place};
 use crate::root::DIRECTORY;
-use crate::{TOOL, print};
+use crate::{TOOL, boundary, print};
 
 /// Ours that CMD may be without being in the box: the rest of a chain.
 const OWN: [&str; 2] = ["nsrun", "pause"];
@@ -110,12 +110,16 @@ impl Entry {
         let own = command
             .first()
             .filter(|name| OWN.iter().any(|own| name.as_os_str() == *own));
+        let mut assembly = Assembly::new(path, record.as_ref())?;
+        if boundary::is_one(command) {
+            assembly.confine(record.as_ref());
+        }
         Ok(Self {
             cwd: match &args.wd {
                 Some(wd) => wd.clone(),
                 None => cwd(record.as_ref())?,
             },
-            assembly: Assembly::new(path, record.as_ref())?,
+            assembly,
             own: own.and_then(|name| find_own(name)),
             verbose: args.verbose > 0,
         })

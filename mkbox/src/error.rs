@@ -2,8 +2,27 @@
 
 use std::fmt;
 
+use nix::errno::Errno;
 use record::Failure;
 use sys::SysError;
+
+/// Calls without which there is no box, by how they are named in messages, and what has them.
+const NEEDED: [(&[&str], &str); 2] = [
+    (
+        &["open(", "openat2("],
+        "needs openat2(2), Linux 5.6, and no seccomp filter that hides it",
+    ),
+    (
+        &[
+            "open_tree(",
+            "move_mount(",
+            "fsopen(",
+            "fsconfig(",
+            "fsmount(",
+        ],
+        "needs Linux 5.2, and no seccomp filter that hides the call",
+    ),
+];
 
 /// Why a verb failed. `Display` is the line without `mkbox: `.
 #[derive(Debug)]
@@ -40,7 +59,12 @@ impl Failure for Error {
 
 impl From<SysError> for Error {
     fn from(error: SysError) -> Self {
-        Self::Sys(error)
+        let is_it = |names: &&[&str]| names.iter().any(|name| error.call.starts_with(name));
+        let needed = NEEDED.iter().find(|(names, _)| is_it(names));
+        Self::Sys(match needed {
+            Some((_, hint)) if error.errno == Errno::ENOSYS => error.hint(hint),
+            _ => error,
+        })
     }
 }
 

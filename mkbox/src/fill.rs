@@ -78,11 +78,9 @@ impl Filler<'_> {
                     files.push(file);
                 }
                 Step::Link(path, target, why) => {
+                    self.clear(path, &mut directories)?;
                     let directory = self.directory(&mut directories, path)?;
                     let name = path.file_name().unwrap_or_default();
-                    if self.has_base {
-                        tree::remove_entry(directory, name, path)?;
-                    }
                     rustix::fs::symlinkat(target, directory, name)
                         .call(|| format!("symlink({})", self.root.show(path)))?;
                     entries.push(Entry::link(path, target, why.clone()));
@@ -117,30 +115,44 @@ impl Filler<'_> {
             entries.extend(self.point(path, PointKind::File)?);
         }
         for file in files {
-            if let Some(first) = &file.same_as {
-                if self.has_base {
-                    let directory = self.directory(&mut directories, &file.destination)?;
-                    let name = file.destination.file_name().unwrap_or_default();
-                    tree::remove_entry(directory, name, &file.destination)?;
-                }
-                link(&directories, first, &file.destination)
-                    .call(|| format!("link({})", self.root.show(&file.destination)))?;
-                let mut entry = Entry::file(file, self.origin);
-                entry.kind = Kind::Hard(first.clone());
-                entries.push(entry);
-                self.tell(file);
-            }
+            entries.extend(self.second_name(file, &mut directories)?);
         }
         let mut placeholder = None;
         for path in programs {
+            // As a copy would: a link of the base is not followed, and what it leads to not covered.
             if self.has_base && !plan.files().any(|file| file.destination == *path) {
-                // As a copy would: a link of the base is not followed, and what it leads to not covered.
-                let directory = self.directory(&mut directories, path)?;
-                tree::remove_entry(directory, path.file_name().unwrap_or_default(), path)?;
+                self.clear(path, &mut directories)?;
             }
             entries.extend(self.program(path, &mut directories, &mut placeholder)?);
         }
         Ok(Filled { entries, notices })
+    }
+
+    /// Makes room for what comes to `path`: what a base has there goes.
+    fn clear(&self, path: &Path, directories: &mut Directories) -> Result<(), SysError> {
+        if !self.has_base {
+            return Ok(());
+        }
+        let directory = self.directory(directories, path)?;
+        tree::remove_entry(directory, path.file_name().unwrap_or_default(), path)
+    }
+
+    /// Another name of a copy that is there.
+    fn second_name(
+        &self,
+        file: &BoxFile,
+        directories: &mut Directories,
+    ) -> Result<Option<Entry>, SysError> {
+        let Some(first) = &file.same_as else {
+            return Ok(None);
+        };
+        self.clear(&file.destination, directories)?;
+        link(directories, first, &file.destination)
+            .call(|| format!("link({})", self.root.show(&file.destination)))?;
+        let mut entry = Entry::file(file, self.origin);
+        entry.kind = Kind::Hard(first.clone());
+        self.tell(file);
+        Ok(Some(entry))
     }
 
     /// What something will be mounted on; its entry, unless something is there: that has an entry or is on the way to one.
@@ -215,10 +227,12 @@ struct Copies<'a> {
 
 impl Copies<'_> {
     fn run(self, bytes: u64) -> Result<Vec<Copied>, SysError> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        // What is told line by line is told in order.
+        // What is told line by line is told in order. How many processors there are takes a dozen calls to find out.
         let threads = match self.filler.arrows {
-            None if bytes > WORTH_A_THREAD => processors.min(THREADS),
+            None if bytes > WORTH_A_THREAD => {
+                let processors = std::thread::available_parallelism();
+                processors.map_or(1, usize::from).min(THREADS)
+            }
             _ => 1,
         };
         std::thread::scope(|scope| {

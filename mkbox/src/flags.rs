@@ -45,7 +45,7 @@ pub(crate) struct TmpfsFlag(Wish);
 pub(crate) struct ProcFlag(Wish);
 
 /// Everything that mounts something.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Flags<'a> {
     pub(crate) proc: Option<&'a ProcFlag>,
     pub(crate) sys: bool,
@@ -291,17 +291,6 @@ mod tests {
     use super::*;
     use crate::mounts::to_json;
 
-    const NONE: Flags<'_> = Flags {
-        proc: None,
-        sys: false,
-        cgroup: false,
-        dev: false,
-        tmpfs: &[],
-        mount: &[],
-        volume: &[],
-        bind: &[],
-    };
-
     fn lines(flags: &Flags<'_>) -> Vec<String> {
         let wished = wishes(flags, Path::new("/here"), Path::new("/store")).unwrap();
         wished
@@ -321,7 +310,7 @@ mod tests {
                 "/a:size=1m,mode=700".parse().unwrap(),
             ],
             bind: &bind,
-            ..NONE
+            ..Flags::default()
         };
         assert_eq!(
             lines(&flags),

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use rustix::fs::{Mode, RenameFlags, openat2, renameat};
+use rustix::fs::{Mode, RenameFlags, openat2, renameat, renameat_with};
 use sys::SysError;
 
 use crate::flags::store_name;
@@ -66,7 +66,14 @@ pub(crate) fn move_aside(
 /// What rename(2) answers.
 pub(crate) fn put_back(place: &Place, parent: BorrowedFd<'_>) -> Result<(), SysError> {
     let name = aside(place);
-    match rustix::fs::renameat_with(parent, &name, parent, &place.name, RenameFlags::NOREPLACE) {
+    let moved = match renameat_with(parent, &name, parent, &place.name, RenameFlags::NOREPLACE) {
+        // Not every file system can (NFS). Without the flag an empty directory would be replaced, and nothing else.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            renameat(parent, &name, parent, &place.name)
+        }
+        answer => answer,
+    };
+    match moved {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
         Err(errno) => {
             let shown = place.parent.join(&name);

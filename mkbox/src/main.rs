@@ -9,6 +9,7 @@ use record::Failure;
 mod arch;
 mod assemble;
 mod attach;
+mod boundary;
 mod boxfile;
 mod bundles;
 mod busy;

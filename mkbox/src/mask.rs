@@ -13,31 +13,6 @@ use crate::filesystem::new_filesystem;
 use crate::mounted::Mounted;
 use crate::options::Attributes;
 
-/// What runtimes hide by default: files that tell of the machine, or change it.
-pub(crate) const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// What they show read-only by default.
-pub(crate) const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
-
 /// Covers a file with the host's /dev/null, a directory with an empty one; what is not there needs no cover.
 ///
 /// Never with the box's own /dev/null, which could be a link by then (CVE-2025-31133).

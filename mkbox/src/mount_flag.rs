@@ -222,22 +222,11 @@ mod tests {
     use crate::mounts::describe;
     use crate::volumes::Check;
 
-    const NONE: Flags<'_> = Flags {
-        proc: None,
-        sys: false,
-        cgroup: false,
-        dev: false,
-        tmpfs: &[],
-        mount: &[],
-        volume: &[],
-        bind: &[],
-    };
-
     fn mount(text: &str) -> Wished {
         let flag = text.parse().unwrap();
         let flags = Flags {
             mount: &[flag],
-            ..NONE
+            ..Flags::default()
         };
         wishes(&flags, Path::new("/here"), Path::new("/store"))
             .unwrap()

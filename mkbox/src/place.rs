@@ -180,10 +180,8 @@ impl Place {
         parent: BorrowedFd<'_>,
         record: &Record,
     ) -> Result<(), SysError> {
-        let (new, name) = (self.new_marker_name(), self.marker_name());
-        unlink(parent, &new, &self.parent)?;
-        self.write(parent, &new, record)?;
-        rustix::fs::renameat(parent, &new, parent, &name)
+        let new = self.write_new_marker(parent, record)?;
+        rustix::fs::renameat(parent, &new, parent, self.marker_name())
             .call(|| format!("rename({})", short(&self.marker_path())))
     }
 
@@ -197,14 +195,30 @@ impl Place {
         parent: BorrowedFd<'_>,
         record: &Record,
     ) -> Result<(), SysError> {
-        let (new, name) = (self.new_marker_name(), self.marker_name());
-        unlink(parent, &new, &self.parent)?;
-        self.write(parent, &new, record)?;
-        match renameat_with(parent, &new, parent, &name, RenameFlags::EXCHANGE) {
+        let new = self.write_new_marker(parent, record)?;
+        match renameat_with(
+            parent,
+            &new,
+            parent,
+            self.marker_name(),
+            RenameFlags::EXCHANGE,
+        ) {
             Ok(()) => unlink(parent, &new, &self.parent),
             // Not every file system can.
             Err(_) => self.replace_marker(parent, record),
         }
+    }
+
+    /// Writes what the marker will be, beside it, over one that a killed `up` left; its name.
+    fn write_new_marker(
+        &self,
+        parent: BorrowedFd<'_>,
+        record: &Record,
+    ) -> Result<String, SysError> {
+        let new = self.new_marker_name();
+        unlink(parent, &new, &self.parent)?;
+        self.write(parent, &new, record)?;
+        Ok(new)
     }
 
     /// What the manifest is called, beside the box.

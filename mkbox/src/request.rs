@@ -61,13 +61,7 @@ impl Request {
         record: &Record,
         before: Option<&State>,
     ) -> Result<Self, Error> {
-        let root = match &args.root {
-            Some(root) => PathBuf::from(root),
-            None => record.root()?.ok_or_else(|| {
-                Error::Usage("BOX is missing, and the record has no root.path".into())
-            })?,
-        };
-        let place = Place::find(&root)?;
+        let place = Place::find(&root(args, record)?)?;
         let here = std::env::current_dir().call(|| "getcwd".into())?;
         let volumes = flags::wishes(&args.mounts.flags(), &here, &place.store_path())?;
         let before_extra = before.map(|before| &before.extra);
@@ -81,30 +75,18 @@ impl Request {
         let base = base(&wishes, &place)?;
         let mut shown = of_programs(&origin, &programs, &wishes)?;
         let bound = bind(&origin, &shown.files, wishes.keep_privileges)?;
-        let wished: Vec<Mount> = volumes.iter().map(|wished| wished.mount.clone()).collect();
-        let given = mounts::read(record)?;
         // Where programs of the host will be mounted.
         let programs_at: HashSet<OsString> = bound
             .iter()
             .map(|mount| mount.destination.clone().into())
             .collect();
-        let mounts = mounts::merge(&mounts::merge(&given, bound)?, wished)?;
-        let entries = record
-            .get("mounts")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .cloned();
-        let entries = entries
-            .chain(mounts[given.len()..].iter().map(mounts::to_json))
-            .collect();
+        let (mounts, entries) = merged(record, bound, &volumes)?;
         let planned = mounts::plan(&mounts)?;
         let directories = directories(&planned, &programs_at, &volumes)?;
         let copy = match before {
             Some(before) if args.copy.is_empty() => before.copy.clone(),
             _ => unique("--copy", &args.copy)?,
         };
-        let is_directory = |source: &Path| directories.get(source).copied().unwrap_or(false);
         let closure = closure(&origin, &copy, &wishes, &shown.files)?;
         let warnings = if args.quiet {
             Vec::new()
@@ -114,25 +96,16 @@ impl Request {
             shown.has_glibc |= closure.has_glibc;
             warnings::of(&shown, &origin, &wishes)
         };
-        let mut plan = Plan::new(closure, &planned, is_directory);
-        for step in &mut plan.steps {
-            if let Step::Point(path, PointKind::File) = step
-                && programs_at.contains(path.as_os_str())
-            {
-                *step = Step::Program(std::mem::take(path));
-            }
-        }
         let layers = overlay::layers(&args.mounts.overlay, args.mounts.ephemeral, &place)?;
         let overlay = layers.or_else(|| before_extra.and_then(|before| before.overlay.clone()));
         let before_etc = before_extra.map_or(&[][..], |before| &before.etc);
         let etc = etc::union(before_etc, &args.mounts.etc)?;
-        // What is written from the record is not copied from the host.
-        let is_written = |path: &Path| {
-            let name = path.strip_prefix("/etc").ok().and_then(Path::to_str);
-            etc.iter().any(|file| Some(file.name()) == name)
-        };
-        plan.steps
-            .retain(|step| !matches!(step, Step::File(file) if is_written(&file.destination)));
+        let is_directory = |source: &Path| directories.get(source).copied().unwrap_or(false);
+        let plan = plan(
+            Plan::new(closure, &planned, is_directory),
+            &programs_at,
+            &etc,
+        );
         let within = Within::find(record, args.mounts.host_mounts)?;
         let mut spec = record.clone();
         spec::apply(&args.mounts, &mut spec)?;
@@ -238,6 +211,51 @@ impl Request {
         }
         Ok(())
     }
+}
+
+/// Where the box is to be.
+fn root(args: &UpArgs, record: &Record) -> Result<PathBuf, Error> {
+    match &args.root {
+        Some(root) => Ok(root.into()),
+        None => record
+            .root()?
+            .ok_or_else(|| Error::Usage("BOX is missing, and the record has no root.path".into())),
+    }
+}
+
+/// The mounts of the record, with those that are asked for behind them; and the same as they will stand in it.
+fn merged(
+    record: &Record,
+    bound: Vec<Mount>,
+    volumes: &[Wished],
+) -> Result<(Vec<Mount>, Vec<Value>), Error> {
+    let given = mounts::read(record)?;
+    let wished = volumes.iter().map(|wished| wished.mount.clone()).collect();
+    let known = given.len();
+    let mounts = mounts::merge(mounts::merge(given, bound)?, wished)?;
+    let entries = record.get("mounts").and_then(Value::as_array);
+    let entries = entries.into_iter().flatten().cloned();
+    let new = mounts[known..].iter().map(mounts::to_json);
+    let entries = entries.chain(new).collect();
+    Ok((mounts, entries))
+}
+
+/// `plan` with what lies under the programs of the host as such, and without the files that are written from the record.
+fn plan(mut plan: Plan, programs_at: &HashSet<OsString>, etc: &[etc::File]) -> Plan {
+    for step in &mut plan.steps {
+        if let Step::Point(path, PointKind::File) = step
+            && programs_at.contains(path.as_os_str())
+        {
+            *step = Step::Program(std::mem::take(path));
+        }
+    }
+    let is_written = |path: &Path| {
+        let name = path.strip_prefix("/etc").ok().and_then(Path::to_str);
+        etc.iter().any(|file| Some(file.name()) == name)
+    };
+    plan.steps
+        .retain(|step| !matches!(step, Step::File(file) if is_written(&file.destination)));
+    plan
 }
 
 /// `files`, each to be bound where its copy would lie.

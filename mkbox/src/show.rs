@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use record::Record;
+use record::{Mount, Record};
 use serde_json::{Value, json};
 
 use crate::busy::{self, Process};
@@ -32,20 +32,11 @@ struct Now {
 }
 
 fn one(record: &Record, args: &ShowArgs) -> Result<String, Error> {
-    let as_json = args.json;
     if args.tree {
         return contents::tree(&verify::open(record, args.root.as_deref())?.1, true);
     }
     if args.manifest || args.why.is_some() {
-        let (state, root) = verify::open(record, args.root.as_deref())?;
-        let mut entries = verify::of(&state)?;
-        if let Some(wanted) = &args.why {
-            return contents::why(&entries, wanted, as_json);
-        }
-        if args.sha256 {
-            verify::add_sums(&root, &mut entries)?;
-        }
-        return Ok(manifest::to_text(&entries));
+        return of_manifest(record, args);
     }
     let id = record.id().unwrap_or_default();
     let Some(state) = record.get(TOOL).map(State::from_json).transpose()? else {
@@ -53,55 +44,13 @@ fn one(record: &Record, args: &ShowArgs) -> Result<String, Error> {
     };
     let now = look(&state)?;
     let declared = mounts::read(record)?;
-    if as_json {
-        let mounts: Vec<Value> = declared.iter().map(mounts::to_json).collect();
-        let processes = |now: &Now| {
-            now.processes
-                .iter()
-                .map(|process| json!({"pid": process.pid, "name": process.name}))
-                .collect::<Vec<_>>()
-        };
-        let value = json!({
-            "id": id,
-            "path": state.root,
-            "exists": now.is_some(),
-            "copied": state.filled.map(|(files, bytes)| json!({"files": files, "bytes": bytes})),
-            "now": now.as_ref().map(|now| json!({"files": now.size.files, "bytes": now.size.bytes})),
-            "mounts": mounts,
-            "processes": now.as_ref().map(processes),
-        });
-        return Ok(format!("{value}\n"));
+    if args.json {
+        return Ok(format!(
+            "{}\n",
+            as_json(id, &state, now.as_ref(), &declared)
+        ));
     }
-    let mut text = String::new();
-    let mut line = |key: &str, value: &str| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{key:<10}{value}");
-    };
-    line("id", id);
-    line("path", &state.root);
-    match state.filled {
-        Some((files, bytes)) => line("copied", &format!("{files} files, {}", human(bytes))),
-        None => line("copied", "not finished"),
-    }
-    match &now {
-        Some(now) => line(
-            "now",
-            &format!("{} files, {}", now.size.files, human(now.size.bytes)),
-        ),
-        None => line("now", "gone"),
-    }
-    for (at, mount) in declared.iter().enumerate() {
-        line(
-            if at == 0 { "mounts" } else { "" },
-            &mounts::describe(mount),
-        );
-    }
-    for (at, process) in now.iter().flat_map(|now| &now.processes).enumerate() {
-        line(
-            if at == 0 { "runs" } else { "" },
-            &format!("{} {}", process.pid, process.name),
-        );
-    }
+    let mut text = as_table(id, &state, now.as_ref(), &declared);
     if now.is_some() {
         let root = verify::open(record, args.root.as_deref())?.1;
         match contents::tree(&root, false) {
@@ -114,6 +63,67 @@ fn one(record: &Record, args: &ShowArgs) -> Result<String, Error> {
         }
     }
     Ok(text)
+}
+
+/// `--manifest` and `--why`
+fn of_manifest(record: &Record, args: &ShowArgs) -> Result<String, Error> {
+    let (state, root) = verify::open(record, args.root.as_deref())?;
+    let mut entries = verify::of(&state)?;
+    if let Some(wanted) = &args.why {
+        return contents::why(&entries, wanted, args.json);
+    }
+    if args.sha256 {
+        verify::add_sums(&root, &mut entries)?;
+    }
+    Ok(manifest::to_text(&entries))
+}
+
+fn as_json(id: &str, state: &State, now: Option<&Now>, declared: &[Mount]) -> Value {
+    let mounts: Vec<Value> = declared.iter().map(mounts::to_json).collect();
+    let processes = |now: &Now| {
+        let processes = now.processes.iter();
+        processes
+            .map(|process| json!({"pid": process.pid, "name": process.name}))
+            .collect::<Vec<_>>()
+    };
+    json!({
+        "id": id,
+        "path": state.root,
+        "exists": now.is_some(),
+        "copied": state.filled.map(|(files, bytes)| json!({"files": files, "bytes": bytes})),
+        "now": now.map(|now| json!({"files": now.size.files, "bytes": now.size.bytes})),
+        "mounts": mounts,
+        "processes": now.map(processes),
+    })
+}
+
+fn as_table(id: &str, state: &State, now: Option<&Now>, declared: &[Mount]) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{key:<10}{value}");
+    };
+    let size = |files: u64, bytes: u64| format!("{files} files, {}", human(bytes));
+    line("id", id);
+    line("path", &state.root);
+    match state.filled {
+        Some((files, bytes)) => line("copied", &size(files, bytes)),
+        None => line("copied", "not finished"),
+    }
+    match now {
+        Some(now) => line("now", &size(now.size.files, now.size.bytes)),
+        None => line("now", "gone"),
+    }
+    // Only the first line of a list has its name.
+    for (at, mount) in declared.iter().enumerate() {
+        let key = if at == 0 { "mounts" } else { "" };
+        line(key, &mounts::describe(mount));
+    }
+    for (at, process) in now.iter().flat_map(|now| &now.processes).enumerate() {
+        let key = if at == 0 { "runs" } else { "" };
+        line(key, &format!("{} {}", process.pid, process.name));
+    }
+    text
 }
 
 /// The box itself; None when it is not there or is not the one that was made.

@@ -1,10 +1,9 @@
 //! The keys of OCI beside `mounts` that say how a box is entered.
 
-use record::Record;
+use record::{MASKED_PATHS, READ_ONLY_PATHS, Record};
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::mask::{MASKED, READ_ONLY};
 use crate::mount_args::MountArgs;
 
 /// Keys that the marker takes along from the record, so that a box that is called by its path is entered the same way.
@@ -33,8 +32,12 @@ pub(crate) fn apply(args: &MountArgs, record: &mut Record) -> Result<(), Error> 
     }
     let preset = |list: &'static [&'static str]| if args.mask { list } else { &[] };
     for (key, preset, more) in [
-        ("maskedPaths", preset(&MASKED), &args.mask_path),
-        ("readonlyPaths", preset(&READ_ONLY), &args.read_only_path),
+        ("maskedPaths", preset(&MASKED_PATHS), &args.mask_path),
+        (
+            "readonlyPaths",
+            preset(&READ_ONLY_PATHS),
+            &args.read_only_path,
+        ),
     ] {
         let wanted = preset
             .iter()

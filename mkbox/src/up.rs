@@ -15,7 +15,7 @@ use crate::boxfile::Why;
 use crate::cli::{self, UpArgs};
 use crate::error::Error;
 use crate::existing::{Found, look};
-use crate::fill::{Filler, say};
+use crate::fill::{Filled, Filler, say};
 use crate::from::Manner;
 use crate::manifest::{Entry, Kind};
 use crate::place::Place;
@@ -92,14 +92,7 @@ fn build(
     args: &UpArgs,
 ) -> Result<State, Error> {
     let place = &request.place;
-    for above in &place.missing {
-        match rustix::fs::mkdir(above, Mode::from(0o755)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-            Err(errno) => {
-                return Err(SysError::new(format!("mkdir({})", above.display()), errno).into());
-            }
-        }
-    }
+    make_missing(place)?;
     let parent = place
         .open_parent()?
         .ok_or(Errno::ENOENT)
@@ -117,8 +110,44 @@ fn build(
     let upper = layer(&state, store.as_ref())?;
     let top = upper.as_ref().unwrap_or(&root);
     let shown = args.root.as_deref().unwrap_or(&state.root);
+    let filled = fill(top, request, record, args, shown)?;
+    state.filled = Some(count(&filled.entries));
+    place.write_manifest(parent, &manifest::to_text(&filled.entries))?;
+    make_volumes(request, store.as_ref())?;
+    if let Some(within) = &request.within {
+        state.extra.mounted = Some(within.mounted.clone());
+    }
+    let marker = request.marker(id, &state)?;
+    place.replace_marker(parent, &marker)?;
+    if let Some(within) = &request.within {
+        within.mount(&Assembly::new(place.path.clone(), Some(&marker))?.lasting())?;
+    }
+    // Of a box that there is: after a failure the reason stands alone.
+    filled.notices.iter().for_each(|line| say(line));
+    Ok(state)
+}
+
+fn make_missing(place: &Place) -> Result<(), SysError> {
+    for above in &place.missing {
+        match rustix::fs::mkdir(above, Mode::from(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(SysError::new(format!("mkdir({})", above.display()), errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Puts everything into `top`: the base, then what is copied, then what is written from the record.
+fn fill(
+    top: &Root,
+    request: &Request,
+    record: &Record,
+    args: &UpArgs,
+    shown: &str,
+) -> Result<Filled, Error> {
+    let keep_privileges = request.wishes.keep_privileges;
     let manner = Manner {
-        keep_privileges: request.wishes.keep_privileges,
+        keep_privileges,
         is_quiet: args.quiet,
         newest: None,
     };
@@ -129,22 +158,25 @@ fn build(
         origin: &request.origin,
         arrows: (args.verbose > 0).then_some(shown),
         is_quiet: args.quiet,
-        keep_privileges: request.wishes.keep_privileges,
+        keep_privileges,
         has_base: base.is_some(),
     };
-    let filled = filler.fill(&request.plan)?;
-    let (mut entries, mut notices) = (filled.entries, filled.notices);
-    manifest::replace(&mut entries, etc::write(top, &request.etc, record)?);
+    let mut filled = filler.fill(&request.plan)?;
+    manifest::replace(&mut filled.entries, etc::write(top, &request.etc, record)?);
     if let Some(base) = base {
-        entries = manifest::upon(top, base.entries, entries)?;
-        notices.extend(base.notices);
+        filled.entries = manifest::upon(top, base.entries, filled.entries)?;
+        filled.notices.extend(base.notices);
     }
-    state.filled = Some(count(&entries));
-    place.write_manifest(parent, &manifest::to_text(&entries))?;
+    Ok(filled)
+}
+
+/// Makes the sources of volumes.
+fn make_volumes(request: &Request, store: Option<&Root>) -> Result<(), Error> {
+    let store_path = request.place.store_path();
     for wished in &request.volumes {
         let source = wished.mount.source.as_deref().map(Path::new);
-        let inside = source.and_then(|source| source.strip_prefix(place.store_path()).ok());
-        if let (Some(store), Some(inside)) = (&store, inside) {
+        let inside = source.and_then(|source| source.strip_prefix(&store_path).ok());
+        if let (Some(store), Some(inside)) = (store, inside) {
             volumes::store(store, inside, &wished.volume)?;
         }
     }
@@ -156,17 +188,7 @@ fn build(
             check.make(Path::new(source))?;
         }
     }
-    if let Some(within) = &request.within {
-        state.extra.mounted = Some(within.mounted.clone());
-    }
-    let marker = request.marker(id, &state)?;
-    place.replace_marker(parent, &marker)?;
-    if let Some(within) = &request.within {
-        within.mount(&Assembly::new(place.path.clone(), Some(&marker))?.lasting())?;
-    }
-    // Of a box that there is: after a failure the reason stands alone.
-    notices.iter().for_each(|line| say(line));
-    Ok(state)
+    Ok(())
 }
 
 /// The directory beside the box: what is in it belongs to the box, and nobody gets at it but through the box's mounts.

@@ -8,37 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What `mkbox up --copy PROGRAM` would copy beside the program: from where to where.
-fn copies(program: &Path, environment: &[(&str, &str)]) -> Result<Vec<(PathBuf, PathBuf)>, String> {
-    let mut found = plan(&["--copy", program.to_str().unwrap()], environment)?;
-    found.remove(0);
-    Ok(found)
-}
+use common::workshop::{Workshop, copies, plan};
 
-/// What `mkbox up` with these flags would copy: from where to where.
-fn plan(
-    arguments: &[&str],
-    environment: &[(&str, &str)],
-) -> Result<Vec<(PathBuf, PathBuf)>, String> {
-    let output = Command::new(env!("CARGO_BIN_EXE_mkbox"))
-        .args(["up", "--quiet", "--dry-run"])
-        .args(arguments)
-        .arg("/box")
-        .env_remove("LD_LIBRARY_PATH")
-        .envs(environment.iter().copied())
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if !output.status.success() {
-        return Err(text(output.stderr));
-    }
-    let lines = text(output.stdout);
-    let arrow = |line: &str| {
-        let (source, destination) = line.trim_matches('\'').split_once("' -> '/box")?;
-        Some((source.into(), destination.into()))
-    };
-    Ok(lines.lines().filter_map(arrow).collect())
-}
+mod common;
 
 /// What ldd(1) says, by real path; None when a library is missing.
 fn ldd(program: &Path) -> Option<BTreeSet<PathBuf>> {
@@ -139,79 +111,9 @@ fn it_is_what_ldd_says_for_every_program_of_this_machine() {
     );
 }
 
-/// Libraries and programs of a test's own, made by the C compiler that links these tests.
-struct Workshop(PathBuf);
-
-impl Workshop {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir()
-            .canonicalize()
-            .unwrap()
-            .join(format!("mkbox-closure-{}-{name}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Links `output`: an empty library, or with `-o` of a program a main.
-    fn cc(&self, output: &str, is_library: bool, arguments: &[&str]) {
-        let output = self.path(output);
-        fs::create_dir_all(output.parent().unwrap()).unwrap();
-        let source = self.path(if is_library { "empty.c" } else { "main.c" });
-        fs::write(
-            &source,
-            if is_library {
-                ""
-            } else {
-                "int main(void) { return 0; }\n"
-            },
-        )
-        .unwrap();
-        let mut command = Command::new("cc");
-        command
-            .current_dir(&self.0)
-            .arg("-o")
-            .arg(&output)
-            .arg(&source)
-            .arg("-Wl,--no-as-needed")
-            .arg("-L.");
-        command
-            .args(if is_library {
-                &["-shared", "-fPIC"][..]
-            } else {
-                &[]
-            })
-            .args(arguments);
-        let done = command.output().unwrap();
-        assert!(
-            done.status.success(),
-            "{}",
-            String::from_utf8_lossy(&done.stderr)
-        );
-    }
-
-    /// Where in the box `name` lies.
-    fn place(&self, copies: &[(PathBuf, PathBuf)], name: &str) -> Vec<String> {
-        let it = copies
-            .iter()
-            .filter(|(_, destination)| destination.ends_with(name));
-        it.map(|(_, destination)| destination.display().to_string())
-            .collect()
-    }
-}
-
-impl Drop for Workshop {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn an_rpath_is_inherited_and_a_runpath_is_not() {
-    let shop = Workshop::new("paths");
+    let shop = Workshop::new();
     shop.cc("deep/libinner.so", true, &["-Wl,-soname,libinner.so"]);
     shop.cc(
         "deep/libouter.so",
@@ -256,7 +158,7 @@ fn an_rpath_is_inherited_and_a_runpath_is_not() {
 
 #[test]
 fn a_library_for_another_processor_is_passed_over() {
-    let shop = Workshop::new("machine");
+    let shop = Workshop::new();
     shop.cc("right/libit.so", true, &["-Wl,-soname,libit.so"]);
     let mut wrong = fs::read(shop.path("right/libit.so")).unwrap();
     wrong[18] ^= 0x40;
@@ -274,7 +176,7 @@ fn a_library_for_another_processor_is_passed_over() {
 
 #[test]
 fn a_library_under_two_names_is_one_file_in_the_box() {
-    let shop = Workshop::new("names");
+    let shop = Workshop::new();
     shop.cc("libit.so", true, &[]);
     shop.cc("liba.so", true, &["-Wl,-rpath,$ORIGIN", "-lit"]);
     std::os::unix::fs::symlink("libit.so", shop.path("libalias.so")).unwrap();
@@ -288,7 +190,7 @@ fn a_library_under_two_names_is_one_file_in_the_box() {
     let run = shop.path("run");
     let output = Command::new(env!("CARGO_BIN_EXE_mkbox"))
         .args(["up", "--quiet", "--copy", "./tool", "box"])
-        .current_dir(&shop.0)
+        .current_dir(&shop.0.0)
         .env("CHROOT0_RUN", run)
         .output()
         .unwrap();
@@ -304,7 +206,7 @@ fn a_library_under_two_names_is_one_file_in_the_box() {
 
 #[test]
 fn an_interpreter_that_is_missing_is_named() {
-    let shop = Workshop::new("interpreter");
+    let shop = Workshop::new();
     shop.cc("tool", false, &["-Wl,--dynamic-linker=/no/such/loader"]);
     let missing = copies(&shop.path("tool"), &[]).unwrap_err();
     assert_eq!(
@@ -333,7 +235,7 @@ fn note(json: &str) -> String {
 
 #[test]
 fn what_a_program_says_it_opens_is_taken_by_need() {
-    let shop = Workshop::new("dlopen");
+    let shop = Workshop::new();
     for name in ["libmust.so", "libmay.so", "libcould.so"] {
         shop.cc(name, true, &[]);
     }
@@ -379,70 +281,13 @@ fn what_a_program_says_it_opens_is_taken_by_need() {
     assert!(with("none").is_ok());
 }
 
-/// Makes `path` a file for ARM: the two bytes of `e_machine`.
-fn for_arm(path: &Path) {
-    let mut bytes = fs::read(path).unwrap();
-    bytes[18..20].copy_from_slice(&183u16.to_le_bytes());
-    fs::write(path, bytes).unwrap();
-}
-
-#[test]
-fn another_machines_files_are_found_below_a_sysroot() {
-    let shop = Workshop::new("sysroot");
-    let loader = "-Wl,--dynamic-linker=/lib/ld-musl-aarch64.so.1";
-    shop.cc("root/opt/own/libit.so", true, &["-Wl,-soname,libit.so"]);
-    shop.cc(
-        "root/usr/bin/tool",
-        false,
-        &["-Lroot/opt/own", "-lit", loader],
-    );
-    shop.cc("root/usr/lib/ld-musl-aarch64.so.1", true, &[]);
-    for file in [
-        "opt/own/libit.so",
-        "usr/bin/tool",
-        "usr/lib/ld-musl-aarch64.so.1",
-    ] {
-        for_arm(&shop.path("root").join(file));
-    }
-    // Links and lists of the other machine are about itself.
-    std::os::unix::fs::symlink("/usr/lib", shop.path("root/lib")).unwrap();
-    fs::create_dir(shop.path("root/etc")).unwrap();
-    fs::write(
-        shop.path("root/etc/ld-musl-aarch64.path"),
-        "/lib:/opt/own\n",
-    )
-    .unwrap();
-    let root = shop.path("root");
-    let root = root.to_str().unwrap();
-    let found = plan(&["--sysroot", root, "--copy", "tool"], &[]).unwrap();
-    let pair = |from: &str, to: &str| (format!("{root}{from}").into(), to.into());
-    assert_eq!(
-        found,
-        [
-            pair("/usr/bin/tool", "/bin/tool"),
-            pair("/lib/ld-musl-aarch64.so.1", "/lib/ld-musl-aarch64.so.1"),
-            pair("/opt/own/libit.so", "/lib/libit.so"),
-        ]
-    );
-    fs::remove_file(shop.path("root/opt/own/libit.so")).unwrap();
-    assert_eq!(
-        plan(&["--sysroot", root, "--copy", "tool"], &[]).unwrap_err(),
-        "mkbox: closure(/usr/bin/tool): libit.so not found (needed by /usr/bin/tool)\n"
-    );
-    // This machine's program is no help.
-    assert_eq!(
-        plan(&["--sysroot", root, "--copy", "ls"], &[]).unwrap_err(),
-        "mkbox: --copy ls: no such program in PATH\n"
-    );
-}
-
 #[test]
 fn a_merged_box_has_links_and_its_own_loader_finds_everything() {
-    let shop = Workshop::new("merged");
+    let shop = Workshop::new();
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_mkbox"))
             .args(arguments)
-            .current_dir(&shop.0)
+            .current_dir(&shop.0.0)
             .env("CHROOT0_RUN", shop.path("run"))
             .output()
             .unwrap();
@@ -495,7 +340,7 @@ fn a_box_that_may_lack_something_says_so_once_and_names_who_wants_it() {
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    let shop = Workshop::new("wants");
+    let shop = Workshop::new();
     let program = |name: &str, text: &str| {
         fs::write(shop.path("text.c"), text).unwrap();
         let (name, text) = (shop.path(name), shop.path("text.c"));
@@ -520,61 +365,4 @@ fn a_box_that_may_lack_something_says_so_once_and_names_who_wants_it() {
     assert_eq!(warnings(&["--copy", &all, "--with", "nss"]), "");
     assert_eq!(warnings(&["--copy", &all, "--with", "/etc/hostname"]), nss);
     assert_eq!(warnings(&["--quiet", "--copy", &all]), "");
-}
-
-#[test]
-fn a_sysroot_without_a_cache_is_searched_by_its_own_configuration() {
-    let shop = Workshop::new("conf");
-    let loader = "-Wl,--dynamic-linker=/lib/ld-linux-aarch64.so.1";
-    shop.cc("root/opt/a/libfirst.so", true, &["-Wl,-soname,libfirst.so"]);
-    shop.cc(
-        "root/opt/b/libsecond.so",
-        true,
-        &["-Wl,-soname,libsecond.so"],
-    );
-    let libraries = [
-        "-Lroot/opt/a",
-        "-lfirst",
-        "-Lroot/opt/b",
-        "-lsecond",
-        loader,
-    ];
-    shop.cc("root/bin/tool", false, &libraries);
-    shop.cc("root/lib/ld-linux-aarch64.so.1", true, &[]);
-    // Libraries for some processors only are no help: nobody knows which one the other machine has.
-    shop.cc("root/opt/a/glibc-hwcaps/x86-64-v2/libfirst.so", true, &[]);
-    shop.cc("root/lib/libc.so.6", true, &["-Wl,-soname,libc.so.6"]);
-    fs::create_dir_all(shop.path("root/etc/ld.so.conf.d")).unwrap();
-    fs::write(
-        shop.path("root/etc/ld.so.conf"),
-        "include /etc/ld.so.conf.d/*.conf\n",
-    )
-    .unwrap();
-    fs::write(shop.path("root/etc/ld.so.conf.d/1.conf"), "/opt/a\n").unwrap();
-    fs::write(shop.path("root/etc/ld.so.conf.d/2.conf"), "# two\n/opt/b\n").unwrap();
-    let root = shop.path("root");
-    let root = root.to_str().unwrap();
-    for file in [
-        "opt/a/libfirst.so",
-        "opt/b/libsecond.so",
-        "bin/tool",
-        "lib/ld-linux-aarch64.so.1",
-        "lib/libc.so.6",
-    ] {
-        for_arm(&shop.path("root").join(file));
-    }
-    let found = plan(&["--sysroot", root, "--copy", "tool"], &[]).unwrap();
-    let mut sources: Vec<&str> = found
-        .iter()
-        .map(|(from, _)| from.to_str().unwrap().strip_prefix(root).unwrap())
-        .collect();
-    sources.sort_unstable();
-    let wanted = [
-        "/bin/tool",
-        "/lib/ld-linux-aarch64.so.1",
-        "/lib/libc.so.6",
-        "/opt/a/libfirst.so",
-        "/opt/b/libsecond.so",
-    ];
-    assert_eq!(sources, wanted);
 }

@@ -13,7 +13,7 @@ const UP: &str = "mkbox up --copy sh,ls,cat --proc --bind $PWD/victim:/data box 
 
 #[test]
 fn a_box_has_what_it_was_given_and_the_caller_sees_no_mount() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "cat /proc/self/mountinfo >before
         mkbox exec -P box.json -- ls
         mkbox exec box -- cat /data/precious
@@ -27,7 +27,7 @@ fn a_box_has_what_it_was_given_and_the_caller_sees_no_mount() {
 
 #[test]
 fn the_status_is_that_of_cmd_or_tells_why_there_is_none() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     scratch.good(UP);
     for (command, status, line) in [
         ("sh -c 'exit 3'", 3, ""),
@@ -46,7 +46,7 @@ fn the_status_is_that_of_cmd_or_tells_why_there_is_none() {
 
 #[test]
 fn no_descriptor_of_the_caller_gets_in() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "exec 7<. 9<box.json
         mkbox exec box -- sh -c 'for fd in 7 9; do if [ -e /proc/self/fd/$fd ]; then echo $fd; fi; done; echo end'";
     assert_eq!(scratch.good(&format!("{UP}{script}")), "end\n");
@@ -54,14 +54,14 @@ fn no_descriptor_of_the_caller_gets_in() {
 
 #[test]
 fn the_old_root_is_gone() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkbox exec box -- sh -c 'cat /proc/self/mountinfo' | while read -r id parent dev root point rest; do echo $point; done | sort";
     assert_eq!(scratch.good(&format!("{UP}{script}")), "/\n/data\n/proc\n");
 }
 
 #[test]
 fn read_only_is_read_only_and_files_can_be_bound() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let up = "mkbox up --copy sh --bind $PWD/victim:/ro:ro --bind $PWD/victim/precious:/etc/file box >box.json\n";
     let script = "mkbox exec box -- sh -c 'echo y >/etc/file; if echo z >/ro/new; then echo written; fi' 2>error || true
         cat victim/precious; ls victim; grep -c Read-only error";
@@ -70,7 +70,7 @@ fn read_only_is_read_only_and_files_can_be_bound() {
 
 #[test]
 fn a_mount_on_a_missing_place_makes_it_and_tmpfs_is_empty_and_private() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     fs::create_dir_all(scratch.path("root/bin")).unwrap();
     let script = r#"mkbox up --copy sh,ls seed >seed.json; rm -r root; cp -r seed root
         printf '{"id":"x","root":{"path":"%s"},"mounts":[{"destination":"/a","type":"tmpfs","source":"t","options":["size=1m","nosuid"]},{"destination":"/a/b/c","type":"bind","source":"%s","options":["rbind"]}]}' $PWD/root $PWD/victim >x.json
@@ -81,7 +81,7 @@ fn a_mount_on_a_missing_place_makes_it_and_tmpfs_is_empty_and_private() {
 
 #[test]
 fn a_root_that_is_read_only_in_the_record_cannot_be_written() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = r#"sed 's/"root":{/"root":{"readonly":true,/' box.json >read-only.json
         mkbox exec -P box.json -- sh -c 'echo >/bin/new && echo written'
         mkbox exec -P read-only.json -- sh -c 'echo >/bin/newer && echo written' 2>error || cat error"#;
@@ -94,7 +94,7 @@ fn a_root_that_is_read_only_in_the_record_cannot_be_written() {
 
 #[test]
 fn links_planted_in_a_box_move_no_mount() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     for (place, lead, hint) in [
         (
             "proc",
@@ -126,7 +126,7 @@ fn links_planted_in_a_box_move_no_mount() {
 
 #[test]
 fn another_directory_in_the_place_of_the_box_is_neither_entered_nor_removed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mv box old; mkdir box; mkdir box/precious";
     scratch.good(&format!("{UP}{script}"));
     let root = scratch.path("box");
@@ -153,7 +153,7 @@ fn another_directory_in_the_place_of_the_box_is_neither_entered_nor_removed() {
 
 #[test]
 fn our_own_tools_are_run_from_outside_the_box() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     // Any static program will do; what runs is the file beside mkbox, not one in the box.
     fs::copy(scratch.path("mkbox"), scratch.path("nsrun")).unwrap();
     let version = scratch.good(&format!("{UP}mkbox exec box -- nsrun --version"));
@@ -164,7 +164,7 @@ fn our_own_tools_are_run_from_outside_the_box() {
 
 #[test]
 fn a_box_in_use_is_not_removed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let root = scratch.path("box");
     let root = root.display();
     let victim = scratch.path("victim");
@@ -210,7 +210,7 @@ fn a_box_in_use_is_not_removed() {
 
 #[test]
 fn a_full_file_system_leaves_nothing() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkdir small; mount -t tmpfs -o size=1m none small
         mkbox up --copy sh,ls small/a/box >failed.json 2>error && echo made
         ls -A small run; cat error";
@@ -231,7 +231,7 @@ fn a_full_file_system_leaves_nothing() {
 
 #[test]
 fn in_a_plain_chroot_the_root_is_left_all_the_same() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     // The root of the chroot is no mount point, and the mount that it lies on is shared.
     let script = "mkdir tree; mount --bind tree tree; mount --make-shared tree; mkdir -p tree/deep/er
         mkbox up --copy sh,ls,cat --proc tree/deep/er/root >root.json; cp mkbox tree/deep/er/root/bin
@@ -250,7 +250,7 @@ fn in_a_plain_chroot_the_root_is_left_all_the_same() {
 
 #[test]
 fn every_standard_mount_point_as_a_link_leads_nowhere_outside() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let up = "mkbox up --copy sh,ls --proc --sys --dev --cgroup --mask --etc --tmpfs /tmp --tmpfs /run --bind $PWD/victim/precious:/etc/hosts --mount type=emptyDir,target=/var/cache box >box.json";
     let victim = scratch.path("victim").display().to_string();
     let points = [
@@ -300,23 +300,25 @@ fn every_standard_mount_point_as_a_link_leads_nowhere_outside() {
 
 #[test]
 fn links_that_are_swapped_in_meanwhile_lead_nowhere_outside() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     // Another process of the box exchanges a directory and a link to the victim as fast as it can.
     let script = r#"mkbox up --copy sh,true,python3 --proc --dev --tmpfs /run/a/b --mount type=emptyDir,target=/var/cache/c --bind $PWD/victim/precious:/etc/x box >box.json
         mkdir -p box/run box/var/cache box/etc; for place in run var proc etc dev; do ln -s $PWD/victim box/$place.link; done
         find victim | sort >before; cat /proc/self/mountinfo >mounts
         cat >swap.py <<'END'
-import ctypes, os, time
+import ctypes, os
 libc = ctypes.CDLL(None)
-end = time.time() + 4
-while time.time() < end and not os.path.exists("stop"):
+while not os.path.exists("stop"):
     for place in ("run", "var", "proc", "etc", "dev"):
         a, b = ("box/" + place).encode(), ("box/" + place + ".link").encode()
         libc.renameat2(-100, a, -100, b, 2)
 END
-        python3 swap.py & for n in $(seq 120); do mkbox exec box -- true >/dev/null 2>>errors && echo >>entered || echo >>refused; done
+        python3 swap.py & n=0
+        until [ $n -ge 120 ] && [ -s entered ] && [ -s refused ]; do
+            n=$((n + 1)); mkbox exec box -- true >/dev/null 2>>errors && echo >>entered || echo >>refused
+        done
         touch stop; wait; find victim | sort | cmp - before; cmp mounts /proc/self/mountinfo; cat victim/precious
-        test -s entered; test -s refused; grep -v -e '^mkbox: openat2(' -e '^mkbox: mkdir(' -e '^mkbox: move_mount(' -e '^mkbox: symlink(' errors | head -3
+        grep -v -e '^mkbox: openat2(' -e '^mkbox: mkdir(' -e '^mkbox: move_mount(' -e '^mkbox: symlink(' errors | head -3
         rm -rf box/*.link; mkbox down box >box.json; find victim | sort | cmp - before"#;
     assert_eq!(scratch.good(script), "x");
 }

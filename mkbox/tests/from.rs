@@ -1,188 +1,21 @@
-//! What a box begins with: directories, archives and image layouts; and what hostile ones of them try.
+//! What a box begins with: directories and archives; and what hostile ones try.
 #![expect(clippy::unwrap_used, reason = "a test panics where it cannot go on")]
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::Command;
 
-use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use common::archive::{archive, directory, file, gzip, member, sealed, zstd};
+use common::fenced::Fenced;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
-/// Runs a command that can write to the directory `$1` and nowhere else on its disk.
-const FENCE: &str =
-    r#"mount --bind "$1" "$1"; mount -o remount,bind,ro /; cd "$1"; shift; exec "$@""#;
-
-/// A directory of a test's own, with something beside the boxes that nobody may touch.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("mkbox-from-{}-{count}", std::process::id());
-        let path = std::env::temp_dir().canonicalize().unwrap().join(name);
-        fs::create_dir_all(path.join("victim")).unwrap();
-        fs::write(path.join("victim/precious"), "precious").unwrap();
-        Self(path)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Status, stdout, stderr.
-    fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        let mkbox = env!("CARGO_BIN_EXE_mkbox");
-        let mut command = Command::new(mkbox);
-        if nix::unistd::geteuid().is_root() {
-            // Should it ever get out of its box, it finds everything but this directory read-only.
-            command = Command::new("unshare");
-            command.args([
-                "--mount",
-                "--propagation",
-                "private",
-                "sh",
-                "-ec",
-                FENCE,
-                "sh",
-            ]);
-            command.args([self.0.as_os_str(), mkbox.as_ref()]);
-        }
-        let output = command
-            .args(arguments)
-            .current_dir(&self.0)
-            .env("CHROOT0_RUN", self.path("run"))
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code().unwrap_or(-1),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    }
-
-    #[track_caller]
-    fn good(&self, arguments: &[&str]) -> String {
-        let (status, stdout, stderr) = self.run(arguments);
-        assert_eq!((status, stderr.as_str()), (0, ""), "{arguments:?}");
-        stdout
-    }
-
-    /// A failed `up`: one line, no box, no marker, and the victim as it was.
-    #[track_caller]
-    fn refused(&self, arguments: &[&str]) -> String {
-        let (status, _, stderr) = self.run(arguments);
-        assert!(
-            status == 1 || status == 2,
-            "{arguments:?}: {status} {stderr}"
-        );
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        assert!(
-            stderr.starts_with("mkbox: ") && stderr.len() < 1000,
-            "{stderr}"
-        );
-        self.is_clean();
-        stderr
-    }
-
-    #[track_caller]
-    fn is_clean(&self) {
-        for name in [
-            "box",
-            ".box.mkbox",
-            ".box.mkbox.new",
-            ".box.mkbox.manifest",
-            "run/box",
-        ] {
-            assert!(!self.path(name).exists(), "{name} is left");
-        }
-        let names: Vec<_> = fs::read_dir(self.path("victim"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .collect();
-        assert_eq!(names, ["precious"]);
-        assert_eq!(
-            fs::read_to_string(self.path("victim/precious")).unwrap(),
-            "precious"
-        );
-        assert_eq!(self.path("victim/precious").metadata().unwrap().nlink(), 1);
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path("box").join(name)).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// One member: its name as bytes, however hostile.
-fn member(kind: EntryType, name: &str, link: &str, text: &str) -> Vec<u8> {
-    let mut header = Header::new_gnu();
-    header.set_entry_type(kind);
-    header.set_mode(if kind == EntryType::Directory {
-        0o755
-    } else {
-        0o644
-    });
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(1_000_000_000);
-    header.set_size(text.len() as u64);
-    let gnu = header.as_gnu_mut().unwrap();
-    gnu.name[..name.len()].copy_from_slice(name.as_bytes());
-    gnu.linkname[..link.len()].copy_from_slice(link.as_bytes());
-    sealed(header, text.as_bytes())
-}
-
-fn sealed(mut header: Header, contents: &[u8]) -> Vec<u8> {
-    header.set_cksum();
-    let mut bytes = header.as_bytes().to_vec();
-    bytes.extend(contents);
-    bytes.resize(bytes.len().next_multiple_of(512), 0);
-    bytes
-}
-
-fn file(name: &str, text: &str) -> Vec<u8> {
-    member(EntryType::Regular, name, "", text)
-}
-
-fn directory(name: &str) -> Vec<u8> {
-    member(EntryType::Directory, name, "", "")
-}
-
-fn archive(members: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = members.concat();
-    bytes.resize(bytes.len() + 1024, 0);
-    bytes
-}
-
-/// In two frames, as `zstd -c a; zstd -c b` writes them.
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    let halves = bytes.split_at(bytes.len() / 2);
-    let pack = |half| compress_to_vec(half, CompressionLevel::Fastest);
-    [pack(halves.0), pack(halves.1)].concat()
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(bytes).unwrap();
-    gzip.finish().unwrap()
-}
+mod common;
 
 #[test]
 fn a_directory_is_copied_as_it_is_without_rights_that_nobody_asked_for() {
-    let scratch = Scratch::new();
+    let scratch = Fenced::new();
     let base = scratch.path("base");
     fs::create_dir_all(base.join("usr/bin")).unwrap();
     fs::create_dir_all(base.join("tmp")).unwrap();
@@ -250,7 +83,7 @@ fn a_directory_is_copied_as_it_is_without_rights_that_nobody_asked_for() {
 
 #[test]
 fn an_archive_plain_or_compressed_is_the_same_box() {
-    let scratch = Scratch::new();
+    let scratch = Fenced::new();
     let long = "d/".repeat(80) + "file";
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = Header::new_gnu();
@@ -314,7 +147,7 @@ fn an_archive_plain_or_compressed_is_the_same_box() {
 
 #[test]
 fn programs_are_laid_upon_a_base_through_its_own_links() {
-    let scratch = Scratch::new();
+    let scratch = Fenced::new();
     let members = [
         directory("usr/"),
         directory("usr/bin/"),
@@ -344,7 +177,7 @@ fn programs_are_laid_upon_a_base_through_its_own_links() {
 
 #[test]
 fn nothing_of_a_hostile_archive_lands_outside() {
-    let scratch = Scratch::new();
+    let scratch = Fenced::new();
     let victim = scratch.path("victim");
     let victim = victim.to_str().unwrap();
     let deep = format!("{}victim/x", "../".repeat(8));
@@ -471,7 +304,7 @@ fn nothing_of_a_hostile_archive_lands_outside() {
 
 #[test]
 fn a_broken_archive_is_one_line_and_leaves_nothing() {
-    let scratch = Scratch::new();
+    let scratch = Fenced::new();
     let members = [
         directory("etc/"),
         file("etc/a", &"a".repeat(3000)),
@@ -558,161 +391,4 @@ fn a_broken_archive_is_one_line_and_leaves_nothing() {
         }
         scratch.is_clean();
     }
-}
-
-/// An image layout in a directory.
-struct Image(PathBuf);
-
-impl Image {
-    fn new(path: PathBuf) -> Self {
-        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
-        fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        Self(path)
-    }
-
-    /// Its descriptor.
-    fn blob(&self, bytes: &[u8]) -> Value {
-        let sum: String = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        fs::write(self.0.join("blobs/sha256").join(&sum), bytes).unwrap();
-        json!({"digest": format!("sha256:{sum}"), "size": bytes.len()})
-    }
-
-    fn manifest(&self, layers: &[Vec<u8>]) -> Value {
-        let layers: Vec<Value> = layers.iter().map(|layer| self.blob(layer)).collect();
-        let manifest = json!({"schemaVersion": 2, "config": self.blob(b"{}"), "layers": layers});
-        self.blob(manifest.to_string().as_bytes())
-    }
-
-    fn index(&self, manifests: &[Value]) {
-        fs::write(
-            self.0.join("index.json"),
-            json!({"schemaVersion": 2, "manifests": manifests}).to_string(),
-        )
-        .unwrap();
-    }
-
-    /// The layout as one archive.
-    fn archive(&self, to: &Path) {
-        let mut builder = tar::Builder::new(fs::File::create(to).unwrap());
-        builder.append_dir_all(".", &self.0).unwrap();
-        builder.finish().unwrap();
-    }
-}
-
-fn layers() -> Vec<Vec<u8>> {
-    let lower = [
-        directory("etc/"),
-        file("etc/gone", "x"),
-        file("etc/stays", "x"),
-        directory("dir/"),
-        file("dir/old", "x"),
-        directory("dir/sub/"),
-        file("dir/sub/old", "x"),
-        member(EntryType::Symlink, "bin", "usr/bin", ""),
-    ];
-    let upper = [
-        file("etc/.wh.gone", ""),
-        file("etc/.wh.never-was", ""),
-        file("dir/new", "new"),
-        directory("dir/sub/"),
-        file("dir/sub/new", "new"),
-        // A whiteout is about the layers below, wherever it stands.
-        file("dir/.wh..wh..opq", ""),
-        file("etc/own", "own"),
-        file("etc/.wh.own", ""),
-    ];
-    vec![gzip(&archive(&lower)), zstd(&archive(&upper))]
-}
-
-#[test]
-fn an_image_layout_is_laid_layer_by_layer() {
-    let scratch = Scratch::new();
-    let image = Image::new(scratch.path("image"));
-    let one = image.manifest(&layers());
-    image.index(&[one]);
-    image.archive(&scratch.path("image.tar"));
-    for from in ["image", "image.tar"] {
-        scratch.good(&["up", "--from", from, "box"]);
-        let mut found: Vec<String> = Vec::new();
-        for directory in ["etc", "dir", "dir/sub"] {
-            let names = fs::read_dir(scratch.path("box").join(directory)).unwrap();
-            found.extend(
-                names.map(|name| format!("{directory}/{}", name.unwrap().file_name().display())),
-            );
-        }
-        found.sort();
-        assert_eq!(
-            found,
-            ["dir/new", "dir/sub", "dir/sub/new", "etc/own", "etc/stays"],
-            "{from}"
-        );
-        scratch.good(&["verify", "box"]);
-        scratch.good(&["down", "box"]);
-        scratch.is_clean();
-    }
-}
-
-#[test]
-fn an_image_is_chosen_by_name_and_every_digest_is_checked() {
-    let scratch = Scratch::new();
-    let image = Image::new(scratch.path("image"));
-    let named = |name: &str| {
-        let mut descriptor = image.manifest(&[archive(&[file("name", name)])]);
-        descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        descriptor
-    };
-    let (old, new) = (named("old"), named("new"));
-    image.index(&[old, new.clone()]);
-    let both = scratch.refused(&["up", "--from", "image", "box"]);
-    assert!(both.contains("has 2 images (--ref old, new)"), "{both}");
-    scratch.good(&["up", "--from", "image", "--ref", "new", "box"]);
-    assert_eq!(scratch.read("name"), "new");
-    scratch.good(&["down", "box"]);
-    let blobs = || {
-        fs::read_dir(scratch.path("image/blobs/sha256"))
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-    };
-    // Whichever blob is not what its digest says, it is found out.
-    let up = ["up", "--from", "image", "--ref", "new", "box"];
-    let mut refused = 0;
-    for blob in blobs().collect::<Vec<_>>() {
-        let whole = fs::read(&blob).unwrap();
-        let mut other = whole.clone();
-        *other.last_mut().unwrap() ^= 1;
-        for bytes in [
-            &other[..],
-            &[&whole[..], b"more"].concat(),
-            &whole[..whole.len() - 1],
-        ] {
-            fs::write(&blob, bytes).unwrap();
-            let (status, _, stderr) = scratch.run(&up);
-            if status == 0 {
-                // One of the other image.
-                scratch.good(&["down", "box"]);
-            } else {
-                assert!(stderr.contains("is not what its digest says"), "{stderr}");
-                refused += 1;
-            }
-            scratch.is_clean();
-        }
-        fs::write(&blob, whole).unwrap();
-    }
-    assert_eq!(refused, 6, "manifest and layer, three ways each");
-    // A blob that leads elsewhere, by a link or by its digest.
-    let digest = new["digest"]
-        .as_str()
-        .unwrap()
-        .replace("sha256:", "image/blobs/sha256/");
-    fs::remove_file(scratch.path(&digest)).unwrap();
-    symlink(scratch.path("victim/precious"), scratch.path(&digest)).unwrap();
-    scratch.refused(&up);
-    image.index(&[json!({"digest": "sha256:../../../victim/precious", "size": 8})]);
-    let line = scratch.refused(&["up", "--from", "image", "box"]);
-    assert!(line.contains("is none"), "{line}");
-    let usage = scratch.refused(&["up", "--from", "victim", "--ref", "x", "box"]);
-    assert!(usage.contains("--ref names an image"), "{usage}");
 }

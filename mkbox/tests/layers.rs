@@ -8,12 +8,12 @@ use common::Scratch;
 mod common;
 
 /// Two directories that boxes can lie upon; the second says `two` where both have something.
-const LAYERS: &str = "mkbox up --copy sh,ls,cat,rm,sleep,mount layer >layer.json; mkdir -p over; echo two >over/which; echo one >layer/which
+const LAYERS: &str = "mkbox up --copy sh,ls,cat,rm layer >layer.json; mkdir -p over; echo two >over/which; echo one >layer/which
 ";
 
 #[test]
 fn an_overlay_keeps_what_is_written_and_the_layers_stay_as_they_are() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "find layer over | sort >before
         mkbox up --overlay over:layer --proc --copy stat box >box.json
         mkbox exec box -- sh -c 'cat which; echo three >which; rm /bin/ls; echo >/new; [ -e /bin/ls ] || echo no ls'
@@ -29,7 +29,7 @@ fn an_overlay_keeps_what_is_written_and_the_layers_stay_as_they_are() {
 
 #[test]
 fn an_ephemeral_layer_is_gone_with_its_command() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkbox up --overlay layer:over --ephemeral --etc=hosts --copy stat box >box.json
         for round in 1 2; do mkbox exec box -- sh -c 'cat which; ls / /etc; echo three >which; cat which; stat -c %n /bin/stat'; done
         mkfifo up down; mkbox exec box -- sh -c 'echo a >/a; echo up; read x; cat /a' <>down >up &
@@ -44,7 +44,7 @@ fn an_ephemeral_layer_is_gone_with_its_command() {
 
 #[test]
 fn a_layer_is_mounted_once_and_not_removed_while_it_is() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkbox up --overlay layer box >box.json; mkfifo up down
         mkbox exec box -- sh -c 'echo up; read x' <>down >up & read x <up
         mkbox show box | sed -n 's/^runs *[0-9]* //p'
@@ -70,7 +70,7 @@ fn a_layer_is_mounted_once_and_not_removed_while_it_is() {
 
 #[test]
 fn an_overlay_works_in_a_user_namespace() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkbox up --overlay layer --proc box >box.json
         unshare --user --map-root-user --mount --pid --fork mkbox exec box -- sh -c 'rm /which; echo >/new; ls'
         unshare --user --map-root-user --mount --pid --fork mkbox exec box -- sh -c 'ls; while read -r a b c d point f; do [ $point = / ] && echo $f; done </proc/self/mountinfo' >seen
@@ -83,7 +83,7 @@ fn an_overlay_works_in_a_user_namespace() {
 
 #[test]
 fn whoever_is_not_root_makes_enters_and_removes_a_box_with_everything() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     if !nix::unistd::geteuid().is_root() {
         return;
     }
@@ -107,7 +107,7 @@ fn whoever_is_not_root_makes_enters_and_removes_a_box_with_everything() {
 
 #[test]
 fn a_mount_point_is_no_place_for_a_box() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkdir at; mount -t tmpfs there at; mkbox up --copy sh at >box.json; umount at; ls -A at . run";
     let (_, stdout, stderr) = scratch.sh(script);
     let at = scratch.path("at");
@@ -123,7 +123,7 @@ fn a_mount_point_is_no_place_for_a_box() {
 
 #[test]
 fn layers_that_cannot_be_are_refused_and_leave_nothing() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let here = scratch.path("").display().to_string();
     let here = here.trim_end_matches('/');
     for (flags, status, line) in [
@@ -170,7 +170,7 @@ fn layers_that_cannot_be_are_refused_and_leave_nothing() {
 
 #[test]
 fn names_with_colons_and_more_than_255_bytes_of_layers_work() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let long = "l".repeat(120);
     let script = format!(
         r"mkbox up --copy sh,ls base >base.json; mkdir 'a:b' {long}1 {long}2 {long}3; echo >a:b/first; for n in 1 2 3; do echo >{long}$n/in$n; done
@@ -186,9 +186,9 @@ fn names_with_colons_and_more_than_255_bytes_of_layers_work() {
 
 #[test]
 fn the_tutorials_mounts_are_on_the_host_and_gone_with_the_box() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "cat /proc/self/mountinfo >before
-        mkbox up --host-mounts --copy sh,ls,cat,sleep --proc --dev --mask --cgroup --bind $PWD/victim:/data:ro box >box.json
+        mkbox up --host-mounts --copy sh,ls,cat --proc --dev --mask --cgroup --bind $PWD/victim:/data:ro box >box.json
         chroot box /bin/sh -c 'ls /data; cat /dev/null /proc/keys; ls /proc/self >/dev/null && echo proc'
         mkbox exec box -- ls /data; mkbox up -P box.json | cmp - box.json
         mkbox down box >box.json; cmp before /proc/self/mountinfo && ls -A";
@@ -206,14 +206,14 @@ fn the_tutorials_mounts_are_on_the_host_and_gone_with_the_box() {
 
 #[test]
 fn mounts_of_the_host_are_not_taken_from_who_uses_them() {
-    let scratch = Scratch::new();
-    let up = "mkbox up --host-mounts --copy sh,ls,cat,sleep --proc --bind $PWD/victim:/data box >box.json; cat /proc/self/mountinfo >with\n";
+    let scratch = Scratch::for_scripts();
+    let up = "mkbox up --host-mounts --copy sh,ls,cat --proc --bind $PWD/victim:/data box >box.json; cat /proc/self/mountinfo >with\n";
     let root = scratch.path("box");
     let root = root.display();
     for (begin, end, said) in [
         (
-            "chroot box /bin/sleep 30 & user=$!; until [ \"$(readlink /proc/$user/root)\" = \"$PWD/box\" ]; do :; done",
-            "kill $user; wait $user",
+            "mkfifo victim/up victim/down; chroot box /bin/sh -c 'echo >/data/up; read x </data/down' & read x <victim/up",
+            "echo >victim/down; wait; rm victim/up victim/down",
             format!("down({root}): in use: process "),
         ),
         (
@@ -227,8 +227,8 @@ fn mounts_of_the_host_are_not_taken_from_who_uses_them() {
             format!("down({root}): in use: tmpfs is mounted on {root}/data"),
         ),
         (
-            "mkbox exec box -- sh -c 'echo >/data/begun; while [ ! -e /data/end ]; do sleep 0.1; done' & until [ -e victim/begun ]; do :; done",
-            "echo >victim/end; wait; rm victim/begun victim/end",
+            "mkfifo victim/up victim/down; mkbox exec box -- sh -c 'echo >/data/up; read x </data/down' & read x <victim/up",
+            "echo >victim/down; wait; rm victim/up victim/down",
             format!("down({root}): in use: process "),
         ),
     ] {
@@ -244,7 +244,7 @@ fn mounts_of_the_host_are_not_taken_from_who_uses_them() {
 
 #[test]
 fn what_is_kept_stays_and_is_no_box_any_more() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkbox up --copy sh,ls --mount type=emptyDir,target=/cache box >box.json
         mkbox exec box -- sh -c 'echo one >/cache/a; echo two >/b'; echo three >box/bin/c
         mkbox down --keep cache --keep /bin/c --keep b --keep none box >gone.json; find box | sort; cat box/cache/a box/b box/bin/c
@@ -274,7 +274,7 @@ fn what_is_kept_stays_and_is_no_box_any_more() {
 
 #[test]
 fn a_killed_down_keeps_what_it_was_to_keep() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let calls = "openat2,unlinkat,renameat,renameat2,mkdirat,rmdir,unlink,rename,write";
     let count = "mkbox up --copy ls --mount type=emptyDir,target=/cache box >box.json; echo data >.box.mkbox.d/volumes/cache/data; echo own >box/own
         strace -f -qq -o log -e trace=CALLS mkbox down --keep cache --keep own box >gone.json; cat log; rm -r box log";
@@ -316,7 +316,7 @@ fn a_killed_down_keeps_what_it_was_to_keep() {
 
 #[test]
 fn a_dry_run_says_what_is_made_where_and_does_nothing() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let here = scratch.path("");
     let here = here.display().to_string();
     let here = here.trim_end_matches('/');
@@ -358,7 +358,7 @@ fn a_dry_run_says_what_is_made_where_and_does_nothing() {
 
 #[test]
 fn layers_on_the_host_are_one_mount_for_all() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "cat /proc/self/mountinfo >before; mkbox up --overlay layer --proc --host-mounts box >box.json
         mkfifo up down; mkbox exec box -- sh -c 'echo up; read x' <>down >up & read x <up
         mkbox exec box -- sh -c 'echo three >which; cat which'; chroot box /bin/cat /which; echo >down; wait

@@ -4,10 +4,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use plain::{Answer, Scratch};
+use common::{Answer, Scratch};
 
-#[path = "common/plain.rs"]
-mod plain;
+mod common;
 
 #[test]
 fn names_that_no_record_can_hold_are_refused_and_leave_nothing() {

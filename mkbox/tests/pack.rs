@@ -4,18 +4,16 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::process::{Command, Output};
 
-struct Scratch(PathBuf);
+mod common;
+
+/// With a base that has one of everything.
+struct Scratch(common::Scratch);
 
 impl Scratch {
-    /// With a base that has one of everything.
     fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("mkbox-pack-{}-{count}", std::process::id());
-        let scratch = Self(std::env::temp_dir().canonicalize().unwrap().join(name));
+        let scratch = Self(common::Scratch::new());
         let base = scratch.path("base");
         fs::create_dir_all(base.join("usr/bin")).unwrap();
         fs::create_dir_all(base.join("tmp")).unwrap();
@@ -33,17 +31,12 @@ impl Scratch {
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        self.0.path(name)
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mkbox"));
-        command
-            .args(arguments)
-            .current_dir(&self.0)
-            .env("CHROOT0_RUN", self.path("run"))
-            .env_remove("SOURCE_DATE_EPOCH")
-            .stdin(Stdio::null());
+        let mut command = self.0.command(arguments);
+        command.env_remove("SOURCE_DATE_EPOCH");
         command
     }
 
@@ -74,12 +67,6 @@ impl Scratch {
             .map(|line| line.trim_end_matches(',').to_owned())
             .collect::<Vec<_>>()
             .join("\n")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -125,9 +112,7 @@ fn the_same_box_made_twice_is_the_same_bytes() {
     let scratch = Scratch::new();
     let mut packed: Vec<Vec<Vec<u8>>> = Vec::new();
     for round in 0..2 {
-        scratch.good(&[
-            "up", "-q", "--from", "base", "--copy", "true", "--proc", "box",
-        ]);
+        scratch.good(&["up", "--from", "base", "--copy", "true", "--proc", "box"]);
         let now = std::time::SystemTime::now() + std::time::Duration::from_secs(round * 100);
         fs::File::open(scratch.path("box/bin/true"))
             .unwrap()
@@ -215,7 +200,7 @@ fn an_output_that_cannot_be_is_one_line_and_leaves_nothing() {
     let scratch = Scratch::new();
     scratch.good(&["up", "--from", "base", "box"]);
     let names = || {
-        let entries = fs::read_dir(&scratch.0).unwrap();
+        let entries = fs::read_dir(&scratch.0.0).unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         names

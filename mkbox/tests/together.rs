@@ -9,7 +9,7 @@ mod common;
 
 #[test]
 fn what_etc_writes_is_in_the_manifest_and_stays_true_when_it_is_written_again() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = r#"mkdir -p base/usr/etc; ln -s usr/etc base/etc; echo old >base/usr/etc/hosts; echo kept >base/usr/etc/kept
         for base in '' '--from base'; do
             echo '{"ociVersion":"1.2.1","id":"box","hostname":"first"}' | mkbox up $base --copy sh --with nss --etc -P - box >box.json
@@ -35,7 +35,7 @@ fn what_etc_writes_is_in_the_manifest_and_stays_true_when_it_is_written_again() 
 
 #[test]
 fn bound_programs_lie_where_copies_would_with_a_base_and_a_merged_usr() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     // All programs of the base are links to one, as busybox has them: none of them may end up on it.
     let script = "mkdir -p base/bin base/proc; chmod 555 base/proc; mkbox up --copy cat one >one.json; cp -a one/lib one/lib64 base; cp one/bin/cat base/bin/all
         ln -s all base/bin/ls; ln -s all base/bin/cat; echo data >base/data
@@ -57,7 +57,7 @@ fn bound_programs_lie_where_copies_would_with_a_base_and_a_merged_usr() {
 
 #[test]
 fn programs_of_a_sysroot_are_bound_from_there() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     // Its links are meant from its own root: /lib64 of this machine has another loader.
     let script = "mkbox up --copy sh,cat --merged-usr other >other.json
         cp -a other root; mv root/lib64 root/l; ln -s /usr/lib64 root/lib64; rm -f root/l
@@ -71,7 +71,7 @@ fn programs_of_a_sysroot_are_bound_from_there() {
 
 #[test]
 fn the_layer_of_an_overlay_is_verified_and_all_layers_are_packed() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = r"mkdir -p lower/gone base; echo low >lower/low; echo a >lower/gone/a; echo based >base/based
         mkbox up --overlay lower --from base --copy sh,ls,cat,rm --etc=hosts --proc box >box.json
         mkbox verify box; mkbox show --tree box | grep -c based
@@ -105,7 +105,7 @@ fn the_layer_of_an_overlay_is_verified_and_all_layers_are_packed() {
 
 #[test]
 fn etc_is_written_again_in_a_box_that_is_mounted_even_read_only() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = r#"mkdir low; for how in '' --read-only '--overlay low'; do
             echo '{"ociVersion":"1.2.1","id":"box","hostname":"first"}' | mkbox up --copy sh --etc=hosts $how --host-mounts -P - box >box.json
             jq -c '.hostname = "another-name"' box.json | mkbox up --host-mounts >again.json
@@ -119,7 +119,7 @@ fn etc_is_written_again_in_a_box_that_is_mounted_even_read_only() {
 
 #[test]
 fn what_is_mounted_in_a_box_is_no_part_of_it() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::for_scripts();
     let script = "mkbox up --copy sh --proc --etc=hosts --tmpfs /tmp:mode=1777 --host-mounts box >box.json
         echo x >box/tmp/x; [ -e box/proc/1 ]; mkbox verify box; mkbox pack -o out.tar box; tar -tf out.tar | grep -c -e ^./tmp/. -e ^tmp/. -e proc/. || true
         mkbox show --tree box | grep -c -e ' x ' || true

@@ -4,10 +4,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use plain::Scratch;
+use common::Scratch;
 
-#[path = "common/plain.rs"]
-mod plain;
+mod common;
 
 #[test]
 fn a_box_tells_its_tree_and_why_each_file_is_there() {

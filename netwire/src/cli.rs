@@ -174,3 +174,15 @@ pub(crate) struct CheckArgs {
     #[arg(long)]
     pub(crate) json: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn completions_are_those_of_the_command_line() {
+        ::tests::completions::are_up_to_date(Cli::command());
+    }
+}

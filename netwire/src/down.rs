@@ -119,7 +119,7 @@ fn detach(id: &Id, attachment: &Attachment, wait: bool, verbose: bool) -> Result
         if let Some(address) = net.address {
             conntrack::forget_address(address, verbose)?;
         }
-        let pool = Pool::new(net.subnet, attachment.lease_dir.as_deref());
+        let pool = Pool::new(net.subnet, &attachment.leases);
         pool.release(&owner, net.address)?;
     }
     Ok(())

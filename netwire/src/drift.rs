@@ -7,7 +7,6 @@ use crate::bridge;
 use crate::cidr::{Cidr, width};
 use crate::device::Device;
 use crate::error::Error;
-use crate::lease::Pool;
 use crate::link::{self, By};
 use crate::mode::Mode;
 use crate::namespace::PodNamespace;
@@ -39,14 +38,9 @@ pub(crate) fn check(
     if is_in != wanted_in {
         return differs(format!("{} is in {is_in}, not in {wanted_in}", is.ifname));
     }
-    if is.lease_dir != wanted.lease_dir
-        && let Some(first) = is.nets.first()
-    {
-        let pool = |dir| Pool::new(first.subnet, dir).dir().display().to_string();
-        let (is, wanted) = (
-            pool(is.lease_dir.as_deref()),
-            pool(wanted.lease_dir.as_deref()),
-        );
+    if is.leases != wanted.leases && !is.nets.is_empty() {
+        let (is, wanted) = (is.leases.dir(), wanted.leases.dir());
+        let (is, wanted) = (is.display(), wanted.display());
         return differs(format!("the lease is in {is}, not in {wanted}"));
     }
     let mut gateways = is.nets.iter().zip(&wanted.nets);

@@ -8,7 +8,7 @@ use crate::cidr::width;
 use crate::cli::GcArgs;
 use crate::error::Error;
 use crate::firewall;
-use crate::lease::{Owner, Pool};
+use crate::lease::Directory;
 use crate::link::{self, By};
 use crate::netlink::Socket;
 use crate::state;
@@ -17,17 +17,25 @@ use crate::state;
 pub(crate) fn gc(args: &GcArgs) -> Result<String, Error> {
     let mut host = Socket::open(false)?;
     let mut text = String::new();
-    for pool in Pool::all()? {
-        let freed = pool.reclaim(args.dry_run, |owner, address| {
-            // An empty file is nobody's: a lease has its content before it has its name.
-            let Some(owner) = owner else { return Ok(true) };
-            let route = link::route_to(&mut host, address)?;
-            let routed = route.is_some_and(|(_, prefix)| prefix == width(address));
-            Ok(!routed && is_dead(&mut host, &owner.id, &owner.ifname)?)
+    for network in Directory::all()? {
+        let freed = network.reclaim(args.dry_run, |lease| {
+            let route = link::route_to(&mut host, lease.address)?;
+            if route.is_some_and(|(_, prefix)| prefix == width(lease.address)) {
+                return Ok(false);
+            }
+            match &lease.owner {
+                Some(owner) if !lease.is_of_earlier_boot => {
+                    is_dead(&mut host, &owner.id, &owner.ifname)
+                }
+                // An empty file is nobody's: a lease has its content before it has its name.
+                _ => Ok(true),
+            }
         })?;
-        for (address, owner) in freed {
-            let whose = owner.map_or("nobody".to_owned(), |owner| owner.to_string());
-            text += &format!("{address} of {whose}\n");
+        for lease in freed {
+            let whose = lease
+                .owner
+                .map_or("nobody".to_owned(), |owner| owner.to_string());
+            text += &format!("{} of {whose}\n", lease.address);
         }
     }
     for name in bridge::deserted()? {
@@ -77,10 +85,4 @@ fn is_dead(host: &mut Socket, id: &str, ifname: &str) -> Result<bool, Error> {
         }
     }
     Ok(true)
-}
-
-impl std::fmt::Display for Owner {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.id, self.ifname)
-    }
 }

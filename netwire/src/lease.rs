@@ -3,33 +3,31 @@
 //! One directory per network; in it a file for each address that is given away, named by the address, with the pod's id and
 //! the interface as content; `last_reserved_ip.0`; and `lock`, under flock(2) while anything changes.
 //!
-//! Our own directory lies beside the indexes, comes with the first lease and goes with the last. A directory
-//! named by `--lease-dir` may be in use by host-local itself: it is neither made nor removed, and nobody else's lease is
-//! ever taken back there.
+//! host-local may use the same directory: nothing of others is ever taken back there ([`mark`]), and only one that was made
+//! here goes with its last lease. A directory named by `--lease-dir` is somebody else's altogether.
 
+mod claim;
 mod directory;
+mod mark;
+mod place;
 mod refusal;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use record::names;
 use sys::{Call, SysError, ToErrno};
 
+pub(crate) use self::directory::{Directory, Lease};
+use self::directory::{LAST_RESERVED, UNNAMED, last_of};
+use self::mark::Mark;
+pub(crate) use self::place::{Network, Place};
 use crate::choice::Choice;
 use crate::error::Error;
 use crate::subnet::Subnet;
-
-const LOCK: &str = "lock";
-const LAST_RESERVED: &str = "last_reserved_ip.";
-/// A lease before it has its name; whoever holds the lock may remove it.
-const UNNAMED: &str = ".lease";
-/// Beside the indexes; no id begins with a dot.
-const NETWORKS: &str = ".networks";
 
 /// Whose an address is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,29 +55,28 @@ impl Owner {
     }
 }
 
-/// The addresses of one network.
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.id, self.ifname)
+    }
+}
+
+/// The addresses of one subnet of a network.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    dir: PathBuf,
-    shared: bool,
+    directory: Directory,
     subnet: Subnet,
+    /// Which of the interface's subnets this is, from 0.
+    number: usize,
     choice: Choice,
 }
 
 impl Pool {
-    /// Of `subnet`: the one in `lease_dir`, or our own.
-    pub(crate) fn new(subnet: Subnet, lease_dir: Option<&Path>) -> Self {
-        let own = || {
-            names::run_dir().join(NETWORKS).join(format!(
-                "{}-{}",
-                subnet.network(),
-                subnet.prefix()
-            ))
-        };
+    pub(crate) fn new(subnet: Subnet, place: &Place) -> Self {
         Self {
-            dir: lease_dir.map_or_else(own, Path::to_owned),
-            shared: lease_dir.is_some(),
+            directory: Directory::new(place),
             subnet,
+            number: 0,
             choice: Choice::default(),
         }
     }
@@ -92,60 +89,25 @@ impl Pool {
         }
     }
 
-    /// Every pool of our own.
-    pub(crate) fn all() -> Result<Vec<Self>, Error> {
-        let dir = names::run_dir().join(NETWORKS);
-        let entries = match fs::read_dir(&dir) {
-            Ok(entries) => entries,
-            Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(SysError::new(format!("opendir({})", dir.display()), error).into());
-            }
-        };
-        let names = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().into_string().ok());
-        let subnets = names.filter_map(|name| name.replace('-', "/").parse().ok());
-        Ok(subnets.map(|subnet| Self::new(subnet, None)).collect())
-    }
-
-    /// Takes back every lease of which `is_stale` says that nobody can be using it, and says which and whose; `dry_run`: says
-    /// it only.
-    pub(crate) fn reclaim(
-        &self,
-        dry_run: bool,
-        mut is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
-    ) -> Result<Vec<(IpAddr, Option<Owner>)>, Error> {
-        let Some(_lock) = self.lock()? else {
-            return Ok(Vec::new());
-        };
-        let mut freed = Vec::new();
-        for address in self.leases()? {
-            let owner = self.owner(address)?;
-            if !is_stale(owner.as_ref(), address)? {
-                continue;
-            }
-            if !dry_run {
-                let path = self.path(address);
-                gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
-            }
-            freed.push((address, owner));
-        }
-        if !self.shared && !dry_run && self.leases()?.is_empty() {
-            self.remove()?;
-        }
-        Ok(freed)
+    /// As another subnet of the interface than the first.
+    pub(crate) fn with_number(self, number: usize) -> Self {
+        Self { number, ..self }
     }
 
     /// Where the leases are.
     pub(crate) fn dir(&self) -> &Path {
-        &self.dir
+        &self.directory.path
+    }
+
+    /// Whose `address` is. None: nobody's, as far as its file tells.
+    pub(crate) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
+        self.directory.owner(address)
     }
 
     /// Gives `owner` the address it wants, or the next one that is free.
     ///
-    /// A lease that is there stays unless `is_stale` says that nobody can be using it; it is asked only when the address is
-    /// wanted by name or when no other is left, and never about a directory that others use.
+    /// A lease of ours that is there stays unless `is_stale` says that nobody can be using it; it is asked only when the
+    /// address is wanted by name or when no other is left, and never about leases of others.
     ///
     /// # Errors
     /// The address is taken, or all are.
@@ -153,23 +115,25 @@ impl Pool {
         &self,
         owner: &Owner,
         wanted: Option<IpAddr>,
-        is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+        is_stale: impl FnMut(&Lease) -> Result<bool, Error>,
     ) -> Result<IpAddr, Error> {
-        let _lock = self.lock_or_make()?;
-        let lease = self.dir.join(UNNAMED);
+        let _lock = self.directory.lock_or_make()?;
+        if !self.directory.is_given && self.directory.claims.make(self.subnet, self.dir())? {
+            self.forget_earlier_boots()?;
+        }
+        let lease = self.dir().join(UNNAMED);
         self.write_unnamed(&lease, owner)?;
         let answer = self.name(&lease, wanted, is_stale);
-        gone(fs::remove_file(&lease)).call(|| format!("unlink({})", lease.display()))?;
+        self.directory.remove_file(UNNAMED)?;
         let address = answer?;
-        let last = self.last_reserved();
-        fs::write(&last, address.to_string()).call(|| format!("write({})", last.display()))?;
+        self.remember(address)?;
         Ok(address)
     }
 
     /// The address that [`Pool::reserve`] would give now.
     pub(crate) fn next(&self, wanted: Option<IpAddr>) -> Result<IpAddr, Error> {
         let mut candidates = self.candidates(wanted);
-        let free = candidates.find(|address| !self.path(*address).exists());
+        let free = candidates.find(|address| !self.directory.file(*address).exists());
         free.ok_or_else(|| self.none_left(wanted))
     }
 
@@ -177,56 +141,78 @@ impl Pool {
     ///
     /// Somebody else's lease stays, and a pool or lease that is not there is as good as taken back.
     pub(crate) fn release(&self, owner: &Owner, address: Option<IpAddr>) -> Result<(), Error> {
-        // A record tells the directory, and may lie: nothing is written into one that holds nothing of the owner.
-        if self.shared && self.leases_of(owner, address)?.is_empty() {
-            return Ok(());
+        let dir = &self.directory;
+        // A record tells the network, and may lie: nothing is written where nothing of the owner, or of nobody, can be.
+        let is_ours = dir.is_our_making() || dir.claims.has(self.subnet, self.dir());
+        if dir.path.exists() && !is_ours && self.leases_of(owner, address)?.is_empty() {
+            return dir.claims.remove_if_empty();
         }
-        let Some(_lock) = self.lock()? else {
+        let Some(_lock) = dir.lock()? else {
+            if dir.is_given {
+                return Ok(());
+            }
+            dir.claims.forget(self.subnet, self.dir())?;
+            dir.claims.remove_if_empty()?;
             // Somebody may have been killed between making, or removing, the one directory and the other.
-            return if self.shared {
-                Ok(())
-            } else {
-                self.remove_directories()
-            };
+            return dir.remove_directories();
         };
-        for path in self.leases_of(owner, address)? {
-            gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
+        for address in self.leases_of(owner, address)? {
+            dir.remove_file(&address.to_string())?;
         }
-        if !self.shared && self.leases()?.is_empty() {
-            self.remove()?;
-        }
-        Ok(())
+        if dir.is_given { Ok(()) } else { dir.tidy() }
     }
 
-    /// The files of `owner`: that of `address` if it is, or all that are.
-    fn leases_of(&self, owner: &Owner, address: Option<IpAddr>) -> Result<Vec<PathBuf>, Error> {
+    /// The leases of `owner`: that of `address` if it is, or all that are.
+    fn leases_of(&self, owner: &Owner, address: Option<IpAddr>) -> Result<Vec<IpAddr>, Error> {
         let mut found = Vec::new();
         for address in address.map_or_else(|| self.leases(), |address| Ok(vec![address]))? {
             // One that cannot be read may be the one: no success then.
-            if self
-                .read(address)?
-                .is_some_and(|content| content.trim() == owner.content())
-            {
-                found.push(self.path(address));
+            let content = self.directory.read(address)?;
+            let is_its = content.is_some_and(|content| content.trim() == owner.content());
+            let is_foreign = || Ok::<_, Error>(self.directory.mark(address)? == Mark::Foreign);
+            // A container of CNI may be called as the record says that the pod is.
+            if is_its && (self.directory.is_given || !is_foreign()?) {
+                found.push(address);
             }
         }
         Ok(found)
     }
 
+    /// Every address of the subnet that has a file.
+    fn leases(&self) -> Result<Vec<IpAddr>, Error> {
+        let mut leases = self.directory.leases()?;
+        leases.retain(|&address| self.subnet.contains(address));
+        Ok(leases)
+    }
+
+    /// The first lease in a subnet takes back what was there before the machine went down, for host-local would count it.
+    fn forget_earlier_boots(&self) -> Result<(), Error> {
+        for address in self.leases()? {
+            if self.directory.mark(address)? == Mark::Before {
+                self.directory.remove_file(&address.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
     /// A complete lease that lacks only its name: killed here, none is left that is empty.
     fn write_unnamed(&self, lease: &Path, owner: &Owner) -> Result<(), Error> {
         let call = |call: &str| format!("{call}({})", lease.display());
-        gone(fs::remove_file(lease)).call(|| call("unlink"))?;
+        self.directory.remove_file(UNNAMED)?;
         let open = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            .mode(0o644)
             .open(lease);
         let mut file = open.call(|| call("open"))?;
+        if !self.directory.is_given {
+            // After a power failure it may be empty, but marked it is: nobody's, of an earlier boot.
+            mark::write(&file)?;
+        }
         file.write_all(owner.content().as_bytes())
             .call(|| call("write"))?;
-        if self.shared {
-            // It may be on a disk; then an empty one could come out of a power failure and never be given back.
+        if self.directory.is_given {
+            // An empty one could come out of a power failure and never be given back.
             file.sync_data().call(|| call("fdatasync"))?;
         }
         Ok(())
@@ -237,10 +223,10 @@ impl Pool {
         &self,
         lease: &Path,
         wanted: Option<IpAddr>,
-        mut is_stale: impl FnMut(Option<&Owner>, IpAddr) -> Result<bool, Error>,
+        mut is_stale: impl FnMut(&Lease) -> Result<bool, Error>,
     ) -> Result<IpAddr, Error> {
         for address in self.candidates(wanted) {
-            let path = self.path(address);
+            let path = self.directory.file(address);
             match fs::hard_link(lease, &path) {
                 Ok(()) => return Ok(address),
                 Err(error) if error.to_errno() == Errno::EEXIST => {}
@@ -249,13 +235,13 @@ impl Pool {
                 }
             }
         }
-        if !self.shared {
-            for address in self.candidates(wanted) {
-                if is_stale(self.owner(address)?.as_ref(), address)? {
-                    let path = self.path(address);
-                    fs::rename(lease, &path).call(|| format!("rename({})", path.display()))?;
-                    return Ok(address);
-                }
+        for address in self.candidates(wanted) {
+            if let Some(other) = self.directory.our_lease(address)?
+                && is_stale(&other)?
+            {
+                let path = self.directory.file(address);
+                fs::rename(lease, &path).call(|| format!("rename({})", path.display()))?;
+                return Ok(address);
             }
         }
         Err(self.none_left(wanted))
@@ -265,82 +251,46 @@ impl Pool {
         match wanted {
             Some(address) => Box::new(std::iter::once(address)),
             None => {
-                let last = fs::read_to_string(self.last_reserved()).ok();
-                let last = last.and_then(|last| last.trim().parse().ok());
+                let of_subnet = |last: &IpAddr| self.subnet.contains(*last);
+                let last = address_in(&self.last_reserved()).filter(of_subnet);
+                let last = last.or_else(|| address_in(&self.dir().join(last_of(self.subnet))));
                 Box::new(self.choice.addresses_after(self.subnet, last))
             }
         }
     }
 
-    /// host-local numbers the ranges of a network: IPv4 first, of two.
+    /// Notes the last address. It is host-local's file; should another subnet have been the last to use it, that one's is
+    /// kept beside it.
+    fn remember(&self, address: IpAddr) -> Result<(), Error> {
+        let last = self.last_reserved();
+        if let Some(before) = address_in(&last).filter(|&before| !self.subnet.contains(before)) {
+            let claims = if self.directory.is_given {
+                Vec::new()
+            } else {
+                self.directory.claims.all()?
+            };
+            let is_its = |(subnet, dir): &&(Subnet, PathBuf)| {
+                subnet.contains(before) && *dir == self.directory.path
+            };
+            if let Some((subnet, _)) = claims.iter().find(is_its) {
+                write_address(&self.dir().join(last_of(*subnet)), before)?;
+            }
+        }
+        write_address(&last, address)
+    }
+
+    /// host-local numbers the ranges of a network.
     fn last_reserved(&self) -> PathBuf {
-        let number = u8::from(self.shared && !self.subnet.is_ipv4());
-        self.dir.join(format!("{LAST_RESERVED}{number}"))
-    }
-
-    fn path(&self, address: IpAddr) -> PathBuf {
-        self.dir.join(address.to_string())
-    }
-
-    /// The content of a lease; None: there is no such file.
-    fn read(&self, address: IpAddr) -> Result<Option<String>, Error> {
-        let path = self.path(address);
-        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-        let file = match OpenOptions::new()
-            .read(true)
-            .custom_flags(flags)
-            .open(&path)
-        {
-            Ok(file) => file,
-            Err(error) if matches!(error.to_errno(), Errno::ENOENT | Errno::ENOTDIR) => {
-                return Ok(None);
-            }
-            Err(error) => {
-                return Err(SysError::new(format!("open({})", path.display()), error).into());
-            }
-        };
-        let mut content = Vec::new();
-        file.take(4096)
-            .read_to_end(&mut content)
-            .call(|| format!("read({})", path.display()))?;
-        Ok(Some(String::from_utf8_lossy(&content).into_owned()))
-    }
-
-    /// Whose `address` is. None: nobody's, as far as its file tells.
-    pub(crate) fn owner(&self, address: IpAddr) -> Result<Option<Owner>, Error> {
-        Ok(self
-            .read(address)?
-            .and_then(|content| Owner::parse(&content)))
-    }
-
-    /// Every address of the subnet that has a file.
-    pub(crate) fn leases(&self) -> Result<Vec<IpAddr>, Error> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
-            Err(error) => {
-                return Err(
-                    SysError::new(format!("opendir({})", self.dir.display()), error).into(),
-                );
-            }
-        };
-        let names = entries
-            .flatten()
-            .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let mut leases: Vec<IpAddr> = names
-            .filter(|&address| self.subnet.contains(address))
-            .collect();
-        leases.sort_unstable();
-        Ok(leases)
+        self.dir().join(format!("{LAST_RESERVED}{}", self.number))
     }
 }
 
-/// "Already gone" is as good as done.
-fn gone(answer: io::Result<()>) -> io::Result<()> {
-    match answer {
-        Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
-        answer => answer,
-    }
+fn address_in(file: &Path) -> Option<IpAddr> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+fn write_address(file: &Path, address: IpAddr) -> Result<(), Error> {
+    Ok(fs::write(file, address.to_string()).call(|| format!("write({})", file.display()))?)
 }
 
 #[cfg(test)]

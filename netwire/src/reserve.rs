@@ -7,7 +7,7 @@ use record::{Id, Known, names};
 use crate::TOOL;
 use crate::cidr::{Cidr, bits, host_mask, width, with_bits};
 use crate::error::Error;
-use crate::lease::{Owner, Pool};
+use crate::lease::{Lease, Owner, Pool};
 use crate::link::{self, By};
 use crate::mode::Port;
 use crate::netlink::Socket;
@@ -26,12 +26,10 @@ pub(crate) fn reserve(
         ifname: wanted.ifname.to_string(),
     };
     let mut nets = Vec::new();
-    for net in &wanted.nets {
-        let pool = pool(net, wanted);
+    for (number, net) in wanted.nets.iter().enumerate() {
+        let pool = pool(net, wanted).with_number(number);
         pool.refuse_overlap()?;
-        let address = pool.reserve(&owner, net.address, |owner, address| {
-            is_stale(host, owner, address)
-        })?;
+        let address = pool.reserve(&owner, net.address, |lease| is_stale(host, lease))?;
         if verbose {
             record::report(TOOL, step(&pool, address));
         }
@@ -73,31 +71,36 @@ fn refuse_routed(wanted: &Wanted, net: Assigned, host: &mut Socket) -> Result<()
 }
 
 /// The address that would be reserved of a subnet, and the step that does it, for `--dry-run`.
-pub(crate) fn plan(net: &Net, wanted: &Wanted) -> Result<(Assigned, String), Error> {
-    let (subnet, pool) = (net.subnet, pool(net, wanted));
+pub(crate) fn plan(
+    (number, net): (usize, &Net),
+    wanted: &Wanted,
+) -> Result<(Assigned, String), Error> {
+    let (subnet, pool) = (net.subnet, pool(net, wanted).with_number(number));
     let address = pool.next(net.address)?;
     Ok((Assigned { subnet, address }, step(&pool, address)))
 }
 
 fn pool(net: &Net, wanted: &Wanted) -> Pool {
-    Pool::new(net.subnet, wanted.lease_dir.as_deref()).with_choice(&wanted.choice)
+    Pool::new(net.subnet, &wanted.leases).with_choice(&wanted.choice)
 }
 
 fn step(pool: &Pool, address: IpAddr) -> String {
     format!("link({})", pool.dir().join(address.to_string()).display())
 }
 
-/// Whether nobody can be using `address`, whose lease says `owner`.
+/// Whether nobody can be using the address of a lease of ours.
 ///
 /// Under the lock of the pool. A lease is made after its `up` has written ahead, and given back before its `down` forgets, so
-/// one that no index accounts for was left behind: the index was removed by hand, or a crash came between
-/// the two on a /run that survives a reboot. As that pod may run on, the host must know neither its interface nor a
-/// route to the address.
-fn is_stale(host: &mut Socket, owner: Option<&Owner>, address: IpAddr) -> Result<bool, Error> {
+/// one that no index accounts for was left behind: the machine went down, or the index was removed by hand. As in the
+/// second case that pod may run on, the host must know neither its interface nor a route to the address.
+fn is_stale(host: &mut Socket, lease: &Lease) -> Result<bool, Error> {
+    let address = lease.address;
     if link::route_to(host, address)?.is_some_and(|(_, prefix)| prefix == width(address)) {
         return Ok(false);
     }
-    let Some(owner) = owner else { return Ok(true) };
+    let Some(owner) = lease.owner.as_ref().filter(|_| !lease.is_of_earlier_boot) else {
+        return Ok(true);
+    };
     let Ok(id) = owner.id.parse::<Id>() else {
         return Ok(false);
     };

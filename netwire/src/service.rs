@@ -8,6 +8,7 @@ mod endpoint;
 mod family;
 mod iptables;
 mod kubernetes;
+mod left;
 mod name;
 mod names;
 mod pods;

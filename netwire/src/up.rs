@@ -253,7 +253,7 @@ pub(crate) fn dry_run(record: &Record, id: &Id, args: &UpArgs) -> Result<String,
     wire::refuse_foreign(id, &wanted, &mut host)?;
     let mut text = String::new();
     let mut nets = Vec::new();
-    for net in &wanted.nets {
+    for net in wanted.nets.iter().enumerate() {
         let (assigned, step) = reserve::plan(net, &wanted)?;
         text += &format!("host: {step}\n");
         nets.push(assigned);

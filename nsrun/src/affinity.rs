@@ -9,12 +9,12 @@ use std::fs::File;
 use std::io::{Read, Write, pipe};
 use std::os::fd::AsFd;
 
-use ::sys::{Call, SysError};
+use ::sys::{Call, SysError, clone3, exit_now};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use crate::sys::{clone3, exit_now, ns_id};
+use crate::sys::ns_id;
 
 /// This process on one CPU, until the value goes.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use ::sys::{Call, Command, Program, SysError};
+use ::sys::{Call, Command, Program, SysError, exit_now};
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::{self, do_all};
 use crate::step::{self, Resources, Step};
-use crate::{procfs, signals, sys};
+use crate::{procfs, signals};
 
 /// What the process that stays has as descriptors 0, 1 and 2.
 pub(crate) struct Stdio {
@@ -112,7 +112,7 @@ impl Birth<'_> {
             return run::clone(clone, self.resources, 0, self.verbose);
         }
         let (mut pid, mut pid_writer) = pipe().call(|| "pipe2(O_CLOEXEC)".into())?;
-        let between = sys::clone3(0, None).call(|| "clone3()".into())?;
+        let between = ::sys::clone3(0, None).call(|| "clone3()".into())?;
         let Some(between) = between else {
             drop(pid);
             let answer = do_all(&self.plan.before, self.resources, self.verbose)
@@ -124,7 +124,7 @@ impl Birth<'_> {
                 Err(error) => error.to_string(),
             };
             let _ = pid_writer.write_all(line.as_bytes());
-            sys::exit_now(0)
+            exit_now(0)
         };
         drop(pid_writer);
         let mut line = String::new();
@@ -142,7 +142,7 @@ impl Birth<'_> {
             Err(error) => error,
             Ok(()) => {
                 if !matches!(go.read(&mut [0]), Ok(1)) {
-                    sys::exit_now(125);
+                    exit_now(125);
                 }
                 if self.verbose {
                     step::say(&self.command.line());
@@ -161,7 +161,7 @@ impl Birth<'_> {
             }
         };
         let _ = status.write_all(error.to_string().as_bytes());
-        sys::exit_now(125)
+        exit_now(125)
     }
 }
 
@@ -205,7 +205,7 @@ impl Born {
     pub(crate) fn abandon(&mut self) {
         let was_let_go = self.go.take().is_none();
         if was_let_go {
-            sys::kill(self.pid, libc::SIGKILL);
+            ::sys::kill(self.pid, libc::SIGKILL);
         }
         let _ = waitpid(Pid::from_raw(self.pid), None);
     }

@@ -218,9 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn completions_are_those_of_the_command_line() {
         use clap::CommandFactory;
-        Cli::command().debug_assert();
+        ::tests::completions::are_up_to_date(Cli::command());
     }
 
     #[test]

@@ -23,7 +23,6 @@ mod namespace_args;
 mod namespaces;
 mod netns;
 mod offset;
-mod parent;
 mod pin;
 mod plan;
 mod pod;

@@ -8,7 +8,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ::sys::{Call, Command, SysError};
+use ::sys::parent::{self, Callers};
+use ::sys::{Call, Command, SysError, exit_now};
 use caps::{CapSet, Capability};
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
@@ -25,10 +26,9 @@ use crate::namespace_args::NamespaceArgs;
 use crate::offset::Offsets;
 use crate::plan::{Clone3, End, Facts, Plan};
 use crate::request::{Recorded, Request};
-use crate::signals::Callers;
 use crate::step::{self, Resources, Step};
 use crate::terminal::Pty;
-use crate::{namespaces, parent, procfs, sys};
+use crate::{namespaces, procfs, sys};
 
 /// `nsrun exec`
 pub(crate) fn exec(arguments: &ExecArgs) -> ExitCode {
@@ -281,7 +281,7 @@ pub(crate) fn clone(
         drop(go_writer);
         // End of file: the parent could not, and has said so.
         if !matches!(go.read(&mut [0]), Ok(1)) {
-            sys::exit_now(125);
+            exit_now(125);
         }
         return Ok(None);
     };
@@ -307,7 +307,7 @@ fn clone_only(
     verbose: bool,
 ) -> Result<Option<i32>, SysError> {
     let group = clone.group.map(|place| resources.groups[place].as_fd());
-    let answer = sys::clone3(clone.flags | extra, group).map_err(|errno| clone.error(errno))?;
+    let answer = ::sys::clone3(clone.flags | extra, group).map_err(|errno| clone.error(errno))?;
     if let Some(pid) = answer.filter(|_| verbose) {
         step::say(&format_args!("{} = {pid}", clone.call));
     }
@@ -348,14 +348,14 @@ fn as_child(
     } else {
         match clone(clone3, &resources, 0, verbose)? {
             Some(pid) => pid,
-            None => sys::exit_now(live()),
+            None => exit_now(live()),
         }
     };
     if let Some(pty) = resources.pty.take() {
         return Ok(pty.relay(Pid::from_raw(pid))?);
     }
     let is_pid_1 = clone3.flags & Namespace::Pid.clone_flag() != 0;
-    Ok(parent::wait(Pid::from_raw(pid), is_pid_1)?)
+    Ok(parent::wait(Pid::from_raw(pid), is_pid_1)?.status())
 }
 
 /// What the child does before it becomes CMD.
@@ -366,7 +366,7 @@ fn child(plan: &Plan, resources: &Resources, parent: &OwnedFd, verbose: bool) ->
         // could not tell whether the parent ended before: it is 0 in a new pid namespace.
         let asked = matches!(step, Step::DieWithParent(_));
         if asked && ::sys::pidfd_wait(parent.as_fd(), Duration::ZERO)? {
-            sys::exit_now(125);
+            exit_now(125);
         }
     }
     Ok(())

@@ -1,49 +1,15 @@
 //! The system calls that nsrun alone needs and nix lacks.
 #![expect(
     unsafe_code,
-    reason = "clone3, seccomp, keyctl, lsm_set_self_attr, sched_setattr, ioprio_set, sigwaitinfo, sets of all signals and a nsfs ioctl have no safe wrapper"
+    reason = "clone with shared memory, seccomp, keyctl, lsm_set_self_attr, sched_setattr, ioprio_set and a nsfs ioctl have no safe wrapper"
 )]
 
-use std::mem::{MaybeUninit, size_of};
+use std::mem::size_of;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::errno::Errno;
-use nix::sys::signal::SigSet;
 
 use crate::drop::Instruction;
-
-/// A signal that was taken, and who sent it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Signal {
-    /// `si_signo`
-    pub(crate) number: i32,
-    /// `si_code`: above 0 the kernel sent it, else a process.
-    pub(crate) code: i32,
-}
-
-/// Every signal, those too that a C library keeps for itself and leaves out of its sets: musl 34, which is glibc's SIGRTMIN.
-pub(crate) fn every_signal() -> SigSet {
-    // SAFETY: a set of signals is an array of bits, and any value of it is one.
-    unsafe {
-        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        set.as_mut_ptr().write_bytes(u8::MAX, 1);
-        SigSet::from_sigset_t_unchecked(set.assume_init())
-    }
-}
-
-/// Waits for one of the (blocked) signals of `set`; sigwaitinfo(2).
-pub(crate) fn sigwaitinfo(set: &SigSet) -> Result<Signal, Errno> {
-    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
-    // SAFETY: both pointers are to live values of their types; zeroed is a valid siginfo_t.
-    unsafe {
-        Errno::result(libc::sigwaitinfo(set.as_ref(), info.as_mut_ptr()))?;
-        let info = info.assume_init();
-        Ok(Signal {
-            number: info.si_signo,
-            code: info.si_code,
-        })
-    }
-}
 
 /// Installs a filter of system calls for this thread and what it runs; seccomp(2), SECCOMP_SET_MODE_FILTER, Linux 3.17.
 ///
@@ -143,12 +109,6 @@ pub(crate) fn keep_open(fd: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }).map(drop)
 }
 
-/// Sends `signal`, a real-time one too, to our child `pid`; kill(2).
-pub(crate) fn kill(pid: i32, signal: i32) {
-    // SAFETY: kill takes two integers. A child that has ended and was not waited for takes signals and ignores them.
-    unsafe { libc::kill(pid, signal) };
-}
-
 /// Whether the process behind `pidfd` is there, be it as one that has ended and was not waited for.
 pub(crate) fn pidfd_exists(pidfd: BorrowedFd<'_>) -> bool {
     pidfd_kill(pidfd, 0) != Err(Errno::ESRCH)
@@ -214,42 +174,6 @@ pub(crate) fn pidfd_exit(pidfd: BorrowedFd<'_>) -> ExitInfo {
     }
 }
 
-/// `CLONE_INTO_CGROUP` of linux/sched.h, Linux 5.7.
-const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-
-/// fork(2) into the new namespaces of `flags` and into the cgroup v2 directory `group`: None in the child, its pid in the parent.
-///
-/// clone3(2), Linux 5.3.
-///
-/// # Errors
-/// As clone(2).
-pub(crate) fn clone3(flags: i32, group: Option<BorrowedFd<'_>>) -> Result<Option<i32>, Errno> {
-    // SAFETY: all-zero is what clone3 documents as "not given" for every field.
-    let mut arguments: libc::clone_args = unsafe { MaybeUninit::zeroed().assume_init() };
-    arguments.flags = u64::from(flags.cast_unsigned());
-    if flags & libc::CLONE_PARENT == 0 {
-        // A sibling tells our parent in the way we do, and may not choose.
-        arguments.exit_signal = u64::from(libc::SIGCHLD.cast_unsigned());
-    }
-    if let Some(group) = group {
-        arguments.flags |= CLONE_INTO_CGROUP;
-        arguments.cgroup = u64::from(group.as_raw_fd().cast_unsigned());
-    }
-    // SAFETY: the flags never hold CLONE_VM, so the child has its own copy of the memory and returns on its own copy of
-    // the stack, as after fork(2). nsrun has one thread, so no lock is held by a thread that the child lacks. The
-    // structure lives through the call and its size is passed.
-    let answer = unsafe {
-        libc::syscall(
-            libc::SYS_clone3,
-            &raw mut arguments,
-            size_of::<libc::clone_args>(),
-        )
-    };
-    let pid = Errno::result(answer)?;
-    // A pid fits an int by the kernel's own limit (PID_MAX_LIMIT, 2^22).
-    Ok((pid != 0).then_some(pid as i32))
-}
-
 /// Bytes of the stack of a child that borrows our memory.
 const STACK: usize = 256 << 10;
 
@@ -296,12 +220,6 @@ pub(crate) fn ns_id(namespace: BorrowedFd<'_>) -> Option<u64> {
     // SAFETY: the request writes eight bytes, and `id` has eight. Older kernels answer ENOTTY and write none.
     let answer = unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_ID as _, &raw mut id) };
     (answer == 0).then_some(id)
-}
-
-/// Ends this process at once: no destructor, no buffer of the parent is written twice.
-pub(crate) fn exit_now(status: u8) -> ! {
-    // SAFETY: _exit(2) takes an integer and does not return; nothing of Rust's runs after it.
-    unsafe { libc::_exit(i32::from(status)) }
 }
 
 #[cfg(test)]

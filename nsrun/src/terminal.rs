@@ -6,7 +6,6 @@
 use std::io::IsTerminal;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ::sys::{Call, SysError};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -17,9 +16,8 @@ use rustix::termios::{
     LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcgetwinsize,
     tcsetattr, tcsetwinsize,
 };
-
-use crate::parent;
-use crate::sys;
+use sys::parent;
+use sys::{Call, SysError};
 
 /// End of transmission: what Ctrl-D types.
 const EOT: u8 = 4;

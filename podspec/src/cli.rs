@@ -55,3 +55,15 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "KEY")]
     pub(crate) get: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn completions_are_those_of_the_command_line() {
+        ::tests::completions::are_up_to_date(Cli::command());
+    }
+}

@@ -1,5 +1,6 @@
 //! A container of a pod as an OCI configuration.
 
+use record::{MASKED_PATHS, READ_ONLY_PATHS};
 use serde_json::{Map, Value, json};
 
 use crate::error::Error;
@@ -84,7 +85,6 @@ impl Container {
             // Nothing is pulled: the image is there or it is an error.
             policy.word(&["IfNotPresent", "Never"])?;
         }
-        object.only("restartPolicy", &Value::Null)?;
         let resources = object.get("resources");
         let resources =
             resources.map_or(Ok(Resources::default()), |field| Resources::read(&field))?;
@@ -270,8 +270,8 @@ impl Record<'_> {
             linux.insert("resources".into(), resources);
         }
         if !self.security.privileged {
-            linux.insert("maskedPaths".into(), MASKED.into());
-            linux.insert("readonlyPaths".into(), READ_ONLY.into());
+            linux.insert("maskedPaths".into(), MASKED_PATHS.into());
+            linux.insert("readonlyPaths".into(), READ_ONLY_PATHS.into());
         }
         (!linux.is_empty()).then(|| linux.into())
     }
@@ -315,28 +315,3 @@ impl Record<'_> {
 
 /// The name of the pod's /dev/shm among its volumes, whose names do not begin with a dot.
 pub(crate) const SHM: &str = ".shm";
-
-/// What container runtimes hide of /proc and /sys.
-const MASKED: [&str; 12] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/interrupts",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/devices/virtual/powercap",
-    "/sys/firmware",
-];
-
-/// And what they make read-only.
-const READ_ONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];

@@ -18,9 +18,8 @@ pub(crate) const MAX_RECORD: usize = 1 << 20;
 /// It cannot be read, is a terminal, or has more than `max`.
 pub(crate) fn bytes(file: Option<&Path>, max: usize, what: &str) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    let file = file.filter(|file| file.as_os_str() != "-");
-    let name = file.map_or_else(|| "stdin".into(), |file| file.display().to_string());
-    match file {
+    let name = name_of(file);
+    match file.filter(|file| !is_stdin(file)) {
         Some(file) => {
             let file = File::open(file).call(|| format!("open({name})"))?;
             let read = file.take(max as u64 + 1).read_to_end(&mut bytes);
@@ -73,6 +72,11 @@ pub(crate) fn jsons(file: Option<&Path>) -> Result<Vec<Value>, Error> {
     values.map_err(|error| Error::Input(format!("{}: no JSON: {error}", name_of(file))))
 }
 
+fn is_stdin(file: &Path) -> bool {
+    file.as_os_str() == "-"
+}
+
 fn name_of(file: Option<&Path>) -> String {
-    file.map_or_else(|| "stdin".into(), |file| file.display().to_string())
+    file.filter(|file| !is_stdin(file))
+        .map_or_else(|| "stdin".into(), |file| file.display().to_string())
 }

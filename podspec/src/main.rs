@@ -6,6 +6,7 @@ mod container;
 mod error;
 mod expand;
 mod field;
+mod image;
 mod input;
 mod metadata;
 mod names;
@@ -13,6 +14,7 @@ mod network;
 mod pod;
 mod quantity;
 mod resources;
+mod sandbox;
 mod security;
 mod spec;
 mod unsupported;
@@ -117,8 +119,8 @@ fn complete(cli: &Cli) -> Result<String, Error> {
         complete::of_pod(&mut record, &pod, &node);
     }
     if let Some(path) = &cli.image {
-        complete::of_image(&mut record, &input::json(Some(path))?)?;
+        image::of_image(&mut record, &input::json(Some(path))?)?;
     }
-    complete::check_user(&record)?;
+    image::check_user(&record)?;
     Ok(format!("{}\n", Value::Object(record)))
 }

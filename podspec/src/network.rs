@@ -91,7 +91,7 @@ pub(crate) fn ports(
 }
 
 /// No two containers of a pod can have one port of the node.
-pub(crate) fn check_published(ports: &[Port]) -> Result<(), Error> {
+pub(crate) fn check_published(ports: &[&Port]) -> Result<(), Error> {
     for (at, port) in ports.iter().enumerate() {
         if ports[..at]
             .iter()
@@ -155,21 +155,16 @@ impl Dns {
         host_network: bool,
     ) -> Result<Self, Error> {
         const POLICIES: [&str; 4] = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
-        let policy_of = policy.map_or(Ok("ClusterFirst"), |field| field.word(&POLICIES))?;
+        let policy = policy.map_or(Ok("ClusterFirst"), |field| field.word(&POLICIES))?;
         let mut found = Self {
-            policy: POLICIES
-                .iter()
-                .find(|word| **word == policy_of)
-                .copied()
-                .unwrap_or_default(),
+            // What Kubernetes makes of them.
+            policy: match policy {
+                "ClusterFirst" if host_network => "Default",
+                "ClusterFirstWithHostNet" => "ClusterFirst",
+                policy => policy,
+            },
             ..Self::default()
         };
-        match found.policy {
-            // What Kubernetes makes of them.
-            "ClusterFirst" if host_network => found.policy = "Default",
-            "ClusterFirstWithHostNet" => found.policy = "ClusterFirst",
-            _ => {}
-        }
         if let Some(field) = config {
             found.config(field)?;
         }

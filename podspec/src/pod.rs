@@ -1,13 +1,12 @@
 //! A manifest: which pods are in it, and the records of each.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::container::{Container, Pod, SHM};
+use crate::container::{Container, Pod};
 use crate::error::Error;
-use crate::field::Field;
+use crate::field::{Field, Object};
 use crate::metadata::Metadata;
-use crate::network;
-use crate::resources;
+use crate::sandbox::Sandbox;
 use crate::security::Security;
 use crate::spec::Spec;
 use crate::volumes;
@@ -56,28 +55,34 @@ fn manifest(field: &Field<'_>, run_dir: &str, found: &mut Vec<Value>) -> Result<
             object.finish()?;
             pod(&metadata, &spec, run_dir, found)
         }
-        list => {
-            // A PodList's items may leave out what they are, as kubectl's own output does not.
-            let items = object.list("items")?;
-            if let Some(field) = object.get("metadata") {
-                let mut metadata = field.object()?;
-                metadata.string("resourceVersion")?;
-                metadata.finish()?;
-            }
-            object.finish()?;
-            for item in &items {
-                let is_list = item.value.get("kind").is_some_and(|kind| kind != "Pod");
-                if is_list {
-                    return Err(Error::Input(format!(
-                        "{}.kind: only Pods are understood in a {list}",
-                        item.path
-                    )));
-                }
-                manifest(item, run_dir, found)?;
-            }
-            Ok(())
-        }
+        kind => list(kind, object, run_dir, found),
     }
+}
+
+/// A `List` or `PodList`: its items are manifests.
+fn list(
+    kind: &str,
+    mut object: Object<'_>,
+    run_dir: &str,
+    found: &mut Vec<Value>,
+) -> Result<(), Error> {
+    let items = object.list("items")?;
+    if let Some(field) = object.get("metadata") {
+        let mut metadata = field.object()?;
+        metadata.string("resourceVersion")?;
+        metadata.finish()?;
+    }
+    object.finish()?;
+    for item in &items {
+        if item.value.get("kind").is_some_and(|of| of != "Pod") {
+            return Err(Error::Input(format!(
+                "{}.kind: only Pods are understood in a {kind}",
+                item.path
+            )));
+        }
+        manifest(item, run_dir, found)?;
+    }
+    Ok(())
 }
 
 fn pod(
@@ -111,119 +116,37 @@ fn pod(
         volumes: &volumes,
         directory: &directory,
     };
-    let read = |fields: &[Field<'_>], kind: &str| -> Result<Vec<Container>, Error> {
-        fields
-            .iter()
-            .map(|field| Container::read(field, kind, &of))
-            .collect()
+    let containers = |fields: &[Field<'_>], kind: &str| -> Result<Vec<Container>, Error> {
+        let read = |field| Container::read(field, kind, &of);
+        fields.iter().map(read).collect()
     };
-    let (first, together) = (read(&first, "initContainer")?, read(&list, "container")?);
-    let mut seen: Vec<&str> = Vec::new();
-    for container in first.iter().chain(&together) {
-        if seen.contains(&container.name.as_str()) {
-            return Err(Error::duplicate(
-                &format!("{place}[*].name"),
-                &container.name,
-            ));
-        }
-        seen.push(&container.name);
-    }
-    let published: Vec<network::Port> = together
-        .iter()
-        .flat_map(|one| one.published.clone())
-        .collect();
-    network::check_published(&published)?;
-    let mut mounts: Vec<String> = volumes.into_iter().map(|volume| volume.mount).collect();
-    if !spec.host_ipc {
-        mounts.insert(
-            0,
-            format!("type=tmpfs,target=/{SHM},tmpfs-size=64m,tmpfs-mode=1777,nosuid,nodev,noexec"),
-        );
-    }
-    found.push(record(
-        metadata, &spec, &first, &together, &published, mounts,
-    ));
-    found.extend(
-        first
-            .into_iter()
-            .chain(together)
-            .map(|container| container.record),
-    );
+    let sandbox = Sandbox {
+        metadata,
+        spec: &spec,
+        first: containers(&first, "initContainer")?,
+        together: containers(&list, "container")?,
+        volumes: &volumes,
+    };
+    check_names(&sandbox.first, &sandbox.together)?;
+    found.push(sandbox.to_json()?);
+    let every = sandbox.first.into_iter().chain(sandbox.together);
+    found.extend(every.map(|container| container.record));
     Ok(())
 }
 
-fn record(
-    metadata: &Metadata,
-    spec: &Spec<'_>,
-    first: &[Container],
-    together: &[Container],
-    published: &[network::Port],
-    mounts: Vec<String>,
-) -> Value {
-    let of = |containers: &[Container]| -> Vec<resources::Resources> {
-        containers
-            .iter()
-            .map(|container| container.resources.clone())
-            .collect()
-    };
-    let names = |containers: &[Container]| -> Vec<String> {
-        containers
-            .iter()
-            .map(|container| container.name.clone())
-            .collect()
-    };
-    let (before, all) = (of(first), of(together));
-    let every: Vec<&resources::Resources> = before.iter().chain(&all).collect();
-    let mut record = Map::new();
-    record.insert("ociVersion".into(), record::OCI_VERSION.into());
-    record.insert("id".into(), metadata.name.as_str().into());
-    if let Some(hostname) = &spec.hostname {
-        record.insert("hostname".into(), hostname.as_str().into());
+/// No two containers have one name, of whichever kind they are.
+fn check_names(first: &[Container], together: &[Container]) -> Result<(), Error> {
+    let mut seen: Vec<&str> = Vec::new();
+    for (kind, containers) in [("initContainers", first), ("containers", together)] {
+        for (at, container) in containers.iter().enumerate() {
+            if seen.contains(&container.name.as_str()) {
+                let place = format!("spec.{kind}[{at}].name");
+                return Err(Error::duplicate(&place, &container.name));
+            }
+            seen.push(&container.name);
+        }
     }
-    let annotations = metadata.all();
-    if !annotations.is_empty() {
-        record.insert("annotations".into(), annotations.into());
-    }
-    if !spec.aliases.is_empty() {
-        record.insert("hostAliases".into(), spec.aliases.clone().into());
-    }
-    let mut linux = Map::new();
-    linux.insert("namespaces".into(), spec.namespaces().into());
-    if let Some(resources) = resources::pod(&all, &before).to_oci() {
-        linux.insert("resources".into(), resources);
-    }
-    record.insert("linux".into(), linux.into());
-    let publish: Vec<String> = match spec.host_network {
-        true => Vec::new(),
-        false => published.iter().map(network::Port::publish).collect(),
-    };
-    let mut own = json!({
-        "kind": "pod",
-        "namespace": metadata.namespace,
-        "labels": metadata.labels,
-        "restartPolicy": spec.restart,
-        "terminationGracePeriodSeconds": spec.grace,
-        "qosClass": resources::qos_class(&every),
-        "network": if spec.host_network { "NODE" } else { "POD" },
-        "pid": spec.pid(),
-        "dns": spec.dns.to_json(),
-        "publish": publish,
-        "mounts": mounts,
-        "initContainers": names(first),
-        "containers": names(together),
-    });
-    if let Some(node) = spec.node_name {
-        own["nodeName"] = node.into();
-    }
-    if !spec.node_selector.is_empty() {
-        // As a list: names of labels have dots, which a key of --get cannot have.
-        let labels = spec.node_selector.iter();
-        let labels =
-            labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()));
-        own["nodeSelector"] = labels.collect::<Vec<_>>().into();
-    }
-    record.insert("podspec".into(), own);
-    record.into()
+    Ok(())
 }
 
 #[cfg(test)]

@@ -34,10 +34,10 @@ impl Resources {
         let limits = object.get("limits");
         let requests = object.get("requests");
         object.finish()?;
-        let limits_of = limits.as_ref().map_or(Ok(Amounts::default()), amounts)?;
+        let read = |field: Option<&Field<'_>>| field.map_or(Ok(Amounts::default()), amounts);
         let mut found = Self {
-            requests: requests.as_ref().map_or(Ok(Amounts::default()), amounts)?,
-            limits: limits_of,
+            limits: read(limits.as_ref())?,
+            requests: read(requests.as_ref())?,
         };
         let place = format!("{}.requests", field.path);
         for (name, request, limit) in [
@@ -98,23 +98,25 @@ impl Resources {
 
 /// What a pod's containers come to: those that run together are added up, of those that run before them the largest counts. A limit
 /// is the pod's only where each container has it.
-pub(crate) fn pod(together: &[Resources], before: &[Resources]) -> Resources {
+pub(crate) fn pod(together: &[&Resources], before: &[&Resources]) -> Resources {
     let asked = |of: fn(&Resources) -> Option<i64>| -> Option<i64> {
-        let sum = together.iter().filter_map(of).fold(0, i64::saturating_add);
-        let most = before.iter().filter_map(of).fold(sum, i64::max);
+        let sum = together
+            .iter()
+            .copied()
+            .filter_map(of)
+            .fold(0, i64::saturating_add);
+        let most = before.iter().copied().filter_map(of).fold(sum, i64::max);
         (together.iter().chain(before).any(|one| of(one).is_some())).then_some(most)
     };
     let limit = |of: fn(&Resources) -> Option<i64>| -> Option<i64> {
-        let all: Option<Vec<i64>> = together
-            .iter()
-            .map(|one| of(one).filter(|limit| *limit > 0))
-            .collect();
-        let first: Option<Vec<i64>> = before
-            .iter()
-            .map(|one| of(one).filter(|limit| *limit > 0))
-            .collect();
-        let sum = all?.into_iter().fold(0, i64::saturating_add);
-        Some(first?.into_iter().fold(sum, i64::max))
+        let each = |containers: &[&Resources]| -> Option<Vec<i64>> {
+            let limits = containers.iter().map(|one| of(one));
+            limits
+                .map(|limit| limit.filter(|limit| *limit > 0))
+                .collect()
+        };
+        let sum = each(together)?.into_iter().fold(0, i64::saturating_add);
+        Some(each(before)?.into_iter().fold(sum, i64::max))
     };
     let mut huge: Vec<(String, i64)> = Vec::new();
     for (size, bytes) in together.iter().flat_map(|one| &one.limits.huge) {
@@ -272,8 +274,8 @@ mod tests {
         };
         let open = read(json!({"requests": {"memory": "1Gi"}})).unwrap();
         let sum = pod(
-            &[one("256Mi", "1"), one("128Mi", "500m")],
-            &[one("1Gi", "100m")],
+            &[&one("256Mi", "1"), &one("128Mi", "500m")],
+            &[&one("1Gi", "100m")],
         );
         assert_eq!(
             (sum.limits.memory, sum.limits.cpu),
@@ -283,7 +285,7 @@ mod tests {
             (sum.requests.memory, sum.requests.cpu),
             (Some(1 << 30), Some(1500))
         );
-        let open_end = pod(&[one("256Mi", "1"), open.clone()], &[]);
+        let open_end = pod(&[&one("256Mi", "1"), &open], &[]);
         assert_eq!((open_end.limits.memory, open_end.limits.cpu), (None, None));
         assert_eq!(open_end.requests.memory, Some((256 << 20) + (1 << 30)));
         assert_eq!(qos_class(&[&one("1", "1")]), "Guaranteed");

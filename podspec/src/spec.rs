@@ -58,11 +58,7 @@ impl<'a> Spec<'a> {
         let node_name = object.get("nodeName").filter(|field| field.value != "");
         let node_selector = object.get("nodeSelector");
         Ok(Self {
-            restart: POLICIES
-                .iter()
-                .find(|word| **word == restart)
-                .copied()
-                .unwrap_or_default(),
+            restart,
             grace,
             // With the node's network comes its name, as in Kubernetes.
             hostname: (!host_network).then_some(own),

@@ -3,6 +3,7 @@
 const PROBES: &str = "nothing probes containers";
 const HOOKS: &str = "there are no hooks";
 const CLUSTER: &str = "there is no cluster";
+const RESTART: &str = "a container restarts as its pod says";
 const SCHEDULER: &str = "there is no scheduler, only nodeName and nodeSelector";
 const STATUS: &str = "the state of a running object, not of a manifest";
 const VOLUME: &str =
@@ -81,7 +82,9 @@ const FIELDS: &[(&str, &str)] = &[
     ("resourceClaims", SCHEDULER),
     ("resourceFieldRef", CLUSTER),
     ("resourceVersion", STATUS),
-    ("restartPolicyRules", "a container restarts as its pod says"),
+    // Of a container; a pod's is understood.
+    ("restartPolicy", RESTART),
+    ("restartPolicyRules", RESTART),
     ("runtimeClassName", "there is one runtime"),
     ("scaleIO", VOLUME),
     ("schedulerName", SCHEDULER),

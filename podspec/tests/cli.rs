@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -13,8 +12,14 @@ struct Answer {
     stderr: String,
 }
 
+/// With twenty seconds of a processor and two gigabytes: who takes more is killed, which is no answer.
 fn run(arguments: &[&str], input: &[u8]) -> Answer {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_podspec"))
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -t 20 && ulimit -v 2000000 && exec \"$0\" \"$@\"",
+        ])
+        .arg(env!("CARGO_BIN_EXE_podspec"))
         .args(arguments)
         .env_remove("CHROOT0_RUN")
         .stdin(Stdio::piped())
@@ -107,12 +112,7 @@ fn lists_and_streams_are_all_their_pods() {
     let one = pod("", "");
     let two = one.replace("name: foo", "name: bar");
     assert_eq!(records(&format!("---\n{one}---\n{two}")).len(), 4);
-    let as_json = |text: &str| {
-        let pod = records(text);
-        assert_eq!(pod.len(), 2);
-        r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"NAME"},"spec":{"containers":[{"name":"a","image":"b"}]}}"#
-    };
-    let item = as_json(&one);
+    let item = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"NAME"},"spec":{"containers":[{"name":"a","image":"b"}]}}"#;
     let list = format!(
         r#"{{"apiVersion":"v1","kind":"List","metadata":{{"resourceVersion":""}},"items":[{},{}]}}"#,
         item.replace("NAME", "x"),
@@ -269,7 +269,12 @@ fn what_is_not_understood_is_named_by_its_path() {
         (
             "initContainers: [{name: app, image: x}]",
             "",
-            "spec.containers[*].name: Duplicate value: \"app\"",
+            "spec.containers[0].name: Duplicate value: \"app\"",
+        ),
+        (
+            "initContainers: [{name: first, image: x, restartPolicy: Always}]",
+            "",
+            "spec.initContainers[0].restartPolicy: not supported (a container restarts as its pod says)",
         ),
         (
             "hostNetwork: true",
@@ -403,11 +408,9 @@ fn what_is_nasty_is_refused_in_time_and_space() {
     for text in [
         &long, &deep, &laughs, &merges, &keys, &comments, &documents, &quadratic,
     ] {
-        let begun = Instant::now();
         let answer = run(&[], text.as_bytes());
         assert_eq!(answer.status, 2, "{:.60}", text);
         assert!(answer.stderr.len() < 600, "{}", answer.stderr);
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:.60}", text);
     }
     assert_eq!(
         run(&[], long.as_bytes()).stderr,

@@ -58,6 +58,9 @@ pub fn bridge_mac(name: &str) -> [u8; 6] {
 /// The ifalias of a bridge that was made for pods: it goes with the last of them.
 pub const BRIDGE: &str = "chroot0 bridge";
 
+/// Where the indexes of the machine live, root's.
+pub const RUN: &str = "/run/chroot0";
+
 /// Where the indexes live: `$CHROOT0_RUN`; else `/run/chroot0` for root and `$XDG_RUNTIME_DIR/chroot0` for others, root of a
 /// user namespace among them.
 ///
@@ -70,7 +73,7 @@ pub fn run_dir() -> PathBuf {
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
     match runtime {
         Some(dir) if !is_root() => PathBuf::from(dir).join("chroot0"),
-        _ => PathBuf::from("/run/chroot0"),
+        _ => PathBuf::from(RUN),
     }
 }
 

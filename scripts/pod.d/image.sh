@@ -45,6 +45,23 @@ unpack() {
     fi
 }
 
+# The name servers are one file of the pod, which each container has mounted where a manifest mounts nothing else: as in Kubernetes.
+mount_resolv_conf() {
+    resolv_conf=
+    case $(get mounts "$1") in *'"destination":"/etc/resolv.conf"'*) return ;; esac
+    resolv_conf=type=bind,source=$dir/_etc/resolv.conf,target=/etc/resolv.conf
+    [ "$(get root.readonly "$1")" != true ] || resolv_conf=$resolv_conf,readonly
+    mkdir -p "$dir/_etc"
+    {
+        for server in $(get netwire.dns.nameservers "$1"); do echo "nameserver $server"; done
+        for key in search options; do
+            words=$(get "netwire.dns.$key" "$1" | tr '\n' ' ')
+            [ -z "$words" ] || echo "$key ${words% }"
+        done
+    } >"$dir/_etc/resolv.conf"
+    chmod 644 "$dir/_etc/resolv.conf"
+}
+
 # Makes the box of a container: a layer of its own, thrown away at each start, above its image.
 make_box() {
     wanted=$(get podspec.image "$dir/$1.spec.json")
@@ -57,8 +74,9 @@ make_box() {
     podspec --in "$sandbox" "$@" --resolv-conf /etc/resolv.conf ${POD_CLUSTER_DNS:+--cluster-dns "$POD_CLUSTER_DNS"} \
         "$dir/$name.spec.json" >"$dir/$name.json.new" || return
     podspec --words drop "$dir/$name.json.new" >/dev/null || return
-    mkbox up -q -P "$dir/$name.json.new" --overlay "$lower" --ephemeral --etc=hosts,hostname,resolv.conf "$dir/$name" \
-        >"$dir/$name.json" || return
+    mount_resolv_conf "$dir/$name.json.new"
+    mkbox up -q -P "$dir/$name.json.new" --overlay "$lower" --ephemeral --etc=hosts,hostname,resolv.conf \
+        ${resolv_conf:+--mount "$resolv_conf"} "$dir/$name" >"$dir/$name.json" || return
     rm -f "$dir/$name.json.new"
     [ "$(get podspec.stdin "$dir/$name.spec.json")" != true ] || [ -p "$dir/$name.in" ] || mkfifo -m 600 "$dir/$name.in"
 }

@@ -61,12 +61,12 @@ logs() {
     choose
     [ -e "$dir/$container.log" ] || : >>"$dir/$container.log"
     [ -n "$follow" ] || exec tail -n +1 "$dir/$container.log"
-    # Until nobody is there any more who could say something.
-    tail -n +1 -f "$dir/$container.log" &
-    trap 'kill $!; exit 130' INT TERM
-    flock "$dir/_lock" true || :
-    sleep 1
-    kill $!
+    # Until nobody is there any more who could say something; tail(1) looks once more then.
+    flock "$dir/_lock" true &
+    supervised=$!
+    tail -n +1 -f --pid="$supervised" "$dir/$container.log" &
+    trap 'kill "$supervised" $!; exit 130' INT TERM
+    wait $!
 }
 
 restart_pod() {

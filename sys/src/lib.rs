@@ -13,30 +13,33 @@ mod check;
 mod close_later;
 mod error;
 mod exec;
+mod file;
 mod input;
 mod linger;
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
 mod mem;
 mod module;
 mod mountinfo;
+pub mod parent;
 mod probe;
 mod signals;
 
 pub use arena::Arena;
 pub use calls::{
-    close_on_exec_from, close_range_cloexec, duplicate, ns_type, pidfd_open, pidfd_send_signal,
-    pidfd_wait,
+    clone3, close_on_exec_from, close_range_cloexec, duplicate, exit_now, ns_type, pidfd_open,
+    pidfd_send_signal, pidfd_wait,
 };
 pub use check::{Check, Checks};
 pub use close_later::CloseLater;
 pub use error::{Call, NO_CALL, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
+pub use file::{gone, is_still};
 pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};
 pub use probe::{Answer, Answers, Teller, clone3_into, enter_user_namespace, in_child};
 pub use signals::{
-    callers_mask, is_ignored, restore_sigpipe, set_defaults, set_disposition, set_mask,
-    stdout_was_closed,
+    callers_mask, every_signal, is_ignored, kill, restore_sigpipe, set_defaults, set_disposition,
+    set_mask, stdout_was_closed,
 };

@@ -1,13 +1,14 @@
 //! Dispositions of signals, and the one that Rust's runtime changes before `main`.
 #![expect(
     unsafe_code,
-    reason = "sigaction has no safe wrapper that only reads; .init_array runs before main"
+    reason = "sigaction that only reads, sigwaitinfo and sets of all signals have no safe wrapper; .init_array runs before main"
 )]
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 
 /// Was SIGPIPE ignored when this process began? Rust's runtime ignores it before `main`, so this is asked earlier.
 static SIGPIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
@@ -125,6 +126,46 @@ pub fn set_defaults() {
             )
         };
     }
+}
+
+/// A signal that was taken, and who sent it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Signal {
+    /// `si_signo`
+    pub(crate) number: i32,
+    /// `si_code`: above 0 the kernel sent it, else a process.
+    pub(crate) code: i32,
+}
+
+/// Every signal, those too that a C library keeps for itself and leaves out of its sets: musl 34, which is glibc's SIGRTMIN.
+#[must_use]
+pub fn every_signal() -> SigSet {
+    // SAFETY: a set of signals is an array of bits, and any value of it is one.
+    unsafe {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        set.as_mut_ptr().write_bytes(u8::MAX, 1);
+        SigSet::from_sigset_t_unchecked(set.assume_init())
+    }
+}
+
+/// Waits for one of the (blocked) signals of `set`; sigwaitinfo(2).
+pub(crate) fn sigwaitinfo(set: &SigSet) -> Result<Signal, Errno> {
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: both pointers are to live values of their types; zeroed is a valid siginfo_t.
+    unsafe {
+        Errno::result(libc::sigwaitinfo(set.as_ref(), info.as_mut_ptr()))?;
+        let info = info.assume_init();
+        Ok(Signal {
+            number: info.si_signo,
+            code: info.si_code,
+        })
+    }
+}
+
+/// Sends `signal`, a real-time one too, to our child `pid`; kill(2).
+pub fn kill(pid: i32, signal: i32) {
+    // SAFETY: kill takes two integers. A child that has ended and was not waited for takes signals and ignores them.
+    unsafe { libc::kill(pid, signal) };
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@
 //! root (for namespaces and groups), bash, iproute2, strace, jq, and for single stories what they name.
 
 mod binaries;
+pub mod completions;
 pub mod mountinfo;
 mod node;
 mod output;

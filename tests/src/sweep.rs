@@ -10,7 +10,7 @@ use crate::Node;
 /// Calls that make, change or end something, and those that get what is needed for it.
 const CALLS: &str = "mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,\
     open,openat,openat2,creat,write,writev,pwrite64,copy_file_range,sendfile,ftruncate,fsync,fchmod,fchmodat,chmod,fchown,fchownat,\
-    utimensat,mount,umount2,fsopen,fsconfig,fsmount,move_mount,open_tree,mount_setattr,pivot_root,chroot,\
+    utimensat,setxattr,fsetxattr,mount,umount2,fsopen,fsconfig,fsmount,move_mount,open_tree,mount_setattr,pivot_root,chroot,\
     clone,clone3,fork,vfork,unshare,setns,execve,execveat,socket,bind,sendto,sendmsg,recvfrom,recvmsg,flock,\
     kill,tgkill,pidfd_open,pidfd_send_signal,wait4,waitid,poll,ppoll,pipe2,setsid,sethostname,close,exit_group";
 

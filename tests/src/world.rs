@@ -68,6 +68,12 @@ impl World {
         )
     }
 
+    /// Without the notes of the last address that was given in a network, which stay when it is given back.
+    #[must_use]
+    pub fn without_last_addresses(&self) -> Self {
+        self.without(|line| line.contains("/last_reserved_ip."))
+    }
+
     /// What `now` has more (`+`) and less (`-`); None when they are the same.
     #[must_use]
     pub fn difference(&self, now: &Self) -> Option<String> {

@@ -334,3 +334,34 @@ fn up_in_a_pod_s_own_mount_namespace_leaves_the_host_s_table_alone() {
     node.sh("rm -rf /run/chroot0; true").succeeds();
     node.becomes_as_it_was();
 }
+
+/// The lines of mkbox(1) from the one that begins with `begin`, as a user types them.
+fn manual(begin: &str, lines: usize) -> Vec<String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../mkbox/mkbox.1");
+    let text = std::fs::read_to_string(page)
+        .expect("the manual page")
+        .replace("\\-", "-");
+    let shown = text.lines().filter_map(|line| line.strip_prefix(".Dl "));
+    let from = shown.skip_while(|line| !line.starts_with(begin));
+    from.take(lines).map(str::to_owned).collect()
+}
+
+#[test]
+fn what_the_manual_says_of_layers_in_a_pod_can_be_typed() {
+    let node = Node::new();
+    let typed = manual("nsrun up --id foo --mount", 2);
+    let up = typed[0].replace("LOWER BOX", "lower box");
+    let run = |command: &str| typed[1].replace("CMD", command);
+    node.sh(&format!(
+        "mkbox up -q --copy bash,cat lower >lower.json; {up}
+         coproc {{ exec {}; }}
+         read -r up <&${{COPROC[0]}}; {}
+         eval \"exec ${{COPROC[1]}}>&-\"; wait $COPROC_PID 2>/dev/null
+         nsrun down <foo.json | mkbox down >/dev/null; mkbox down <lower.json >/dev/null; rm foo.json lower.json",
+        run("bash -c 'echo one >which; echo up; read x'"),
+        run("cat which"),
+    ))
+    .succeeds()
+    .prints("one");
+    node.assert_as_it_was();
+}

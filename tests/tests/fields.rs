@@ -189,7 +189,7 @@ fn a_published_port_leads_into_the_pod() {
         "command: [httpd, -f, -p, '80', -h, /bin]",
     );
     pods.up(&text).succeeds();
-    pods.sh("timeout 20 sh -c 'until busybox wget -qO /dev/null http://127.0.0.1:8080/busybox; do sleep 0.05; done'").succeeds();
+    pods.sh("timeout 50 sh -c 'until busybox wget -qO /dev/null http://127.0.0.1:8080/busybox; do sleep 0.05; done'").succeeds();
     pods.sh("pod down x").succeeds();
     pods.is_clean();
 }

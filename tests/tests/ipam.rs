@@ -101,7 +101,7 @@ fn what_a_crash_left_is_freed_and_nothing_else() {
             && wet.stdout.contains("nf_tables of lost eth0")
     );
     node.sh(table).prints("lives eth0\nrenamed eth0");
-    node.sh("ls /run/chroot0/.networks/10.244.0.0-24 | grep ^10")
+    node.sh("ls /var/lib/cni/networks/chroot0 | grep ^10")
         .prints("10.244.0.2\n10.244.0.5");
     node.sh("netwire gc").succeeds().prints("");
     node.sh("for id in lives died renamed; do nsrun down <$id.json | netwire down >/dev/null || exit; done; rm *.json; netwire gc")

@@ -22,7 +22,7 @@ const WAIT: &str = "until grep -q \"$1\" /run/chroot0/life/pod/_events.log; do s
 
 /// A script that waits until the supervisor has said this.
 fn said(text: &str) -> String {
-    format!("set -- '{text}'; timeout 30 sh -c '{WAIT}' sh \"$1\"")
+    format!("set -- '{text}'; timeout 50 sh -c '{WAIT}' sh \"$1\"")
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn an_oom_killed_container_comes_back_and_the_network_lives_on() {
         said("hog: ended, status 137 (OOMKilled)")
     ))
     .succeeds();
-    pods.sh("timeout 20 sh -c 'until [ \"$(podspec --get state /run/chroot0/life/pod/hog.state.json)\" = running ]; do sleep 0.05; done'").succeeds();
+    pods.sh("timeout 50 sh -c 'until [ \"$(podspec --get state /run/chroot0/life/pod/hog.state.json)\" = running ]; do sleep 0.05; done'").succeeds();
     assert_eq!(pods.sh(facts).succeeds().stdout, before);
     pods.sh("podspec --get restarts /run/chroot0/life/pod/hog.state.json")
         .prints("1");
@@ -237,9 +237,9 @@ fn a_pod_whose_holder_is_killed_is_made_again() {
         .succeeds();
     let holder = "podspec --get nsrun.pid /run/chroot0/life/pod/_sandbox.json";
     let old = pods.sh(holder).succeeds().stdout;
-    pods.sh(&format!("kill -KILL $({holder}); {}; timeout 8 sh -c 'until [ \"$(grep -c app:.started {EVENTS})\" = 2 ]; do sleep 0.05; done' || {{ cat {EVENTS}; ps axf; false; }}", said("made anew"))).succeeds();
+    pods.sh(&format!("kill -KILL $({holder}); {}; timeout 50 sh -c 'until [ \"$(grep -c app:.started {EVENTS})\" = 2 ]; do sleep 0.05; done' || {{ cat {EVENTS}; ps axf; false; }}", said("made anew"))).succeeds();
     assert_ne!(pods.sh(holder).succeeds().stdout, old);
-    pods.sh("timeout 20 sh -c 'until /mnt/scripts/pod exec life hostname 2>/dev/null; do sleep 0.05; done'").prints("life");
+    pods.sh("timeout 50 sh -c 'until /mnt/scripts/pod exec life hostname 2>/dev/null; do sleep 0.05; done'").prints("life");
     pods.sh("pod exec life ip -o -4 addr show eth0")
         .succeeds()
         .says("10.244.0.");

@@ -6,7 +6,6 @@ const CORE: &str = include_str!("../manifests/core-k8s.yaml");
 const GREEDY: &str = include_str!("../manifests/core-k8s-greedy.yaml");
 const FOO: &str = include_str!("../manifests/foo.yaml");
 const SHARE: &str = include_str!("../manifests/gysl-shareprocessnamespace.yaml");
-const ALIASES: &str = include_str!("../manifests/gysl-hostaliases.yaml");
 const NODE_NAME: &str = include_str!("../manifests/gysl-nodename.yaml");
 const NODE_SELECTOR: &str = include_str!("../manifests/gysl-nodeselect.yaml");
 
@@ -122,29 +121,6 @@ fn s42_a_shared_process_namespace_begins_with_pause() {
         .succeeds()
         .says("/dev/pts/");
     pods.sh("pod down gysl-shareprocessnamespace").succeeds();
-    pods.is_clean();
-}
-
-#[test]
-fn host_aliases_are_the_last_lines_and_written_again() {
-    let Some(pods) = Pods::new() else { return };
-    pods.up(ALIASES).succeeds();
-    let hosts = || {
-        pods.sh("pod exec gysl-hostaliases cat /etc/hosts")
-            .succeeds()
-            .stdout
-    };
-    let first = hosts();
-    assert!(
-        first.ends_with("10.0.0.20\ttest.gysl\tapp.gysl\n"),
-        "{first}"
-    );
-    pods.sh("pod exec gysl-hostaliases sh -c 'echo 10.0.0.21 hand >>/etc/hosts'")
-        .succeeds();
-    assert!(hosts().contains("hand"));
-    pods.sh("pod restart gysl-hostaliases").succeeds();
-    assert_eq!(hosts(), first);
-    pods.sh("pod down gysl-hostaliases").succeeds();
     pods.is_clean();
 }
 
@@ -326,8 +302,11 @@ fn s38_a_port_is_forwarded_and_a_log_followed_while_the_pod_lives() {
     pods.up(FOO).succeeds();
     pods.sh("/mnt/scripts/pod forward foo 18080:80 >forward.log & until grep -q ready forward.log; do sleep 0.05; done; busybox wget -qO- http://127.0.0.1:18080/; kill $!; rm forward.log")
         .prints("httpbin");
-    pods.sh("/mnt/scripts/pod logs -f foo sidecar & pod down foo; wait $!")
-        .succeeds();
+    // It comes as it is said, up to the last word, and ends with the pod.
+    pods.sh("log=/run/chroot0/foo/pod/sidecar.log; echo one >>$log; /mnt/scripts/pod logs -f foo sidecar >followed & until grep -q one followed; do sleep 0.05; done
+        echo two >>$log; pod down foo; wait $!; echo $?; cat followed; rm followed")
+        .succeeds()
+        .prints("0\none\ntwo");
     pods.is_clean();
 }
 

@@ -4,7 +4,7 @@ use tests::Node;
 
 /// `netwire up` for foo with these options fails with this line, and the node stays as it is.
 fn refused(node: &Node, options: &str, status: i32, line: &str) {
-    let before = node.world();
+    let before = node.world().without_last_addresses();
     let up = node.sh(&format!("netwire up <foo.json {options} >refused.json"));
     assert_eq!(
         up.ends(status).stderr,
@@ -15,7 +15,11 @@ fn refused(node: &Node, options: &str, status: i32, line: &str) {
         "jq -e '.failed.tool == \"netwire\" and .netwire == null' refused.json; rm refused.json",
     )
     .succeeds();
-    node.assert_same(&before, options);
+    assert_eq!(
+        before.difference(&node.world().without_last_addresses()),
+        None,
+        "{options}"
+    );
 }
 
 #[test]
@@ -31,22 +35,22 @@ fn each_bad_wish_is_one_line_and_leaves_nothing() {
         (
             "--subnet 10.9.0.0/16",
             1,
-            "10.9.0.0/16 overlaps 10.9.0.0/24 (1 lease in /run/chroot0/.networks/10.9.0.0-24: bar)",
+            "10.9.0.0/16 overlaps 10.9.0.0/24 (1 lease in /var/lib/cni/networks/chroot0: bar)",
         ),
         (
             "--subnet 10.9.0.128/25",
             1,
-            "10.9.0.128/25 overlaps 10.9.0.0/24 (1 lease in /run/chroot0/.networks/10.9.0.0-24: bar)",
+            "10.9.0.128/25 overlaps 10.9.0.0/24 (1 lease in /var/lib/cni/networks/chroot0: bar)",
         ),
         (
             "--subnet 10.9.0.0/24 --range 10.9.0.2-10.9.0.2",
             1,
-            "10.9.0.0/24: no address left (1 lease in /run/chroot0/.networks/10.9.0.0-24: bar)",
+            "10.9.0.0/24: no address left (1 lease in /var/lib/cni/networks/chroot0: bar)",
         ),
         (
             "--subnet 10.9.0.0/24 --ip 10.9.0.2",
             1,
-            "10.9.0.2 is taken, by bar (in /run/chroot0/.networks/10.9.0.0-24)",
+            "10.9.0.2 is taken, by bar (in /var/lib/cni/networks/chroot0)",
         ),
         (
             "--subnet 192.168.7.0/24",

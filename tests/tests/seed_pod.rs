@@ -4,7 +4,6 @@
 use tests::pod::Pods;
 use tests::{Node, Output};
 
-const CORE: &str = include_str!("../manifests/core-k8s.yaml");
 const ALIASES: &str = include_str!("../manifests/gysl-hostaliases.yaml");
 
 /// The pod with httpbin (a master and a worker) and a sidecar that is user 100, as `foo.json`.
@@ -24,40 +23,6 @@ fn in_pod(node: &Node, script: &str) -> Output {
 }
 
 #[test]
-fn s5_a_pod_of_one_container_is_two_processes() {
-    let node = Node::new();
-    // The line of the tutorial, 35 and then 37, by a pipe: pause and the command, no shim and no daemon.
-    node.sh("before=$(ps -ax | wc -l)
-        nsrun up --id core-k8s --net --ipc --uts >foo.json
-        nsrun exec -P foo.json --mount -- sleep 10000 & until pgrep -x sleep >/dev/null; do :; done
-        echo $(($(ps -ax | wc -l) - before)); nsrun down <foo.json >/dev/null; wait; rm foo.json")
-        .succeeds()
-        .prints("2");
-    node.assert_as_it_was();
-}
-
-#[test]
-fn s6_the_record_has_phase_and_addresses() {
-    let Some(pods) = Pods::new() else { return };
-    pods.up(CORE).succeeds();
-    pods.sh("pod ls | awk 'NR == 2 { print $3, $5 }'; podspec --get netwire.ips.0.address /run/chroot0/core-k8s/pod/_sandbox.json; podspec --get netwire.ips.0.gateway /run/chroot0/core-k8s/pod/_sandbox.json")
-        .prints("Running 10.244.0.2\n10.244.0.2/24\n10.244.0.1");
-    pods.sh("pod down core-k8s").succeeds();
-    pods.is_clean();
-}
-
-#[test]
-fn s8_resolv_conf_is_in_the_container_and_found_below_run() {
-    let Some(pods) = Pods::new() else { return };
-    pods.up(CORE).succeeds();
-    // In the container's own layer: a file on the host's disk, as the tutorial's, and no mount.
-    pods.sh("file=$(find /run/chroot0/core-k8s -name resolv.conf | head -n1); pod exec core-k8s cat /etc/resolv.conf | cmp - $file && [ -s $file ] && echo same; pod exec core-k8s mount | grep -c ' on /etc'")
-        .prints("same\n0");
-    pods.sh("pod down core-k8s").succeeds();
-    pods.is_clean();
-}
-
-#[test]
 fn s41_the_two_last_lines_of_hosts_are_the_aliases_and_no_hand_changes_that() {
     let Some(pods) = Pods::new() else { return };
     // The tutorial's manifest and an address more: a line of its own.
@@ -71,7 +36,9 @@ fn s41_the_two_last_lines_of_hosts_are_the_aliases_and_no_hand_changes_that() {
     pods.sh(last).prints(two);
     pods.sh("pod exec gysl-hostaliases sh -c 'echo 10.0.0.22 hand.gysl >>/etc/hosts'; pod exec gysl-hostaliases tail -n 1 /etc/hosts")
         .prints("10.0.0.22 hand.gysl");
-    // Deleted and made again, not only restarted.
+    pods.sh("pod restart gysl-hostaliases").succeeds();
+    pods.sh(last).prints(two);
+    // Also when it is deleted and made again.
     pods.sh("pod down gysl-hostaliases").succeeds();
     pods.up(&aliases).succeeds();
     pods.sh(last).prints(two);

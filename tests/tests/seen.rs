@@ -83,7 +83,7 @@ fn check_tells_what_is_not_as_the_record_says() {
             "eth0 link: eth0 has 02:00:00:00:00:01, not 02:5b:51:e6:68:eb\n",
         ),
         (
-            "rm /run/chroot0/.networks/10.244.0.0-24/10.244.0.2",
+            "rm /var/lib/cni/networks/chroot0/10.244.0.2",
             "eth0 lease: there is no lease of 10.244.0.2\n",
         ),
         (

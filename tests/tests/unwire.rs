@@ -18,7 +18,7 @@ fn nothing_of_the_interface_is_left_when_a_child_still_waits_for_the_kernel() {
     let node = Node::new();
     node.sh(UP).succeeds();
     // the namespace lives on, so it is netwire that removes the pair
-    let left = "ip -br link | grep ^veth; ip -br address | grep 10.244; ip route | grep 10.244; ls /run/chroot0/.networks";
+    let left = "ip -br link | grep ^veth; ip -br address | grep 10.244; ip route | grep 10.244; ls /var/lib/cni/networks /run/chroot0/.subnets";
     let down = node.sh(&format!("netwire down <foo.json >down.json; {left}"));
     assert_eq!(down.stdout, "", "{down}");
     node.sh("netwire up <down.json --subnet 10.244.0.0/24 >foo.json; rm down.json")

@@ -9,6 +9,7 @@ use nix::unistd::geteuid;
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 use sys::{Answer, Check, ToErrno, in_child};
 
+use crate::absent::{self, Known};
 use crate::hierarchy::{Hierarchies, Hierarchy, Version};
 use crate::membership::Membership;
 use crate::plan::ALWAYS;
@@ -26,8 +27,8 @@ pub(crate) struct Facts {
     /// The group that it gave this process.
     pub(crate) delegated: Option<String>,
     pub(crate) trees: Vec<Tree>,
-    /// A v2 hierarchy is mounted whose controllers are all elsewhere.
-    pub(crate) bare_v2: bool,
+    /// Where a v2 hierarchy is mounted whose controllers are all elsewhere.
+    pub(crate) bare_v2: Option<PathBuf>,
     pub(crate) nsdelegate: bool,
     /// Of /proc/cgroups; None: there is none.
     pub(crate) known: Option<Vec<Known>>,
@@ -40,16 +41,6 @@ pub(crate) struct Facts {
     /// Of a birth in what is no group.
     pub(crate) born_in_group: Option<Answer>,
     pub(crate) run_dir: Check,
-}
-
-/// A controller that the kernel has.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    /// As on v1.
-    pub(crate) name: String,
-    /// Of v1; 0: in none.
-    pub(crate) hierarchy: u32,
-    pub(crate) enabled: bool,
 }
 
 /// One mounted hierarchy with controllers.
@@ -152,11 +143,9 @@ impl Facts {
             is_root: geteuid().is_root(),
             systemd: systemd::is_init(),
             delegated: systemd::delegated(&hierarchies).ok().flatten(),
-            bare_v2: !v2.is_empty() && !trees.iter().any(|tree| tree.version == Version::V2),
+            bare_v2: hierarchies.bare_v2().map(Path::to_owned),
             nsdelegate: v2.iter().any(|mount| has_nsdelegate(&mount.options)),
-            known: fs::read_to_string("/proc/cgroups")
-                .ok()
-                .map(|text| parse_known(&text)),
+            known: absent::known(),
             v1_files: tops.flat_map(v1_files).collect(),
             v2_files: v2.first().and_then(|mount| files_below(&mount.point)),
             kernel_features: words(Path::new("/sys/kernel/cgroup/features")),
@@ -165,22 +154,6 @@ impl Facts {
             trees,
         }
     }
-}
-
-/// The lines of /proc/cgroups: name, hierarchy, number of groups, enabled.
-pub(super) fn parse_known(text: &str) -> Vec<Known> {
-    let known = |line: &str| {
-        let mut fields = line.split_ascii_whitespace();
-        Some(Known {
-            name: fields
-                .next()
-                .filter(|name| !name.starts_with('#'))?
-                .to_owned(),
-            hierarchy: fields.next()?.parse().ok()?,
-            enabled: fields.nth(1)? == "1",
-        })
-    };
-    text.lines().filter_map(known).collect()
 }
 
 /// Of the freezer every group but the top has files.

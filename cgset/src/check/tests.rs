@@ -1,6 +1,5 @@
 //! What given facts mean.
 
-use super::facts::parse_known;
 use super::*;
 use sys::Answer;
 
@@ -34,9 +33,9 @@ fn facts(trees: Vec<Tree>) -> Facts {
         systemd: false,
         delegated: None,
         trees,
-        bare_v2: false,
+        bare_v2: None,
         nsdelegate: true,
-        known: Some(parse_known(known)),
+        known: Some(absent::parse(known)),
         v1_files: Vec::new(),
         v2_files: Some(names(&[
             "cgroup.kill",
@@ -79,9 +78,9 @@ fn one_v2_hierarchy_is_all_that_is_needed() {
 
 #[test]
 fn versions_are_told_apart() {
-    let version = |trees: Vec<Tree>, bare_v2| {
+    let version = |trees: Vec<Tree>, bare_v2: bool| {
         let mut facts = facts(trees);
-        facts.bare_v2 = bare_v2;
+        facts.bare_v2 = bare_v2.then(|| "/sys/fs/cgroup".into());
         let checks = judge(facts);
         (
             checks.get("hierarchies").unwrap().data["version"].clone(),

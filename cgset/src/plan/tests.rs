@@ -170,17 +170,18 @@ fn a_translation_says_what_becomes_of_what_and_by_which_formula() {
 
 #[test]
 fn a_controller_that_is_not_there_is_named() {
-    assert_eq!(
-        lines(&hybrid(), &["io.max=8:0 rbps=1"]),
-        "io.max: the io controller is not mounted here (see /proc/self/mountinfo)"
+    // Why is the machine's to say: absent.rs.
+    let elsewhere = |word: &str| lines(&hybrid(), &[word]);
+    assert!(
+        elsewhere("io.max=8:0 rbps=1").starts_with("io.max: no io controller can be used here (")
     );
     assert_eq!(
         lines(&unified(), &["blkio.leaf_weight=5"]),
         "blkio.leaf_weight: cgroup v2 has no such limit (use io.max or io.weight)"
     );
-    assert_eq!(
-        lines(&hybrid(), &["net_cls.classid=1"]),
-        "net_cls.classid: the net_cls controller is not mounted here (see /proc/self/mountinfo)"
+    assert!(
+        elsewhere("net_cls.classid=1")
+            .starts_with("net_cls.classid: no net_cls controller can be used here (")
     );
     assert_eq!(
         lines(&Hierarchies::default(), &[]),

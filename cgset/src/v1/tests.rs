@@ -1,18 +1,7 @@
 //! Limits in v1's words, and back.
 
-use super::*;
-use crate::vocabulary::{Machine, parse_all};
-
-fn written(words: &[&str]) -> Result<Vec<String>, String> {
-    let limits = parse_all(words.iter().copied(), &Machine { memory_total: || 0 }).unwrap();
-    let mut lines = Vec::new();
-    for (name, value) in limits.iter() {
-        for file in files(name, value, &limits).map_err(|error| error.to_string())? {
-            lines.push(format!("{}={}", file.name, file.text));
-        }
-    }
-    Ok(lines)
-}
+use crate::hierarchy::Version;
+use crate::version::tests::{made, written};
 
 #[test]
 fn each_limit_has_its_file_on_v1() {
@@ -72,7 +61,7 @@ fn each_limit_has_its_file_on_v1() {
         ),
         (&["memory.use_hierarchy=1"], &["memory.use_hierarchy=1"]),
     ] {
-        assert_eq!(written(words).unwrap(), lines, "{words:?}");
+        assert_eq!(written(Version::V1, words).unwrap(), lines, "{words:?}");
     }
 }
 
@@ -100,30 +89,31 @@ fn what_only_v2_has_is_refused() {
             "memory.swap.max: cgroup v1 limits memory and swap together (give memory.max as well)",
         ),
     ] {
-        assert_eq!(written(&[word]).unwrap_err(), text);
+        assert_eq!(written(Version::V1, &[word]).unwrap_err(), text);
     }
     assert_eq!(
-        written(&["memory.max=2Ki", "memory.memsw.limit_in_bytes=1Ki"]).unwrap_err(),
+        written(
+            Version::V1,
+            &["memory.max=2Ki", "memory.memsw.limit_in_bytes=1Ki"]
+        )
+        .unwrap_err(),
         "memory.memsw.limit_in_bytes=1024: less than memory.max=2048 (it counts memory and swap)"
     );
 }
 
 #[test]
 fn what_the_kernel_made_of_it_is_read_back_in_v2s_words() {
-    let kernel = |file: &str| -> Result<String, Error> {
-        Ok(match file {
-            "memory.limit_in_bytes" => "0\n",
-            "memory.soft_limit_in_bytes" => "9223372036854771712\n",
-            "memory.memsw.limit_in_bytes" => "4096\n",
-            "cpu.cfs_quota_us" => "-1\n",
-            "cpu.cfs_period_us" => "50000\n",
-            "cpu.shares" => "1024\n",
-            "pids.max" => "max\n",
-            "blkio.throttle.read_bps_device" => "8:0 1048576\n8:16 7\n",
-            "freezer.state" => "FREEZING\n",
-            _ => "",
-        }
-        .to_owned())
+    let kernel = |file: &str| match file {
+        "memory.limit_in_bytes" => "0\n",
+        "memory.soft_limit_in_bytes" => "9223372036854771712\n",
+        "memory.memsw.limit_in_bytes" => "4096\n",
+        "cpu.cfs_quota_us" => "-1\n",
+        "cpu.cfs_period_us" => "50000\n",
+        "cpu.shares" => "1024\n",
+        "pids.max" => "max\n",
+        "blkio.throttle.read_bps_device" => "8:0 1048576\n8:16 7\n",
+        "freezer.state" => "FREEZING\n",
+        _ => "",
     };
     let words = [
         "memory.max=10",
@@ -135,14 +125,8 @@ fn what_the_kernel_made_of_it_is_read_back_in_v2s_words() {
         "io.max=8:0 rbps=1M",
         "cgroup.freeze=1",
     ];
-    let limits = parse_all(words, &Machine { memory_total: || 0 }).unwrap();
-    let pairs: Vec<String> = limits
-        .iter()
-        .flat_map(|(name, value)| effective(name, value, &kernel).unwrap())
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
     assert_eq!(
-        pairs,
+        made(Version::V1, &words, kernel),
         [
             "memory.max=0",
             "memory.low=\"max\"",

@@ -14,7 +14,7 @@ use serde_json::Value;
 const NODE: &str = r#"
 set -eu
 # Where the story's processes are before it begins, and what it can count on.
-export home=/ version=1
+export home=/ version=1 many=${CHROOT0_TEST_MANY:-100}
 mounts=$(awk '/ - cgroup2? / { for (i = 7; i <= NF; i++) if ($i == "-") print $5, $(i+3) }' /proc/self/mountinfo | grep -v name= | cut -d' ' -f1)
 for mount in $mounts; do
     [ -e "$mount/cgroup.procs" ] || continue
@@ -137,7 +137,9 @@ pub(crate) fn story(script: &str) -> Answer {
     answer
 }
 
-/// Where a story is told in terms of memory groups: the path /proc/PID/cgroup has for them, after the node's own.
+/// Where a story is told in terms of memory groups: the path /proc/PID/cgroup has for them, after the node's own; and until a
+/// process is there and has become that command (`until_in PID GROUP COMM`).
 pub(crate) const WHERE: &str = r#"
 where() { grep -E "(:memory:|^0::)" "/proc/$1/cgroup" | grep -o "$own.*" | sed "s/^$own//"; }
+until_in() { until [ "$(where $1)" = $2 ] && grep -q $3 /proc/$1/comm; do :; done; }
 "#;

@@ -15,6 +15,7 @@ use crate::cidr::Cidr;
 use crate::device::Device;
 use crate::dns::DnsArgs;
 use crate::error::Error;
+use crate::lease::{Network, Place};
 use crate::link::Mac;
 use crate::mode::{Mode, Port};
 use crate::namespace::Netns;
@@ -98,7 +99,11 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
     mtu: Option<u32>,
 
-    /// Directory of leases that is shared with CNI's host-local
+    /// Network whose leases these are, as CNI's host-local names it; without it chroot0
+    #[arg(long, value_name = "NAME", conflicts_with = "lease_dir")]
+    network: Option<Network>,
+
+    /// Directory of leases of somebody else, in host-local's format
     #[arg(long, value_name = "DIR")]
     lease_dir: Option<PathBuf>,
 
@@ -226,6 +231,7 @@ impl UpArgs {
                     && self.mac.is_none()
                     && self.mtu.is_none()
                     && self.lease_dir.is_none()
+                    && self.network.is_none()
                     && !self.nat
                     && self.rate.is_none()
                     && self.publish.is_empty();
@@ -247,29 +253,33 @@ impl UpArgs {
         }
     }
 
+    /// Where the leases are.
+    fn leases(&self) -> Result<Place, Error> {
+        let Some(dir) = &self.lease_dir else {
+            return Ok(self
+                .network
+                .clone()
+                .map_or_else(Place::default, Place::Network));
+        };
+        // The record outlives the working directory, and what is read from one must have no ".." in it.
+        let dir = fs::canonicalize(dir)
+            .call(|| format!("realpath({})", dir.display()))
+            .map_err(|error| match error.errno {
+                Errno::ENOENT => error.hint("a pool shared with others is not made here: mkdir it"),
+                _ => error,
+            })?;
+        match dir.to_str().is_some() {
+            true => Ok(Place::Directory(dir)),
+            false => Err(Error::usage(
+                "--lease-dir: not UTF-8, a record cannot hold it",
+            )),
+        }
+    }
+
     /// What is wanted, checked as far as the command line tells, and the directory it names.
     pub(crate) fn wanted(&self) -> Result<Wanted, Error> {
         let nets = self.nets()?;
         let mode = self.mode()?;
-        let lease_dir = match &self.lease_dir {
-            // The record outlives the working directory, and what is read from one must have no ".." in it.
-            Some(dir) => Some(
-                fs::canonicalize(dir)
-                    .call(|| format!("realpath({})", dir.display()))
-                    .map_err(|error| match error.errno {
-                        Errno::ENOENT => {
-                            error.hint("a pool shared with others is not made here: mkdir it")
-                        }
-                        _ => error,
-                    })?,
-            ),
-            None => None,
-        };
-        if lease_dir.as_ref().is_some_and(|dir| dir.to_str().is_none()) {
-            return Err(Error::usage(
-                "--lease-dir: not UTF-8, a record cannot hold it",
-            ));
-        }
         for (at, one) in self.publish.iter().enumerate() {
             let mut others = self.publish[..at].iter();
             if let Some(port) = others.find_map(|other| one.overlap(*other)) {
@@ -310,7 +320,7 @@ impl UpArgs {
                 exclude: self.exclude.clone(),
             },
             mtu: self.mtu,
-            lease_dir,
+            leases: self.leases()?,
             nat: self.nat,
             nat_except: self.nat_except.clone(),
             ports: self.publish.clone(),

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::Pool;
+use super::{Directory, Pool};
+use crate::choice::Choice;
 use crate::error::Error;
 
 impl Pool {
@@ -12,7 +13,7 @@ impl Pool {
             return Error::failed(format!(
                 "{address} is taken, by {} (in {})",
                 self.whose(address),
-                self.dir.display()
+                self.dir().display()
             ));
         }
         let (subnet, leases) = (self.subnet, self.told());
@@ -31,7 +32,7 @@ impl Pool {
             names.push("…".to_owned());
         }
         let noun = if leases.len() == 1 { "lease" } else { "leases" };
-        let dir = self.dir.display();
+        let dir = self.dir().display();
         format!("{} {noun} in {dir}: {}", leases.len(), names.join(", "))
     }
 
@@ -42,16 +43,31 @@ impl Pool {
         }
     }
 
-    /// Refuses a subnet that another one of this machine's pods lies in or around: an address would be given twice.
+    /// Refuses a subnet that another one of this machine's pods lies in or around, or that another network has: an address would
+    /// be given twice.
     ///
-    /// A pool that is shared with others is theirs to lay out.
+    /// A directory that was given is others' to lay out.
     pub(crate) fn refuse_overlap(&self) -> Result<(), Error> {
-        if self.shared {
+        if self.directory.is_given {
             return Ok(());
         }
-        for other in Self::all()? {
-            let overlaps = other.dir != self.dir && other.subnet.overlaps(self.subnet);
-            if overlaps && !other.leases()?.is_empty() {
+        for (subnet, path) in self.directory.claims.all()? {
+            let is_this = path == self.directory.path
+                && (subnet.network(), subnet.prefix())
+                    == (self.subnet.network(), self.subnet.prefix());
+            if is_this || !subnet.overlaps(self.subnet) {
+                continue;
+            }
+            let other = Self {
+                directory: Directory {
+                    path,
+                    ..self.directory.clone()
+                },
+                subnet,
+                number: 0,
+                choice: Choice::default(),
+            };
+            if !other.leases()?.is_empty() {
                 let (subnet, other, leases) = (self.subnet, other.subnet, other.told());
                 return Err(Error::failed(format!(
                     "{subnet} overlaps {other} ({leases})"

@@ -1,12 +1,12 @@
 //! What is wanted of an interface.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use super::Ifname;
 use crate::antispoof::When;
 use crate::choice::Choice;
 use crate::cidr::Cidr;
+use crate::lease::Place;
 use crate::link::Mac;
 use crate::mode::Mode;
 use crate::policy::Policy;
@@ -43,8 +43,8 @@ pub(crate) struct Wanted {
     pub(crate) mac: Option<Mac>,
     /// Bytes; None: as the interface of the default route, else 1500.
     pub(crate) mtu: Option<u32>,
-    /// A pool shared with CNI's host-local; None: our own.
-    pub(crate) lease_dir: Option<PathBuf>,
+    /// Where its leases are.
+    pub(crate) leases: Place,
     /// What it sends to the world has the host's address.
     pub(crate) nat: bool,
     /// Except to these, and to its own subnet.
@@ -65,5 +65,27 @@ impl Wanted {
     /// Whether the pod gets an address of IPv4, or of IPv6.
     pub(crate) fn has(&self, ipv4: bool) -> bool {
         self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
+    }
+
+    /// `eth0` with a link of its own, and nothing that has to be asked for.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        use std::str::FromStr;
+        Self {
+            ifname: Ifname::from_str("eth0").unwrap(),
+            mode: Mode::Ptp,
+            nets: Vec::new(),
+            choice: Choice::default(),
+            mac: None,
+            mtu: None,
+            leases: Place::default(),
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            rate: None,
+            antispoof: When::Auto,
+            loose: false,
+            policy: Policy::default(),
+        }
     }
 }

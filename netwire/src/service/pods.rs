@@ -10,7 +10,7 @@ use serde_json::{Deserializer, Value};
 use sys::Call;
 
 use crate::error::Error;
-use crate::lease::Pool;
+use crate::lease::Directory;
 
 /// `--select app=dns,tier=back`: all of them have to be so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,8 +149,8 @@ pub(crate) fn unknown(addresses: BTreeSet<IpAddr>) -> Result<BTreeSet<IpAddr>, E
     if unknown.is_empty() {
         return Ok(unknown);
     }
-    for pool in Pool::all()? {
-        let leases: HashSet<IpAddr> = pool.leases()?.into_iter().collect();
+    for network in Directory::all()? {
+        let leases: HashSet<IpAddr> = network.leases()?.into_iter().collect();
         unknown.retain(|address| !leases.contains(address));
     }
     if !unknown.is_empty() {

@@ -1,7 +1,6 @@
 //! One interface of a pod, and how the record has it.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use record::Id;
 use serde_json::{Map, Value};
@@ -9,6 +8,7 @@ use serde_json::{Map, Value};
 use crate::antispoof::When;
 use crate::cidr::Cidr;
 use crate::device::Moved;
+use crate::lease::Place;
 use crate::link::Mac;
 use crate::mode::Mode;
 use crate::plan::{Assigned, Ifname, Net, Wanted};
@@ -27,8 +27,8 @@ pub(crate) struct Attachment {
     pub(crate) mode: Mode,
     /// One of a family, none of lo; without an address: about to be reserved when this was written.
     pub(crate) nets: Vec<Net>,
-    /// A pool shared with host-local; None: our own.
-    pub(crate) lease_dir: Option<PathBuf>,
+    /// Where its leases are.
+    pub(crate) leases: Place,
     /// The number of the host's end; None: it was not made yet.
     pub(crate) ifindex: Option<u32>,
     /// What it sends to the world has the host's address.
@@ -63,7 +63,7 @@ impl Attachment {
                     ..*net
                 })
                 .collect(),
-            lease_dir: wanted.lease_dir.clone(),
+            leases: wanted.leases.clone(),
             ifindex: None,
             nat: wanted.nat,
             nat_except: wanted.nat_except.clone(),
@@ -94,7 +94,7 @@ impl Attachment {
             ifname,
             mode: Mode::Device(moved),
             nets: Vec::new(),
-            lease_dir: None,
+            leases: Place::default(),
             ifindex: None,
             nat: false,
             nat_except: Vec::new(),
@@ -174,9 +174,7 @@ impl Attachment {
                 object.insert(address.into(), is.to_string().into());
             }
         }
-        if let Some(dir) = &self.lease_dir {
-            object.insert("leaseDir".into(), dir.to_string_lossy().into());
-        }
+        self.leases.add_to(&mut object);
         if self.nat {
             object.insert("nat".into(), true.into());
         }
@@ -213,15 +211,6 @@ impl Attachment {
                 nets.extend(net_from_json(value, family)?);
             }
         }
-        let lease_dir = text("leaseDir").map(|dir| {
-            let path = PathBuf::from(dir);
-            let plain = path.is_absolute()
-                && !dir.contains('\0')
-                && !path.components().any(|part| part.as_os_str() == "..");
-            plain
-                .then_some(path)
-                .ok_or_else(|| format!("leaseDir: {dir:?} is no absolute path"))
-        });
         let list = |key: &str| {
             let list = value.get(key).and_then(Value::as_array);
             list.map(Vec::as_slice).unwrap_or_default()
@@ -242,7 +231,7 @@ impl Attachment {
             },
             mode,
             nets,
-            lease_dir: lease_dir.transpose()?,
+            leases: Place::from_json(value)?,
             ifindex: value
                 .get("ifindex")
                 .and_then(Value::as_u64)

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use ::sys::{Call, SysError};
+use ::sys::{Call, SysError, exit_now};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
@@ -69,7 +69,7 @@ pub(crate) fn apply(profile: &Profile, verbose: bool) -> Result<(), Error> {
     if let Some(signal) = death {
         prctl::set_pdeathsig(signal).call(|| format!("prctl(PR_SET_PDEATHSIG, {signal})"))?;
         if getppid() != parent {
-            sys::exit_now(125);
+            exit_now(125);
         }
     }
     signals::reset(false).call(|| "sigprocmask(SIG_SETMASK)".into())?;

@@ -17,7 +17,7 @@ fn attachment() -> Attachment {
                 address: Some(address.parse().unwrap()),
             })
             .into(),
-        lease_dir: Some("/var/lib/cni/networks/kindnet".into()),
+        leases: Place::Directory("/var/lib/cni/networks/kindnet".into()),
         ifindex: Some(7),
         nat: true,
         nat_except: vec!["10.96.0.0/12".parse().unwrap()],
@@ -41,17 +41,8 @@ fn an_attachment_survives_the_record() {
             subnet: "fd00::/64".parse().unwrap(),
             address: None,
         }],
-        ifindex: None,
-        lease_dir: None,
-        nat: false,
-        nat_except: Vec::new(),
-        ports: Vec::new(),
-        rate: None,
-        mac: None,
         antispoof: false,
-        loose: false,
-        policy: Policy::default(),
-        ..attachment()
+        ..Attachment::intended(&Wanted::plain())
     };
     for attachment in [attachment(), half] {
         let state = json!({"attachments": [attachment.to_json(&id)]});

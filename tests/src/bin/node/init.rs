@@ -101,6 +101,11 @@ fn bring_in(tools: &Path, scripts: &Path) -> Answer<()> {
     }
     let own = env::current_exe().tried("/proc/self/exe")?;
     bind_file(&own, Path::new("/mnt/node"))?;
+    // Built with it by any test of this crate, and not by `cargo build --bin node`.
+    let attack = own.with_file_name("attack");
+    if attack.is_file() {
+        bind_file(&attack, Path::new("/mnt/attack"))?;
+    }
     if scripts.is_dir() {
         fs::create_dir("/mnt/scripts").tried("/mnt/scripts")?;
         bind(scripts, Path::new("/mnt/scripts"))?;
