@@ -173,7 +173,7 @@ pub(crate) fn all(socket: &mut Socket) -> Result<Vec<(u32, Route)>, Error> {
 }
 
 /// A unicast route out of `index`, of the main table; nothing else.
-fn parse(payload: &[u8], index: u32) -> Option<Route> {
+pub(crate) fn parse(payload: &[u8], index: u32) -> Option<Route> {
     let attributes = payload.get(RTMSG..)?;
     let [family, prefix] = [*payload.first()?, *payload.get(1)?];
     let main = payload.get(4) == Some(&RouteHeader::RT_TABLE_MAIN);

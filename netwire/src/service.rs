@@ -7,7 +7,7 @@ mod elements;
 mod endpoint;
 mod family;
 mod iptables;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod name;
 mod names;
 mod pods;
@@ -15,7 +15,7 @@ mod ports;
 mod program;
 mod show;
 mod spelling;
-mod store;
+pub(crate) mod store;
 mod table;
 
 use std::io::{self, IsTerminal, Read};

@@ -50,10 +50,14 @@ impl Assembly {
             list.and_then(Value::as_array).is_some_and(Vec::is_empty)
         };
         for (key, defaults, list) in [
-            ("/linux/maskedPaths", &mask::MASKED[..], &mut self.masked),
+            (
+                "/linux/maskedPaths",
+                &record::MASKED_PATHS[..],
+                &mut self.masked,
+            ),
             (
                 "/linux/readonlyPaths",
-                &mask::READ_ONLY[..],
+                &record::READ_ONLY_PATHS[..],
                 &mut self.read_only_paths,
             ),
         ] {
