@@ -43,7 +43,7 @@ BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hy
 PLAIN_PATHS = --config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(CURDIR)=.", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
 
 all: ## build the five tools and podspec, static, into target/
-	$(CARGO) build --release --locked --workspace --exclude tests --target $(TARGET) $(PLAIN_PATHS)
+	$(CARGO) build --release --locked --workspace --exclude tests --exclude fuzz --target $(TARGET) $(PLAIN_PATHS)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -59,7 +59,7 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
 
 test-gnu: ## the tools as glibc builds them, with the checks of a debug build, against the kernel
-	$(CARGO) build --locked --workspace --exclude tests --target $(GNU)
+	$(CARGO) build --locked --workspace --exclude tests --exclude fuzz --target $(GNU)
 	CHROOT0_BIN="$(abspath $(OUT_GNU))" $(CARGO) test --locked --package tests --target $(TARGET)
 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)

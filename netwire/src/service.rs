@@ -7,7 +7,7 @@ mod elements;
 mod endpoint;
 mod family;
 mod iptables;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod left;
 mod name;
 mod names;
@@ -16,7 +16,7 @@ mod ports;
 mod program;
 mod show;
 mod spelling;
-mod store;
+pub(crate) mod store;
 mod table;
 
 use std::io::{self, IsTerminal, Read};
