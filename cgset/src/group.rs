@@ -159,7 +159,7 @@ impl Group {
     pub(crate) fn leaf(&self, name: &str) -> Result<(Self, bool), Error> {
         match self.child_and_whether_new(name) {
             Err(Error::Sys(error))
-                if error.errno == Errno::ENOMEM && self.version == Version::V1 =>
+                if error.errno == Errno::ENOMEM && self.has("memory.limit_in_bytes") =>
             {
                 Ok((self.itself()?, false))
             }

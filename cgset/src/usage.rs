@@ -365,7 +365,7 @@ fn divided(text: &str, by: u64) -> Option<Json> {
 }
 
 /// A file of pressure stall information as `{"some":{"avg10":0.5,…},"full":{…}}`; psi.rst of the kernel.
-fn pressure(text: &str) -> Option<Json> {
+pub(crate) fn pressure(text: &str) -> Option<Json> {
     let mut lines = Map::new();
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();

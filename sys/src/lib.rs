@@ -5,7 +5,7 @@
 /// As in the tools: a child of a test, which has threads, must not wait for malloc's lock.
 #[cfg(test)]
 #[global_allocator]
-static ARENA: Arena = Arena::new();
+static ARENA: fuzz::Counting<Arena> = fuzz::Counting::new(Arena::new());
 
 mod arena;
 mod calls;
@@ -13,6 +13,7 @@ mod check;
 mod close_later;
 mod error;
 mod exec;
+mod file;
 mod input;
 mod linger;
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
@@ -30,8 +31,9 @@ pub use calls::{
 };
 pub use check::{Check, Checks};
 pub use close_later::CloseLater;
-pub use error::{Call, SysError, ToErrno};
+pub use error::{Call, NO_CALL, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
+pub use file::{gone, is_still};
 pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;

@@ -8,14 +8,14 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use nix::errno::Errno;
 use record::names;
 use serde::Deserialize;
-use sys::{Call, SysError, ToErrno};
+use sys::{Call, SysError, ToErrno, gone, is_still};
 
 use super::definition::Service;
 use super::name::Name;
@@ -58,9 +58,16 @@ impl Store {
         let dir = names::run_dir().join(DIR);
         loop {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-            made.call(|| format!("mkdir({})", dir.display()))?;
-            if let Some(store) = Self::open()? {
-                return Ok(store);
+            let made = made.call(|| format!("mkdir({})", dir.display()));
+            match made.map_err(Error::from).and_then(|()| Self::open()) {
+                Ok(Some(store)) => return Ok(store),
+                Ok(None) => {}
+                Err(error) => {
+                    // Made for nothing; it stays where others have something in it.
+                    let _ = fs::remove_dir(&dir);
+                    Self::tidy_above();
+                    return Err(error);
+                }
             }
         }
     }
@@ -349,24 +356,9 @@ fn parse(line: &[u8]) -> Result<Option<Service>, Error> {
     }
 }
 
-fn services(log: &[u8]) -> Result<Vec<Service>, Error> {
+pub(crate) fn services(log: &[u8]) -> Result<Vec<Service>, Error> {
     let mut lines: Vec<&[u8]> = by_name(log).into_values().collect();
     lines.sort_unstable_by_key(|line| line.as_ptr());
     let lines = lines.into_iter();
     lines.filter_map(|line| parse(line).transpose()).collect()
-}
-
-fn is_still(held: &File, path: &Path) -> bool {
-    match (held.metadata(), fs::symlink_metadata(path)) {
-        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
-        _ => false,
-    }
-}
-
-/// "Already gone" is as good as done.
-fn gone(answer: std::io::Result<()>) -> std::io::Result<()> {
-    match answer {
-        Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
-        answer => answer,
-    }
 }
