@@ -43,7 +43,7 @@ pub(crate) fn set(arguments: &[OsString]) -> ExitCode {
 
 /// What was typed.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Wishes {
+pub(crate) struct Wishes {
     /// Names of files and what is written into them, in order.
     settings: Vec<(String, String)>,
     source: Option<String>,
@@ -52,7 +52,7 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn parse(arguments: &[OsString]) -> Result<Self, Error> {
+    pub(crate) fn parse(arguments: &[OsString]) -> Result<Self, Error> {
         let usage = |problem: String| {
             Error::Usage(format!(
                 "{problem} (as libcgroup's: cgset -r NAME=VALUE... GROUP..., cgset --copy-from SOURCE GROUP...)"

@@ -1,6 +1,8 @@
 //! Creates, limits, joins and removes the control groups of a pod.
 
 mod absent;
+#[cfg(test)]
+mod bad_input;
 mod branches;
 mod check;
 mod cli;
@@ -58,8 +60,14 @@ use record::Failure;
 /// The name in errors, and the key in the record.
 const TOOL: &str = "cgset";
 
+#[cfg(not(test))]
 #[global_allocator]
 static ARENA: ::sys::Arena = ::sys::Arena::new();
+
+/// The same, counted for tests of bad input.
+#[cfg(test)]
+#[global_allocator]
+static ARENA: fuzz::Counting<::sys::Arena> = fuzz::Counting::new(::sys::Arena::new());
 
 fn main() -> ExitCode {
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();

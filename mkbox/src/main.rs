@@ -9,6 +9,8 @@ use record::Failure;
 mod arch;
 mod assemble;
 mod attach;
+#[cfg(test)]
+mod bad_input;
 mod boundary;
 mod boxfile;
 mod bundles;
@@ -85,8 +87,14 @@ use error::Error;
 /// As it calls itself on stderr and in records.
 pub(crate) const TOOL: &str = "mkbox";
 
+#[cfg(not(test))]
 #[global_allocator]
 static ARENA: ::sys::Arena = ::sys::Arena::new();
+
+/// The same, counted for tests of bad input.
+#[cfg(test)]
+#[global_allocator]
+static ARENA: fuzz::Counting<::sys::Arena> = fuzz::Counting::new(::sys::Arena::new());
 
 fn main() -> ExitCode {
     let cli: Cli = match record::parse_cli(TOOL) {

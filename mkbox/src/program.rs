@@ -145,7 +145,7 @@ pub(crate) fn interpreter(origin: &Origin, path: &Path) -> Option<Interpreter> {
 }
 
 /// execve(2), "Interpreter scripts": the path, then at most one argument, which is the rest of the line.
-fn parse(text: &[u8]) -> Option<Interpreter> {
+pub(crate) fn parse(text: &[u8]) -> Option<Interpreter> {
     let line = text
         .strip_prefix(b"#!")?
         .split(|&byte| byte == b'\n')

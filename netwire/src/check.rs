@@ -7,7 +7,7 @@ use sys::{Answer, Answers, Check, Checks, Module};
 
 mod facts;
 mod kinds;
-mod nftables;
+pub(crate) mod nftables;
 #[cfg(test)]
 mod tests;
 

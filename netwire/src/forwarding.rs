@@ -39,7 +39,7 @@ fn chains(socket: &mut Socket) -> Result<Vec<Chain>, Error> {
     Ok(found)
 }
 
-fn chain(payload: &[u8]) -> Option<Chain> {
+pub(crate) fn chain(payload: &[u8]) -> Option<Chain> {
     const NF_INET_FORWARD: u32 = 2;
     let attributes = payload.get(NFGENMSG..)?;
     let family = *payload.first()?;

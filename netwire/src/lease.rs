@@ -44,7 +44,7 @@ impl Owner {
     }
 
     /// None: an empty file, as a crash may leave it.
-    fn parse(content: &str) -> Option<Self> {
+    pub(crate) fn parse(content: &str) -> Option<Self> {
         let content = content.trim();
         // host-local before 0.8 wrote the id alone
         let (id, ifname) = content.split_once("\r\n").unwrap_or((content, ""));

@@ -60,8 +60,14 @@ use crate::error::Error;
 /// The name in messages, in the record and in the index.
 const TOOL: &str = "netwire";
 
+#[cfg(not(test))]
 #[global_allocator]
 static ARENA: ::sys::Arena = ::sys::Arena::new();
+
+/// The same, counted for tests of bad input.
+#[cfg(test)]
+#[global_allocator]
+static ARENA: fuzz::Counting<::sys::Arena> = fuzz::Counting::new(::sys::Arena::new());
 
 fn main() -> ExitCode {
     let cli: Cli = match record::parse_cli(TOOL) {

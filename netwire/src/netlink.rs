@@ -18,6 +18,8 @@ use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::nft;
 use crate::sys::setsockopt_netlink;
 
+#[cfg(test)]
+pub(crate) use message::each;
 use message::{Message, NLMSG_DONE, NLMSG_ERROR, answer, split};
 pub(crate) use message::{string, u16_at, u32_at, u64_at};
 pub(crate) use request::{NEEDS_NET_ADMIN, Request};

@@ -164,7 +164,7 @@ fn dump(socket: &mut Socket, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
 }
 
 /// A unicast route out of `index`, of the main table; nothing else.
-fn parse(payload: &[u8], index: u32) -> Option<Route> {
+pub(crate) fn parse(payload: &[u8], index: u32) -> Option<Route> {
     let attributes = payload.get(RTMSG..)?;
     let [family, prefix] = [*payload.first()?, *payload.get(1)?];
     let main = payload.get(4) == Some(&RouteHeader::RT_TABLE_MAIN);

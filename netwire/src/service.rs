@@ -7,7 +7,7 @@ mod elements;
 mod endpoint;
 mod family;
 mod iptables;
-mod kubernetes;
+pub(crate) mod kubernetes;
 mod left;
 mod name;
 mod names;
@@ -16,7 +16,7 @@ mod ports;
 mod program;
 mod show;
 mod spelling;
-mod store;
+pub(crate) mod store;
 mod table;
 
 use std::io::{self, IsTerminal, Read};
@@ -37,6 +37,7 @@ use spelling::NodePort;
 use store::Store;
 
 pub(crate) use change::reapply;
+pub(crate) use ports::refuse_of_services;
 
 /// More than 10 000 services with all that Kubernetes says of them.
 const MOST_BYTES: u64 = 256 << 20;

@@ -5,6 +5,8 @@
 //! in the way for sure is the answer. What only might (rules that are not understood, no way back) counts when that
 //! connection gets no answer.
 
+#[cfg(test)]
+mod bad_input;
 mod dns;
 mod forwarded;
 mod kernel;

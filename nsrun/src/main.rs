@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 
 mod affinity;
+#[cfg(test)]
+mod bad_input;
 mod birth;
 mod cause;
 mod check;
@@ -49,8 +51,14 @@ use cli::{Cli, DropCli, DropVerb, ExecCli, ExecVerb, Verb};
 /// As it calls itself on stderr and in records.
 pub(crate) const TOOL: &str = "nsrun";
 
+#[cfg(not(test))]
 #[global_allocator]
 static ARENA: ::sys::Arena = ::sys::Arena::new();
+
+/// The same, counted for tests of bad input.
+#[cfg(test)]
+#[global_allocator]
+static ARENA: fuzz::Counting<::sys::Arena> = fuzz::Counting::new(::sys::Arena::new());
 
 fn main() -> ExitCode {
     let verb = match std::env::args_os().nth(1) {

@@ -151,7 +151,7 @@ impl Status {
         ))
     }
 
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         let mut status = Self::default();
         for line in text.lines() {
             let Some((name, value)) = line.split_once(':') else {

@@ -67,7 +67,7 @@ pub(crate) fn user() -> String {
 }
 
 /// The name of `uid` in the text of /etc/passwd.
-fn name(passwd: &str, uid: u32) -> Option<&str> {
+pub(crate) fn name(passwd: &str, uid: u32) -> Option<&str> {
     let uid = uid.to_string();
     fields(passwd)
         .find(|[_, _, id]| *id == uid)
@@ -75,7 +75,7 @@ fn name(passwd: &str, uid: u32) -> Option<&str> {
 }
 
 /// First and count of each range that is `uid`'s or `name`'s.
-fn ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
+pub(crate) fn ranges(text: &str, uid: u32, name: Option<&str>) -> Vec<(u32, u32)> {
     let uid = uid.to_string();
     fields(text)
         .filter(|[owner, ..]| *owner == uid || Some(*owner) == name)

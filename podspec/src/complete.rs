@@ -77,7 +77,7 @@ fn dns(pod: &Value, node: &Node<'_>) -> Value {
 }
 
 /// nameserver, search and options of resolv.conf(5).
-fn parse_resolv_conf(text: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
+pub(crate) fn parse_resolv_conf(text: &str) -> (Vec<String>, Vec<String>, Vec<String>) {
     let (mut servers, mut search, mut options) = (Vec::new(), Vec::new(), Vec::new());
     for line in text.lines() {
         let mut words = line.split_whitespace().map(str::to_owned);

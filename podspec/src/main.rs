@@ -1,5 +1,7 @@
 //! Reads a Kubernetes Pod manifest and writes records. A pure filter: it reads, it writes, and touches nothing.
 
+#[cfg(test)]
+mod bad_input;
 mod cli;
 mod complete;
 mod container;
@@ -35,8 +37,14 @@ use error::Error;
 /// The name in errors.
 const TOOL: &str = "podspec";
 
+#[cfg(not(test))]
 #[global_allocator]
 static ARENA: sys::Arena = sys::Arena::new();
+
+/// The same, counted for tests of bad input.
+#[cfg(test)]
+#[global_allocator]
+static ARENA: fuzz::Counting<sys::Arena> = fuzz::Counting::new(sys::Arena::new());
 
 fn main() -> ExitCode {
     let cli: Cli = match record::parse_cli(TOOL) {

@@ -11,6 +11,13 @@
 //! | [`ProcessId`] | a process that cannot be mistaken for another |
 //! | [`Namespace`] | the eight kinds, in every spelling |
 
+/// Counted for tests of bad input.
+#[cfg(test)]
+#[global_allocator]
+static MEMORY: fuzz::Counting<std::alloc::System> = fuzz::Counting::new(std::alloc::System);
+
+#[cfg(test)]
+mod bad_input;
 mod check;
 mod cli;
 mod down;

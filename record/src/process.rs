@@ -147,7 +147,7 @@ fn starttime(pid: i32) -> Result<u64, SysError> {
 }
 
 /// State and start time (fields 3 and 22) of a line of /proc/PID/stat.
-fn parse_stat(stat: &str) -> Option<(&str, u64)> {
+pub(crate) fn parse_stat(stat: &str) -> Option<(&str, u64)> {
     // The name in parentheses may hold blanks and parentheses of its own; nothing after it does.
     let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
     let state = fields.next()?;

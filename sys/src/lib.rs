@@ -5,7 +5,7 @@
 /// As in the tools: a child of a test, which has threads, must not wait for malloc's lock.
 #[cfg(test)]
 #[global_allocator]
-static ARENA: Arena = Arena::new();
+static ARENA: fuzz::Counting<Arena> = fuzz::Counting::new(Arena::new());
 
 mod arena;
 mod calls;

@@ -143,3 +143,19 @@ mod tests {
         assert!(mountinfo(0).is_err());
     }
 }
+
+#[cfg(test)]
+mod bad_input {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_or_none() {
+        fuzz::Target::new("mountinfo").cases(4000).run(|input| {
+            for line in input.split(|byte| *byte == b'\n') {
+                if let Some(mount) = Mount::parse(line) {
+                    assert!(mount.point.as_os_str().len() <= line.len());
+                }
+            }
+        });
+    }
+}

@@ -64,7 +64,7 @@ pub(crate) fn forwards() -> Result<Vec<Forward>, Error> {
 }
 
 /// Of an `NFT_MSG_NEWCHAIN`. None: it is at another hook, or at none.
-fn parse(payload: &[u8]) -> Option<Forward> {
+pub(crate) fn parse(payload: &[u8]) -> Option<Forward> {
     let family = match i32::from(*payload.first()?) {
         libc::NFPROTO_IPV4 => "ip",
         libc::NFPROTO_INET => "inet",

@@ -98,6 +98,22 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
         .map(u64::from_ne_bytes)
 }
 
+/// Every message of a datagram that may be anything.
+#[cfg(test)]
+pub(crate) fn each(mut bytes: &[u8], mut look: impl FnMut(&[u8])) {
+    while let Some((message, rest)) = split(bytes) {
+        if message.kind == NLMSG_ERROR {
+            let _ = answer(&message);
+        }
+        look(message.payload);
+        assert!(
+            rest.len() < bytes.len(),
+            "the next message is behind this one"
+        );
+        bytes = rest;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -356,7 +356,7 @@ fn parse(line: &[u8]) -> Result<Option<Service>, Error> {
     }
 }
 
-fn services(log: &[u8]) -> Result<Vec<Service>, Error> {
+pub(crate) fn services(log: &[u8]) -> Result<Vec<Service>, Error> {
     let mut lines: Vec<&[u8]> = by_name(log).into_values().collect();
     lines.sort_unstable_by_key(|line| line.as_ptr());
     let lines = lines.into_iter();

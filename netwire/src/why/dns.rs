@@ -57,7 +57,7 @@ impl Resolver {
         }
     }
 
-    fn parse(text: &str, from: &str) -> Self {
+    pub(super) fn parse(text: &str, from: &str) -> Self {
         let mut found = Self {
             from: from.to_owned(),
             ..Self::default()
@@ -142,7 +142,7 @@ fn ask_all(server: IpAddr, names: &[String]) -> Result<IpAddr, Silence> {
 
 /// What a nameserver says.
 #[derive(Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Address(IpAddr),
     NoSuchName,
     NoAddress,
@@ -195,7 +195,7 @@ fn question(number: u16, name: &str, kind: u16) -> Vec<u8> {
 }
 
 /// None: no answer to that question.
-fn parse(answer: &[u8], number: u16, kind: u16) -> Option<Answer> {
+pub(super) fn parse(answer: &[u8], number: u16, kind: u16) -> Option<Answer> {
     let at = |at: usize| Some(u16::from_be_bytes([*answer.get(at)?, *answer.get(at + 1)?]));
     let is_answer = at(0)? == number && answer.get(2)? & 0x80 != 0;
     is_answer.then_some(())?;

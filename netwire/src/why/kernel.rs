@@ -66,7 +66,7 @@ pub(super) fn way(
     }
 }
 
-fn parse(payload: &[u8]) -> Result<Way, Errno> {
+pub(super) fn parse(payload: &[u8]) -> Result<Way, Errno> {
     let mut way = Way::default();
     match payload.get(7).copied().unwrap_or_default() {
         libc::RTN_LOCAL => way.local = true,

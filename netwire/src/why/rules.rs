@@ -34,7 +34,7 @@ pub(super) struct Rule {
 
 /// An element of a set.
 #[derive(Debug, Default)]
-struct Element {
+pub(super) struct Element {
     key: Vec<u8>,
     /// Of a range of several parts: the last key.
     end: Option<Vec<u8>>,
@@ -185,7 +185,7 @@ fn starts_with(key: &[u8], element: &[u8]) -> bool {
     !element.is_empty() && element[..length] == key[..length]
 }
 
-fn chain(payload: &[u8]) -> Option<Chain> {
+pub(super) fn chain(payload: &[u8]) -> Option<Chain> {
     const NF_DROP: u32 = 0;
     let attributes = payload.get(NFGENMSG..)?;
     let text = |kind| find(attributes, kind).and_then(string);
@@ -202,7 +202,7 @@ fn chain(payload: &[u8]) -> Option<Chain> {
     })
 }
 
-fn rule(payload: &[u8]) -> Option<Rule> {
+pub(super) fn rule(payload: &[u8]) -> Option<Rule> {
     let attributes = payload.get(NFGENMSG..)?;
     let list = find(attributes, 4).unwrap_or_default();
     let steps = NlasIterator::new(list).flatten().filter_map(|step| {
@@ -217,7 +217,7 @@ fn rule(payload: &[u8]) -> Option<Rule> {
     })
 }
 
-fn set_kind(payload: &[u8]) -> Option<(Name, (u32, Vec<usize>))> {
+pub(super) fn set_kind(payload: &[u8]) -> Option<(Name, (u32, Vec<usize>))> {
     let attributes = payload.get(NFGENMSG..)?;
     let text = |kind| find(attributes, kind).and_then(string);
     let name = (*payload.first()?, text(1)?, text(2)?);
@@ -228,7 +228,7 @@ fn set_kind(payload: &[u8]) -> Option<(Name, (u32, Vec<usize>))> {
     Some((name, (flags, parts.collect())))
 }
 
-fn elements(payload: &[u8]) -> Vec<Element> {
+pub(super) fn elements(payload: &[u8]) -> Vec<Element> {
     const NFT_SET_ELEM_INTERVAL_END: u32 = 0x1;
     let list = payload.get(NFGENMSG..).and_then(|all| find(all, 3));
     let list = NlasIterator::new(list.unwrap_or_default()).flatten();

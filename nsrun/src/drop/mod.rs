@@ -1,6 +1,8 @@
 //! `nsrun drop`: the last link of a chain, and the boundary: this process gives up what CMD shall not have, and becomes it.
 
 mod apply;
+#[cfg(test)]
+mod bad_input;
 mod capabilities;
 mod cli;
 mod label;

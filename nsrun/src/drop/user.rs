@@ -144,7 +144,7 @@ impl Request {
 }
 
 /// The groups that list `user` as a member.
-fn memberships(group: &[u8], user: &[u8]) -> Vec<u32> {
+pub(super) fn memberships(group: &[u8], user: &[u8]) -> Vec<u32> {
     lines(group)
         .filter(|fields| {
             let members = fields
@@ -160,13 +160,13 @@ fn memberships(group: &[u8], user: &[u8]) -> Vec<u32> {
 }
 
 /// Lines of at least four fields.
-fn lines(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     text.split(|&byte| byte == b'\n')
         .map(|line| line.split(|&byte| byte == b':').collect::<Vec<_>>())
         .filter(|fields| fields.len() >= 4 && !fields[0].is_empty())
 }
 
-fn id(fields: &[&[u8]], place: usize) -> Option<u32> {
+pub(super) fn id(fields: &[&[u8]], place: usize) -> Option<u32> {
     number(std::str::from_utf8(fields.get(place)?).ok()?).ok()
 }
 
