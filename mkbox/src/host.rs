@@ -52,11 +52,8 @@ impl Host {
         if let Some(known) = self.files.get(path.as_os_str()) {
             return known.clone();
         }
-        let known = self
-            .origin
-            .open_known(path)
-            .ok()
-            .map(|(file, metadata)| Rc::new(know(&file, &metadata)));
+        let found = self.origin.look_at(path);
+        let known = found.map(|(file, metadata)| Rc::new(know(&file, &metadata)));
         self.files.insert(path.into(), known.clone());
         known
     }

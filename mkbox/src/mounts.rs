@@ -73,9 +73,9 @@ pub(crate) fn describe(mount: &Mount) -> String {
 ///
 /// # Errors
 /// Two different mounts on one place.
-pub(crate) fn merge(given: &[Mount], wanted: Vec<Mount>) -> Result<Vec<Mount>, Error> {
-    let mut merged: Vec<Mount> = given.to_vec();
-    let places = given.iter().enumerate();
+pub(crate) fn merge(given: Vec<Mount>, wanted: Vec<Mount>) -> Result<Vec<Mount>, Error> {
+    let mut merged = given;
+    let places = merged.iter().enumerate();
     let mut places: HashMap<OsString, usize> = places
         .rev()
         .map(|(at, mount)| (mount.destination.clone().into(), at))
@@ -207,7 +207,6 @@ pub(crate) fn plan(mounts: &[Mount]) -> Result<Vec<Planned>, Error> {
 mod tests {
     use super::*;
     use rustix::mount::MountAttrFlags;
-    use std::slice::from_ref;
 
     fn mount(kind: &str, source: &str, options: &[&str]) -> Mount {
         Mount {
@@ -294,8 +293,11 @@ mod tests {
             mount("bind", "/x", &["bind"]),
             mount("bind", "/y", &["bind"]),
         );
-        assert_eq!(merge(from_ref(&one), vec![one.clone()]).unwrap().len(), 1);
-        let refused = merge(&[one], vec![other]).unwrap_err().to_string();
+        assert_eq!(
+            merge(vec![one.clone()], vec![one.clone()]).unwrap().len(),
+            1
+        );
+        let refused = merge(vec![one], vec![other]).unwrap_err().to_string();
         assert_eq!(
             refused,
             "mounts: /data  bind /y (bind) is asked for, and the record has /data  bind /x (bind)"

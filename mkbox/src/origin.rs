@@ -15,6 +15,8 @@ use crate::root::{DIRECTORY, IN_ROOT};
 
 /// Where programs are looked up in a directory of `--sysroot`: the caller's PATH is about this machine.
 const SYSROOT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How a file is opened that may be anything.
+const REGULAR: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
 /// What execve(2) uses when the environment has no PATH.
 const DEFAULT_PATH: &str = "/bin:/usr/bin";
 
@@ -87,9 +89,26 @@ impl Origin {
     /// # Errors
     /// As [`Origin::open_regular`].
     pub(crate) fn open_known(&self, path: &Path) -> Result<(File, Metadata), SysError> {
+        self.known(path, self.open(path, REGULAR))
+    }
+
+    /// The same of what may well not be there; None when it is no regular file that can be read.
+    pub(crate) fn look_at(&self, path: &Path) -> Option<(File, Metadata)> {
+        match self.open(path, REGULAR) {
+            // No library is in most of the places where it could be: nobody reads why.
+            Err(rustix::io::Errno::NOENT) => None,
+            opened => self.known(path, opened).ok(),
+        }
+    }
+
+    /// What was `opened` at `path`, if it is a regular file.
+    fn known(
+        &self,
+        path: &Path,
+        opened: rustix::io::Result<File>,
+    ) -> Result<(File, Metadata), SysError> {
         let call = || format!("open({})", crate::text::short(&self.shown(path)));
-        let file = self.open(path, OFlags::NONBLOCK | OFlags::NOCTTY);
-        let file = file.call(call).inspect_err(|error| self.note(error))?;
+        let file = opened.call(call).inspect_err(|error| self.note(error))?;
         let metadata = file.metadata().call(call)?;
         let kind = metadata.file_type();
         if kind.is_file() {

@@ -6,9 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use crate::error::Error;
 use crate::origin::Origin;
-use crate::text::short;
 
 /// Bytes of a script that the kernel reads for its `#!` line; `BINPRM_BUF_SIZE`, Linux 5.1.
 const FIRST_LINE: usize = 256;
@@ -16,8 +14,8 @@ const FIRST_LINE: usize = 256;
 /// Finds `name` on this machine as execvp(3) does: along PATH, or as a path when there is a slash in it.
 ///
 /// # Errors
-/// No executable file of that name.
-pub(crate) fn find(name: &str) -> Result<PathBuf, Error> {
+/// Why there is no executable file of that name.
+pub(crate) fn find(name: &str) -> Result<PathBuf, &'static str> {
     SearchPath::new(&Origin::default()).find(name)
 }
 
@@ -48,16 +46,11 @@ impl<'a> SearchPath<'a> {
     /// The program that is meant by `name`.
     ///
     /// # Errors
-    /// No executable file of that name.
-    pub(crate) fn find(&mut self, name: &str) -> Result<PathBuf, Error> {
-        let fail = |reason| {
-            let shown = short(Path::new(name));
-            Error::Failed(format!("--copy {shown}: {reason}"))
-        };
+    /// Why there is no executable file of that name.
+    pub(crate) fn find(&mut self, name: &str) -> Result<PathBuf, &'static str> {
         let origin = self.origin;
         if name.contains('/') {
-            let found = is_executable(origin, Path::new(name));
-            return found.map(|_| name.into()).map_err(fail);
+            return is_executable(origin, Path::new(name)).map(|_| name.into());
         }
         let mut reason = "no such program in PATH";
         let directories = self.directories.get_or_insert_with(|| directories(origin));
@@ -69,7 +62,7 @@ impl<'a> SearchPath<'a> {
                 Err(_) => {}
             }
         }
-        Err(fail(reason))
+        Err(reason)
     }
 }
 
@@ -202,15 +195,8 @@ mod tests {
     #[test]
     fn programs_are_found_in_path_and_named_as_people_do() {
         assert_eq!(find("sh").unwrap(), Path::new("/bin/sh"));
-        let missing = find("no-such-program").unwrap_err().to_string();
-        assert_eq!(missing, "--copy no-such-program: no such program in PATH");
-        assert_eq!(
-            find("/etc/passwd").unwrap_err().to_string(),
-            "--copy /etc/passwd: not executable"
-        );
-        assert_eq!(
-            find("/").unwrap_err().to_string(),
-            "--copy /: is a directory"
-        );
+        assert_eq!(find("no-such-program"), Err("no such program in PATH"));
+        assert_eq!(find("/etc/passwd"), Err("not executable"));
+        assert_eq!(find("/"), Err("is a directory"));
     }
 }

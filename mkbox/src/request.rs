@@ -231,10 +231,11 @@ fn merged(
 ) -> Result<(Vec<Mount>, Vec<Value>), Error> {
     let given = mounts::read(record)?;
     let wished = volumes.iter().map(|wished| wished.mount.clone()).collect();
-    let mounts = mounts::merge(&mounts::merge(&given, bound)?, wished)?;
+    let known = given.len();
+    let mounts = mounts::merge(mounts::merge(given, bound)?, wished)?;
     let entries = record.get("mounts").and_then(Value::as_array);
     let entries = entries.into_iter().flatten().cloned();
-    let new = mounts[given.len()..].iter().map(mounts::to_json);
+    let new = mounts[known..].iter().map(mounts::to_json);
     let entries = entries.chain(new).collect();
     Ok((mounts, entries))
 }

@@ -160,6 +160,7 @@ fn programs_that_are_none_are_one_line_and_leave_nothing() {
     scratch.program("lost", b"#!/no/such\n");
     let own = format!("#!{}\n", scratch.path("self").display());
     scratch.program("self", own.as_bytes());
+    scratch.program("env", b"#!/usr/bin/env no-such-interpreter\n");
     fs::write(scratch.path("plain"), "x").unwrap();
     let at = |name: &str| scratch.path(name).display().to_string();
     let before = scratch.left();
@@ -203,6 +204,13 @@ fn programs_that_are_none_are_one_line_and_leave_nothing() {
                 at("self")
             ),
         ),
+        (
+            "./env",
+            format!(
+                "closure({}): its interpreter no-such-interpreter: no such program in PATH",
+                at("env")
+            ),
+        ),
     ] {
         let answer = scratch.run(&["up", "--copy", "sh", "--copy", program, "box"]);
         assert_eq!(
@@ -212,6 +220,12 @@ fn programs_that_are_none_are_one_line_and_leave_nothing() {
         );
         assert_eq!(scratch.left(), before, "{program}");
     }
+    let bound = scratch.run(&["up", "--bind-programs", "sh,no-such-program", "box"]);
+    assert_eq!(
+        bound.stderr,
+        "mkbox: --bind-programs no-such-program: no such program in PATH\n"
+    );
+    assert_eq!(scratch.left(), before);
 }
 
 #[test]

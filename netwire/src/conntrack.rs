@@ -65,6 +65,18 @@ pub(crate) fn forget_address(address: IpAddr, verbose: bool) -> Result<(), Error
     forget(&filters, verbose, |_| true)
 }
 
+/// All connections of UDP, of both families.
+fn of_udp() -> [Filter; 2] {
+    let protocol = Attributes::default().bytes(1, &[Protocol::Udp.number()]);
+    [libc::AF_INET, libc::AF_INET6].map(|family| Filter {
+        what: "udp".to_owned(),
+        family,
+        of: CTA_TUPLE_ORIG,
+        tuple: Attributes::default().nested(2, &protocol),
+        flags: PROTO_NUM,
+    })
+}
+
 /// Forgets what is sent to ports of UDP that were published just now: it goes where it went before.
 pub(crate) fn forget_ports(ports: &[Publish], verbose: bool) -> Result<(), Error> {
     let is_udp = |publish: &&Publish| publish.protocol == Protocol::Udp;
@@ -72,29 +84,15 @@ pub(crate) fn forget_ports(ports: &[Publish], verbose: bool) -> Result<(), Error
     if udp.is_empty() {
         return Ok(());
     }
-    let protocol = Attributes::default().bytes(1, &[Protocol::Udp.number()]);
-    let filter = |family| Filter {
-        what: "udp".to_owned(),
-        family,
-        of: CTA_TUPLE_ORIG,
-        tuple: Attributes::default().nested(2, &protocol),
-        flags: PROTO_NUM,
-    };
-    forget(
-        &[libc::AF_INET, libc::AF_INET6].map(filter),
-        verbose,
-        |tuple| {
-            let port = find(tuple, 2).and_then(|protocol| find(protocol, 3));
-            let Some(&[high, low]) = port else {
-                return false;
-            };
-            let port = u16::from_be_bytes([high, low]);
-            let first = udp.iter().filter(|publish| publish.host_port <= port);
-            first
-                .into_iter()
-                .any(|publish| port - publish.host_port < publish.count)
-        },
-    )
+    forget(&of_udp(), verbose, |tuple| {
+        let port = find(tuple, 2).and_then(|protocol| find(protocol, 3));
+        let Some(&[high, low]) = port else {
+            return false;
+        };
+        let port = u16::from_be_bytes([high, low]);
+        let mut first = udp.iter().filter(|publish| publish.host_port <= port);
+        first.any(|publish| port - publish.host_port < publish.count)
+    })
 }
 
 /// Forgets connections of UDP by where they were sent to, and by who answers.
@@ -102,16 +100,7 @@ pub(crate) fn forget_udp(
     verbose: bool,
     is_it: impl Fn(SocketAddr, SocketAddr) -> bool,
 ) -> Result<(), Error> {
-    let protocol = Attributes::default().bytes(1, &[Protocol::Udp.number()]);
-    let filter = |family| Filter {
-        what: "udp".to_owned(),
-        family,
-        of: CTA_TUPLE_ORIG,
-        tuple: Attributes::default().nested(2, &protocol),
-        flags: PROTO_NUM,
-    };
-    let filters = [libc::AF_INET, libc::AF_INET6].map(filter);
-    forget_if(&filters, verbose, |connection| {
+    forget_if(&of_udp(), verbose, |connection| {
         let original = find(connection, CTA_TUPLE_ORIG);
         let reply = find(connection, CTA_TUPLE_REPLY);
         let to = original.and_then(|tuple| end_of(tuple, [2, 4], 3));

@@ -16,7 +16,7 @@ pub(crate) fn policy(up: &mut Up, args: &EnforceArgs) -> Result<Value, Error> {
     }
     let id = up.id().clone();
     let before = up.state().cloned();
-    let before = before.ok_or_else(|| Error::failed(format!("{id}: not wired (netwire up)")))?;
+    let before = before.ok_or_else(|| state::not_wired(&id))?;
     let mut after = before.clone();
     let mut changed = Vec::new();
     for (at, attachment) in state::attachments(&before)?.into_iter().enumerate() {

@@ -13,7 +13,7 @@ mod place;
 mod refusal;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -291,14 +291,6 @@ fn address_in(file: &Path) -> Option<IpAddr> {
 
 fn write_address(file: &Path, address: IpAddr) -> Result<(), Error> {
     Ok(fs::write(file, address.to_string()).call(|| format!("write({})", file.display()))?)
-}
-
-/// "Already gone" is as good as done.
-fn gone(answer: io::Result<()>) -> io::Result<()> {
-    match answer {
-        Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
-        answer => answer,
-    }
 }
 
 #[cfg(test)]

@@ -251,36 +251,14 @@ impl Assigned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choice::Choice;
-    use crate::lease::Place;
     use crate::mode::Mode;
-    use crate::policy::Policy;
-
-    fn wanted() -> Wanted {
-        Wanted {
-            ifname: "eth0".parse().unwrap(),
-            mode: Mode::Ptp,
-            nets: Vec::new(),
-            choice: Choice::default(),
-            mac: None,
-            mtu: None,
-            leases: Place::default(),
-            nat: false,
-            nat_except: Vec::new(),
-            ports: Vec::new(),
-            rate: None,
-            antispoof: When::Auto,
-            loose: false,
-            policy: Policy::default(),
-        }
-    }
 
     fn plan() -> Plan {
         planned("10.244.0.0/24", "10.244.0.2")
     }
 
     fn planned(subnet: &str, address: &str) -> Plan {
-        planned_of(&wanted(), &[], subnet, address)
+        planned_of(&Wanted::plain(), &[], subnet, address)
     }
 
     fn planned_of(wanted: &Wanted, others: &[Attachment], subnet: &str, address: &str) -> Plan {
@@ -351,7 +329,7 @@ mod tests {
                 isolated: false,
                 vlan: None,
             }),
-            ..wanted()
+            ..Wanted::plain()
         };
         let plan = planned_of(&bridge, &[], "10.244.0.0/24", "10.244.0.2");
         assert_eq!(shown(plan.host_addresses()), [""; 0]);
@@ -365,8 +343,8 @@ mod tests {
 
     #[test]
     fn a_second_interface_has_no_default_route() {
-        let first = Attachment::assigned(&wanted(), &plan().nets);
-        let plan = planned_of(&wanted(), &[first], "10.9.0.0/24", "10.9.0.2");
+        let first = Attachment::assigned(&Wanted::plain(), &plan().nets);
+        let plan = planned_of(&Wanted::plain(), &[first], "10.9.0.0/24", "10.9.0.2");
         assert_eq!(
             shown(plan.pod_routes()),
             [

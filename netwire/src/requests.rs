@@ -294,30 +294,12 @@ mod tests {
     use std::fs::File;
     use std::os::fd::AsFd;
 
-    use crate::antispoof::When;
-    use crate::mode::Mode;
     use crate::plan::{Assigned, Wanted};
 
     fn plan() -> Plan {
-        let wanted = Wanted {
-            ifname: "eth0".parse().unwrap(),
-            mode: Mode::Ptp,
-            nets: Vec::new(),
-            choice: crate::choice::Choice::default(),
-            mac: None,
-            mtu: None,
-            leases: crate::lease::Place::default(),
-            nat: false,
-            nat_except: Vec::new(),
-            ports: Vec::new(),
-            rate: None,
-            antispoof: When::Auto,
-            loose: false,
-            policy: crate::policy::Policy::default(),
-        };
         Plan::new(
             &"foo".parse().unwrap(),
-            &wanted,
+            &Wanted::plain(),
             &[],
             vec![Assigned {
                 subnet: "10.244.0.0/24".parse().unwrap(),

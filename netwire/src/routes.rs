@@ -131,45 +131,36 @@ fn interfaces(attributes: &[u8]) -> Vec<u32> {
 /// The routes of the main table out of interface `index`, in the kernel's order.
 pub(crate) fn out_of(socket: &mut Socket, index: u32) -> Result<Vec<Route>, Error> {
     let mut found = Vec::new();
-    for family in [AddressFamily::Inet, AddressFamily::Inet6] {
-        let mut message = RouteMessage::default();
-        message.header.address_family = family;
-        message.header.table = RouteHeader::RT_TABLE_MAIN;
-        let flags = libc::NLM_F_DUMP;
-        let request = Request::new("RTM_GETROUTE", "main", libc::RTM_GETROUTE, flags, &message);
-        let answer = socket.dump_all(request, |payload| {
-            found.extend(parse(payload, index));
-        });
-        match answer {
-            // A namespace without any route has no main table.
-            Err(error) if error.refused() != Some(Errno::ENOENT) => return Err(error),
-            _ => {}
-        }
-    }
+    dump(socket, |payload| found.extend(parse(payload, index)))?;
     Ok(found)
 }
 
 /// The routes of the main table, each with the interface it leads out of.
 pub(crate) fn all(socket: &mut Socket) -> Result<Vec<(u32, Route)>, Error> {
     let mut found = Vec::new();
+    dump(socket, |payload| {
+        let out_of = interfaces(payload.get(RTMSG..).unwrap_or_default());
+        let routes = out_of.into_iter();
+        found.extend(routes.filter_map(|index| Some((index, parse(payload, index)?))));
+    })?;
+    Ok(found)
+}
+
+/// Each route of the main table, of both families.
+fn dump(socket: &mut Socket, mut each: impl FnMut(&[u8])) -> Result<(), Error> {
     for family in [AddressFamily::Inet, AddressFamily::Inet6] {
         let mut message = RouteMessage::default();
         message.header.address_family = family;
         message.header.table = RouteHeader::RT_TABLE_MAIN;
         let flags = libc::NLM_F_DUMP;
         let request = Request::new("RTM_GETROUTE", "main", libc::RTM_GETROUTE, flags, &message);
-        let answer = socket.dump_all(request, |payload| {
-            let out_of = interfaces(payload.get(RTMSG..).unwrap_or_default());
-            let routes = out_of.into_iter();
-            found.extend(routes.filter_map(|index| Some((index, parse(payload, index)?))));
-        });
-        match answer {
+        match socket.dump_all(request, &mut each) {
             // A namespace without any route has no main table.
             Err(error) if error.refused() != Some(Errno::ENOENT) => return Err(error),
             _ => {}
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 /// A unicast route out of `index`, of the main table; nothing else.

@@ -165,6 +165,16 @@ fn has_bits(load: Expression, bits: u32) -> Vec<Expression> {
     ]
 }
 
+fn then_accept(mut steps: Vec<Expression>) -> Vec<Expression> {
+    steps.push(Expression::accept());
+    steps
+}
+
+fn then_drop(mut steps: Vec<Expression>) -> Vec<Expression> {
+    steps.push(Expression::drop());
+    steps
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod endpoint;
 mod family;
 mod iptables;
 pub(crate) mod kubernetes;
+mod left;
 mod name;
 mod names;
 mod pods;

@@ -208,14 +208,7 @@ fn route(route: &Route) -> Value {
 
 /// `details`: what takes a while as well.
 fn look(record: &Record, details: bool) -> Result<(Id, Vec<Seen>), Error> {
-    let id: Id = record
-        .id()
-        .unwrap_or_default()
-        .parse()
-        .map_err(record::Error::Record)?;
-    let state = record
-        .get(TOOL)
-        .ok_or_else(|| Error::failed(format!("{id}: not wired (netwire up)")))?;
+    let (id, state) = state::of(record)?;
     let mut host = Socket::open(false)?;
     // Who may look at the host's side only is told as much.
     let pod = PodNamespace::of_state(record, state).ok();

@@ -2,10 +2,11 @@
 
 mod attachment;
 
-use record::Id;
+use record::{Id, Record};
 use serde_json::{Value, json};
 
 pub(crate) use self::attachment::Attachment;
+use crate::TOOL;
 use crate::dns::Dns;
 use crate::error::Error;
 use crate::link::{Link, Mac};
@@ -15,6 +16,27 @@ use crate::subnet::Subnet;
 
 /// Of the CNI specification whose result types `netwire` in the record follows.
 const CNI_VERSION: &str = "1.1.0";
+
+/// The id and the state in a record.
+///
+/// # Errors
+/// It has none: nothing was made for that pod.
+pub(crate) fn of(record: &Record) -> Result<(Id, &Value), Error> {
+    let id: Id = record
+        .id()
+        .unwrap_or_default()
+        .parse()
+        .map_err(record::Error::Record)?;
+    match record.get(TOOL) {
+        Some(state) => Ok((id, state)),
+        None => Err(not_wired(&id)),
+    }
+}
+
+/// Nothing was made for this pod.
+pub(crate) fn not_wired(id: &Id) -> Error {
+    Error::failed(format!("{id}: not wired (netwire up)"))
+}
 
 /// For [`record::Up::intend`]: `new`, on top of what an earlier `up` made, which an undo leaves alone.
 pub(crate) fn intended(id: &Id, earlier: Option<&Value>, new: &[Attachment]) -> Value {

@@ -152,12 +152,7 @@ impl Uplink {
 
     /// As our table remembers it.
     pub(crate) fn element(&self) -> Element {
-        Element {
-            set: self.switch.set(),
-            key: ifname_key(&self.name),
-            end: None,
-            data: None,
-        }
+        Element::new(self.switch.set(), ifname_key(&self.name))
     }
 
     /// None: it is another element.

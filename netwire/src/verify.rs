@@ -18,14 +18,7 @@ use crate::state::{self, Attachment};
 
 /// One object on one line, and whether everything is as the record says.
 pub(crate) fn verify(record: &Record) -> Result<(String, bool), Error> {
-    let id: Id = record
-        .id()
-        .unwrap_or_default()
-        .parse()
-        .map_err(record::Error::Record)?;
-    let state = record
-        .get(TOOL)
-        .ok_or_else(|| Error::failed(format!("{id}: not wired (netwire up)")))?;
+    let (id, state) = state::of(record)?;
     let mut host = Socket::open(false)?;
     let pod = PodNamespace::of_state(record, state).ok();
     let mut all = Vec::new();

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -417,96 +417,4 @@ fn show_says_what_is_gone_and_what_was_never_there() {
         (answer.status, answer.stderr.as_str()),
         (1, "netwire: foo: not wired (netwire up)\n")
     );
-}
-
-/// Every option in the `--help` of a verb: `-v`, `--verbose` …
-fn options(help: &str) -> Vec<String> {
-    let lines = help
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| line.starts_with('-'));
-    let words = lines.flat_map(|line| {
-        let spelling = line.split("  ").next().unwrap_or_default();
-        spelling
-            .split([',', ' '])
-            .filter(|word| word.starts_with('-'))
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    });
-    words.collect()
-}
-
-#[test]
-fn every_option_is_in_the_man_page() {
-    let run = Run::new("man");
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("netwire.1");
-    let page = fs::read_to_string(page).unwrap().replace("\\-", "-");
-    let described = page
-        .split(".SH OPTIONS")
-        .nth(1)
-        .unwrap()
-        .split("\n.SH ")
-        .next()
-        .unwrap();
-    let words: Vec<&str> = described
-        .split(|c: char| c.is_whitespace() || ",\"".contains(c))
-        .collect();
-    for (verb, least) in [
-        ("up", 4),
-        ("show", 4),
-        ("forward", 5),
-        ("policy", 4),
-        ("reapply", 3),
-        ("down", 4),
-        ("gc", 2),
-        ("why", 4),
-        ("check", 3),
-    ] {
-        let answer = run.netwire(&[verb, "--help"], "");
-        assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
-        let options = options(&answer.stdout);
-        assert!(options.len() >= least, "{verb}: {options:?}");
-        for option in options {
-            assert!(
-                words.contains(&option.as_str()),
-                "{verb}: {option} is not in the man page"
-            );
-        }
-    }
-    for section in ["NAME", "SYNOPSIS", "RECORD", "EXIT STATUS", "EXAMPLES"] {
-        assert!(page.contains(&format!("\n.SH {section}\n")), "{section}");
-    }
-}
-
-#[test]
-fn every_option_of_services_is_in_their_man_page() {
-    let run = Run::new("service-man");
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("netwire-service.1");
-    let page = fs::read_to_string(page).unwrap().replace("\\-", "-");
-    let described = page.split(".SH DESCRIPTION").nth(1).unwrap();
-    // "\\fB--port\\fR" is a word as well
-    let described = described.replace("\\fB", " ").replace("\\fR", " ");
-    let words: Vec<&str> = described
-        .split(|c: char| c.is_whitespace() || ",\"".contains(c))
-        .collect();
-    for (verb, least) in [
-        ("up", 12),
-        ("set", 8),
-        ("down", 4),
-        ("show", 4),
-        ("names", 3),
-    ] {
-        let answer = run.netwire(&["service", verb, "--help"], "");
-        assert_eq!((answer.status, answer.stderr.as_str()), (0, ""));
-        let mut options = options(&answer.stdout);
-        options.retain(|option| option != "-h" && option != "--help");
-        assert!(options.len() + 2 >= least, "{verb}: {options:?}");
-        for option in options {
-            let is_there = words.contains(&option.as_str());
-            assert!(is_there, "{verb}: {option} is not in the man page");
-        }
-    }
-    for section in ["NAME", "SYNOPSIS", "EXIT STATUS", "EXAMPLES"] {
-        assert!(page.contains(&format!("\n.SH {section}\n")), "{section}");
-    }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use serde_json::Value;
-use sys::{Call, SysError, ToErrno};
+use sys::{Call, SysError, ToErrno, gone, is_still};
 
 use crate::{Error, Id, Record, TOOLS, names};
 
@@ -243,21 +243,6 @@ fn make_run_dir(path: &Path) -> Result<(), Error> {
             .call(|| format!("chmod({})", path.display()))?;
     }
     Ok(())
-}
-
-fn is_still(dir: &File, path: &Path) -> bool {
-    match (dir.metadata(), fs::symlink_metadata(path)) {
-        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
-        _ => false,
-    }
-}
-
-/// "Already gone" is as good as done.
-fn gone(answer: std::io::Result<()>) -> std::io::Result<()> {
-    match answer {
-        Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
-        answer => answer,
-    }
 }
 
 /// `record` with what every tool has in the index `before`, and nothing else of theirs: their keys come only from their

@@ -13,6 +13,7 @@ mod check;
 mod close_later;
 mod error;
 mod exec;
+mod file;
 mod input;
 mod linger;
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
@@ -32,6 +33,7 @@ pub use check::{Check, Checks};
 pub use close_later::CloseLater;
 pub use error::{Call, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
+pub use file::{gone, is_still};
 pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;

@@ -1,6 +1,6 @@
 //! Pods with addresses of IPv6, alone and beside IPv4.
 
-use tests::{Node, World};
+use tests::{Node, World, web};
 
 /// `up0` with 192.0.2.1 and 2001:db8::1 here, …9 in the world.
 const WORLD: &str = "nsrun up --id world --net >world.json
@@ -14,24 +14,15 @@ const WORLD: &str = "nsrun up --id world --net >world.json
 const BOTH: &str = "--subnet fd00:244::/64 --subnet 10.244.0.0/24";
 
 fn node_with_world() -> (Node, World) {
-    let node = Node::new();
-    node.sh(WORLD).succeeds();
-    let world = node.world();
-    (node, world)
+    web::node_with(WORLD)
 }
 
 #[track_caller]
 fn clean(node: &Node, with_world: &World, pods: &[&str]) {
     for pod in pods {
-        node.sh(&format!(
-            "nsrun down <{pod}.json | netwire down >/dev/null && rm {pod}.json"
-        ))
-        .succeeds();
+        node.sh(&web::down(pod)).succeeds();
     }
-    node.assert_same(with_world, "left behind");
-    node.sh("ip link delete up0; nsrun down <world.json >/dev/null; rm *.json")
-        .succeeds();
-    node.becomes_as_it_was();
+    web::clean(node, with_world);
 }
 
 fn up(node: &Node, pod: &str, options: &str) {

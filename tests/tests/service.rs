@@ -1,5 +1,6 @@
 //! Services: addresses that lead to pods, for pods, for the host, and for the world.
 
+use tests::web::{CURL, NO_WORLD, serving_as};
 use tests::{Node, World};
 
 /// `up0` with 192.0.2.1 here, 192.0.2.9 in the world; forwarding is on.
@@ -35,29 +36,14 @@ fn clean(node: &Node, with_pods: &World, pods: &[&str]) {
         node.sh(&format!("nsrun down <{pod}.json | netwire down >/dev/null"))
             .succeeds();
     }
-    node.sh("ip link delete up0; nsrun down <world.json >/dev/null; rm *.json")
-        .succeeds();
+    node.sh(NO_WORLD).succeeds();
     node.becomes_as_it_was();
 }
 
 /// Serves on a port in each pod while `script` runs; the text is `POD {peer}`.
 fn serving(servers: &[(&str, u16)], script: &str) -> String {
-    let mut text = String::new();
-    for (at, (pod, port)) in servers.iter().enumerate() {
-        text += &format!(
-            "exec {fd}< <(exec nsrun exec -P {pod}.json -- /mnt/node serve {port} '{pod} {{peer}}'); pid{at}=$!
-             read -r listening <&{fd}\n",
-            fd = 20 + at
-        );
-    }
-    text += &format!("(\n{script}\n); status=$?\n");
-    for at in 0..servers.len() {
-        text += &format!("kill $pid{at}\n");
-    }
-    text + "exit $status"
+    serving_as(servers, |pod, _| format!("{pod} {{peer}}"), script)
 }
-
-const CURL: &str = "curl -s -S -m 5";
 
 /// Asks thirty times from a pod or, without one, from the host, and prints each answer once.
 fn ask(from: &str, url: &str) -> String {

@@ -18,19 +18,19 @@ fn every_signal_reaches_the_command_once() {
     node.sh_with("cat >ear.py", EAR).succeeds();
     let run = node.sh(r#"for how in "" --fork --pid "-r --pid" "--pid pause"; do
              coproc EAR { exec nsrun exec $how -- python3 ear.py; }
-             read -r -t 20 line <&${EAR[0]}
+             read -r -t 60 line <&${EAR[0]}
              for signal in {1..31} {34..64}; do
                  # what the kernel alone decides, that some child of nsrun has changed its state, and what stops pause
                  case $how:$signal in *:9 | *:19 | *:17 | *pause:2[0-2]) continue ;; esac
                  kill -$signal $EAR_PID
-                 read -r -t 20 got <&${EAR[0]}
+                 read -r -t 60 got <&${EAR[0]}
                  [ "$got" = $signal ] || echo "$how: $signal gave $got"
              done
              # whoever kills nsrun kills the command: the end of the file is the proof
              kill -KILL $EAR_PID
              exec 5<&${EAR[0]}
              wait $EAR_PID 2>/dev/null; status=$?
-             timeout 20 cat <&5; echo "$line $status"
+             timeout 60 cat <&5; echo "$line $status"
          done; rm ear.py"#);
     run.succeeds()
         .prints("ready 137\nready 137\nready 137\nready 137\nready 137");
@@ -69,7 +69,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
          for which in 0 1 2; do
              python3 odd.py $which $look >expected
              for how in "" --fork --pid "-rm --propagation slave" "--map-users 0:5:5"; do
-                 timeout 20 python3 odd.py $which nsrun exec $how $look | diff expected - >&2 || echo "$which $how"
+                 timeout 60 python3 odd.py $which nsrun exec $how $look | diff expected - >&2 || echo "$which $how"
              done
          done; wc -l <expected; rm odd.py expected"#,
     );
@@ -82,7 +82,7 @@ fn a_closed_pipe_ends_a_command_as_without_nsrun() {
     let node = Node::new();
     for how in ["", "--fork", "--pid pause --"] {
         node.sh(&format!(
-            "set -o pipefail; timeout 20 nsrun exec {how} yes | head -n 1; echo $?"
+            "set -o pipefail; timeout 60 nsrun exec {how} yes | head -n 1; echo $?"
         ))
         .succeeds()
         .prints("y\n141");

@@ -14,7 +14,7 @@ use serde_json::Value;
 const NODE: &str = r#"
 set -eu
 # Where the story's processes are before it begins, and what it can count on.
-export home=/ version=1
+export home=/ version=1 many=${CHROOT0_TEST_MANY:-100}
 mounts=$(awk '/ - cgroup2? / { for (i = 7; i <= NF; i++) if ($i == "-") print $5, $(i+3) }' /proc/self/mountinfo | grep -v name= | cut -d' ' -f1)
 for mount in $mounts; do
     [ -e "$mount/cgroup.procs" ] || continue

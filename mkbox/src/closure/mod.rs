@@ -57,7 +57,7 @@ pub(crate) fn closure(
     search.end(found)
 }
 
-/// The files for `programs` alone: what else is wished is no program's.
+/// The files for `programs` alone, those that are bound: what else is wished is no program's.
 ///
 /// # Errors
 /// As of [`closure`].
@@ -70,7 +70,7 @@ pub(crate) fn of_programs(
         return Ok(Closure::default());
     }
     let mut search = Search::new(origin, wishes);
-    let found = search.programs(programs);
+    let found = search.programs("--bind-programs", programs);
     search.end(found)
 }
 
@@ -107,18 +107,23 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn programs(&mut self, names: &[String]) -> Result<(), Error> {
+    /// Those that `flag` names.
+    fn programs(&mut self, flag: &str, names: &[String]) -> Result<(), Error> {
         let origin = self.host.origin.clone();
         let mut path = SearchPath::new(&origin);
         for name in names {
-            let source = path.find(name)?;
+            let found = path.find(name);
+            let source = found.map_err(|reason| {
+                let shown = short(Path::new(name));
+                Error::Failed(format!("{flag} {shown}: {reason}"))
+            })?;
             self.program(&source, None, SCRIPTS, Why::Asked(name.clone()))?;
         }
         Ok(())
     }
 
     fn all(&mut self, programs: &[String], bound: &[BoxFile]) -> Result<(), Error> {
-        self.programs(programs)?;
+        self.programs("--copy", programs)?;
         for bundle in &self.wishes.with {
             self.bundle(bundle)?;
         }
@@ -214,8 +219,14 @@ impl<'a> Search<'a> {
         match interpreter.program.as_deref().map(OsStr::to_str) {
             None => Ok(()),
             Some(Some(name)) => {
-                let found = SearchPath::new(&self.host.origin).find(name)?;
-                self.program(&found, None, scripts, why)
+                let found = SearchPath::new(&self.host.origin).find(name);
+                match found {
+                    Ok(found) => self.program(&found, None, scripts, why),
+                    Err(reason) => {
+                        let name = short(Path::new(name));
+                        fail(format!("its interpreter {name}: {reason}"))
+                    }
+                }
             }
             Some(None) => fail("#! names a program that is not UTF-8".into()),
         }

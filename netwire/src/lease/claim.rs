@@ -5,10 +5,9 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use sys::{Call, SysError, ToErrno};
+use sys::{Call, SysError, ToErrno, gone};
 
 use super::directory::entries;
-use super::gone;
 use crate::error::Error;
 use crate::subnet::Subnet;
 

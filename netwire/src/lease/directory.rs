@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use record::names;
-use sys::{Call, SysError, ToErrno};
+use sys::{Call, SysError, ToErrno, gone, is_still};
 
 use super::claim::Claims;
 use super::mark::{self, Mark};
 use super::place::{self, Place};
-use super::{Owner, claim, gone};
+use super::{Owner, claim};
 use crate::error::Error;
 use crate::subnet::Subnet;
 
@@ -154,13 +154,9 @@ impl Directory {
                 Err(error) => return Err(SysError::new(call("open"), error).into()),
             };
             lock.lock().call(|| call("flock"))?;
-            // Who had it before us may have removed it, and another made it anew.
-            let held = lock.metadata().call(|| call("fstat"))?;
-            match fs::symlink_metadata(&path) {
-                Ok(found) if (found.dev(), found.ino()) == (held.dev(), held.ino()) => {
-                    return Ok(Some(lock));
-                }
-                _ => {}
+            // Who had it before us may have removed it.
+            if is_still(&lock, &path) {
+                return Ok(Some(lock));
             }
         }
     }

@@ -22,6 +22,16 @@ pub(crate) struct Element {
 }
 
 impl Element {
+    /// Of a set, one key.
+    pub(crate) fn new(set: &'static str, key: Vec<u8>) -> Self {
+        Self {
+            set,
+            key,
+            end: None,
+            data: None,
+        }
+    }
+
     fn attributes(&self, comment: Option<&str>) -> Attributes {
         let value = |value: &[u8]| Attributes::default().bytes(1, value);
         let mut attributes = Attributes::default().nested(1, &value(&self.key));
@@ -118,12 +128,7 @@ mod tests {
 
     #[test]
     fn elements_of_one_set_go_in_one_message_and_no_message_is_too_long() {
-        let element = |set, key: u32| Element {
-            set,
-            key: key.to_be_bytes().to_vec(),
-            end: None,
-            data: None,
-        };
+        let element = |set, key: u32| Element::new(set, key.to_be_bytes().to_vec());
         let mut elements: Vec<Element> = (0..600).map(|key| element("a", key)).collect();
         elements.push(element("b", 0));
         let table = Table {

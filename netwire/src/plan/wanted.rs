@@ -66,4 +66,26 @@ impl Wanted {
     pub(crate) fn has(&self, ipv4: bool) -> bool {
         self.nets.iter().any(|net| net.subnet.is_ipv4() == ipv4)
     }
+
+    /// `eth0` with a link of its own, and nothing that has to be asked for.
+    #[cfg(test)]
+    pub(crate) fn plain() -> Self {
+        use std::str::FromStr;
+        Self {
+            ifname: Ifname::from_str("eth0").unwrap(),
+            mode: Mode::Ptp,
+            nets: Vec::new(),
+            choice: Choice::default(),
+            mac: None,
+            mtu: None,
+            leases: Place::default(),
+            nat: false,
+            nat_except: Vec::new(),
+            ports: Vec::new(),
+            rate: None,
+            antispoof: When::Auto,
+            loose: false,
+            policy: Policy::default(),
+        }
+    }
 }

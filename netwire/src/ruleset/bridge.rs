@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::{BRIDGE, Chain, Layer, META_IIFNAME, META_L4PROTO, PORTS, Rule, hook, ifname_key, set};
+use super::{
+    BRIDGE, Chain, Layer, META_IIFNAME, META_L4PROTO, PORTS, Rule, hook, ifname_key, set,
+    then_accept, then_drop,
+};
 use crate::cidr::octets;
 use crate::link::Mac;
 use crate::nft::{Element, Expression, REGISTERS, Set, Type};
@@ -70,16 +73,6 @@ fn rules() -> Vec<Rule> {
         then_drop(port(GUARDED, false)),
     ];
     list.map(|rule| (CHAIN, rule)).into()
-}
-
-fn then_accept(mut steps: Vec<Expression>) -> Vec<Expression> {
-    steps.push(Expression::accept());
-    steps
-}
-
-fn then_drop(mut steps: Vec<Expression>) -> Vec<Expression> {
-    steps.push(Expression::drop());
-    steps
 }
 
 /// `iifname @set`
@@ -180,12 +173,8 @@ fn probed() -> Vec<Expression> {
 
 /// What a pod behind `veth` needs, that has these addresses; `guarded`: and is to have no others.
 pub(super) fn elements(veth: &str, mac: Mac, pods: &[IpAddr], guarded: bool) -> Vec<Element> {
-    let element = |set, behind: &[u8]| Element {
-        set,
-        key: [ifname_key(veth).as_slice(), behind].concat(),
-        end: None,
-        data: None,
-    };
+    let element =
+        |set, behind: &[u8]| Element::new(set, [ifname_key(veth).as_slice(), behind].concat());
     let mut elements = vec![element(PORTS, &[])];
     if !guarded {
         return elements;

@@ -43,9 +43,9 @@ pub(crate) fn elements(id: &Id, attachment: &Attachment) -> Vec<Element> {
     let mut elements = Vec::new();
     let port = attachment.mode.port();
     if attachment.is_forwarded_otherwise() || (port.is_none() && attachment.needs_filter()) {
-        elements.push(element(VETHS, ifname_key(&veth)));
+        elements.push(Element::new(VETHS, ifname_key(&veth)));
         if attachment.antispoof && port.is_none() {
-            elements.push(element(nat::GUARDED, ifname_key(&veth)));
+            elements.push(Element::new(nat::GUARDED, ifname_key(&veth)));
         }
         for (subnet, pod) in &pods {
             elements.extend(of_address(attachment, *subnet, *pod));
@@ -68,11 +68,11 @@ fn of_address(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Eleme
     }
     if !attachment.ports.is_empty() || !attachment.policy.is_open() {
         // By a published port it sends to itself, which no rule forbids.
-        elements.push(element(family.hairpin, pair(pod, pod)));
+        elements.push(Element::new(family.hairpin, pair(pod, pod)));
     }
     if let Some(port) = attachment.mode.port() {
         let bridge = ifname_key(port.bridge.as_ref());
-        elements.push(element(family.bridged, [bridge, octets(pod)].concat()));
+        elements.push(Element::new(family.bridged, [bridge, octets(pod)].concat()));
     }
     if !attachment.ports.is_empty() {
         elements.extend(published(attachment, pod));
@@ -83,15 +83,6 @@ fn of_address(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Eleme
     elements
 }
 
-fn element(set: &'static str, key: Vec<u8>) -> Element {
-    Element {
-        set,
-        key,
-        end: None,
-        data: None,
-    }
-}
-
 fn pair(from: IpAddr, to: IpAddr) -> Vec<u8> {
     [octets(from), octets(to)].concat()
 }
@@ -99,14 +90,14 @@ fn pair(from: IpAddr, to: IpAddr) -> Vec<u8> {
 /// Of `--nat`.
 fn translated(attachment: &Attachment, subnet: Subnet, pod: IpAddr) -> Vec<Element> {
     let family = Family::of(pod);
-    let mut elements = vec![element(family.masquerade, octets(pod))];
+    let mut elements = vec![Element::new(family.masquerade, octets(pod))];
     let others = attachment.nat_except.iter().copied();
     let others = others.filter(|range| range.first().is_ipv4() == pod.is_ipv4());
     let ranges = std::iter::once(Cidr::from(subnet)).chain(others);
     for range in outermost(ranges.collect()) {
         elements.push(Element {
             end: Some(pair(pod, range.last())),
-            ..element(family.direct, pair(pod, range.first()))
+            ..Element::new(family.direct, pair(pod, range.first()))
         });
     }
     elements
@@ -134,7 +125,7 @@ fn published(attachment: &Attachment, pod: IpAddr) -> Vec<Element> {
             };
             Element {
                 data: Some([octets(pod), port_bytes(port).into()].concat()),
-                ..element(set, key)
+                ..Element::new(set, key)
             }
         }));
     }
@@ -164,8 +155,7 @@ fn outermost(ranges: Vec<Cidr>) -> Vec<Cidr> {
 mod tests {
     use super::nat::GUARDED;
     use super::*;
-    use crate::plan::Net;
-    use crate::policy::Policy;
+    use crate::plan::{Net, Wanted};
 
     fn net(subnet: &str, address: &str) -> Net {
         Net {
@@ -176,19 +166,8 @@ mod tests {
 
     fn attachment() -> Attachment {
         Attachment {
-            ifname: "eth0".parse().unwrap(),
-            mode: crate::mode::Mode::Ptp,
             nets: vec![net("10.244.0.0/24", "10.244.0.2")],
-            leases: crate::lease::Place::default(),
-            ifindex: None,
-            nat: false,
-            nat_except: Vec::new(),
-            ports: Vec::new(),
-            rate: None,
-            mac: None,
-            antispoof: true,
-            loose: false,
-            policy: Policy::default(),
+            ..Attachment::intended(&Wanted::plain())
         }
     }
 

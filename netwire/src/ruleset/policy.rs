@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::{
     CT_DIRECTION, CT_STATE, Chain, Family, INET, IPV4, IPV6, Layer, META_L4PROTO, RELATED, Rule,
-    has_bits, hook, ranges, set,
+    has_bits, hook, ranges, set, then_accept, then_drop,
 };
 use crate::cidr::octets;
 use crate::nft::{Element, Expression, REGISTERS, Set, Type};
@@ -138,16 +138,6 @@ fn rules() -> Vec<Rule> {
     rules
 }
 
-fn then_accept(mut steps: Vec<Expression>) -> Vec<Expression> {
-    steps.push(Expression::accept());
-    steps
-}
-
-fn then_drop(mut steps: Vec<Expression>) -> Vec<Expression> {
-    steps.push(Expression::drop());
-    steps
-}
-
 /// `ct state related`: an error that a router sends about a connection is from the router.
 fn related() -> Vec<Expression> {
     has_bits(Expression::ct(CT_STATE, REGISTERS[0]), RELATED)
@@ -221,7 +211,7 @@ pub(super) fn elements(policy: &Policy, pod: IpAddr) -> Vec<Element> {
     for way in WAYS.iter().filter(|way| way.family.number == family.number) {
         let direction = way.direction(policy);
         if direction.isolated {
-            elements.push(element(way.isolated, octets(pod)));
+            elements.push(Element::new(way.isolated, octets(pod)));
         }
         for (rules, plain, ports) in [
             (&direction.deny, way.deny, way.deny_ports),
@@ -230,11 +220,11 @@ pub(super) fn elements(policy: &Policy, pod: IpAddr) -> Vec<Element> {
             let ipv4 = pod.is_ipv4();
             elements.extend(rules.everything(ipv4).into_iter().map(|peer| Element {
                 end: Some(key(pod, peer.last(), None)),
-                ..element(plain, key(pod, peer.first(), None))
+                ..Element::new(plain, key(pod, peer.first(), None))
             }));
             elements.extend(rules.ports(ipv4).into_iter().map(|of| Element {
                 end: Some(key(pod, of.peer.last(), Some((of.protocol, of.last)))),
-                ..element(
+                ..Element::new(
                     ports,
                     key(pod, of.peer.first(), Some((of.protocol, of.first))),
                 )
@@ -251,13 +241,4 @@ fn key(pod: IpAddr, other: IpAddr, port: Option<(u8, u16)>) -> Vec<u8> {
         key.extend([protocol, 0, 0, 0, high, low, 0, 0]);
     }
     key
-}
-
-fn element(set: &'static str, key: Vec<u8>) -> Element {
-    Element {
-        set,
-        key,
-        end: None,
-        data: None,
-    }
 }

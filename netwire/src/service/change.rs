@@ -6,15 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use nix::errno::Errno;
 
 use super::definition::Service;
+use super::left::{is_stale, unused};
 use super::name::Name;
 use super::store::Store;
-use super::table::{Table, Unused};
-use super::{elements, pods, ports};
+use super::table::Table;
+use super::{pods, ports};
 use crate::TOOL;
 use crate::conntrack;
 use crate::error::Error;
 use crate::netlink::Request;
-use crate::publish::Protocol;
 
 /// How a change is to be made.
 #[derive(Debug, Clone, Copy)]
@@ -321,36 +321,6 @@ fn find_elsewhere(services: &mut [Service]) -> Result<(), Error> {
     Ok(())
 }
 
-/// What the old have that neither the new nor any other service has.
-fn unused(store: &Store, old: &[Service], new: &[Service]) -> Result<Unused, Error> {
-    let of = |services: &[Service]| -> BTreeSet<IpAddr> {
-        services.iter().flat_map(Service::endpoints).collect()
-    };
-    let mut addresses: BTreeSet<IpAddr> = &of(old) - &of(new);
-    let mut classes = &elements::classes(old) - &elements::classes(new);
-    let others = match (classes.is_empty(), addresses.is_empty()) {
-        (true, true) => Vec::new(),
-        (true, false) => {
-            let texts: Vec<String> = addresses.iter().map(IpAddr::to_string).collect();
-            store.that_mention(&texts)?
-        }
-        (false, _) => store.all()?,
-    };
-    let is_other = |other: &Service| !old.iter().any(|service| service.name == other.name);
-    for other in others.into_iter().filter(is_other) {
-        for ip in other.endpoints() {
-            addresses.remove(&ip);
-        }
-        for class in elements::classes(std::slice::from_ref(&other)) {
-            classes.remove(&class);
-        }
-    }
-    Ok(Unused {
-        addresses: addresses.into_iter().collect(),
-        classes: classes.into_iter().collect(),
-    })
-}
-
 /// Two services cannot have the same address, protocol and port, nor the same port of the machine.
 fn refuse_taken(known: &[Service], new: &[Service]) -> Result<(), Error> {
     let mut keys: HashMap<(Option<IpAddr>, u8, u16), &Name> = HashMap::new();
@@ -380,26 +350,4 @@ fn refuse_taken(known: &[Service], new: &[Service]) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Whether a connection of UDP to `to`, which `from` answers, goes where it would not go any more: to an endpoint that is gone,
-/// or past a service that was not there when it began.
-fn is_stale((old, new): (&[Service], &[Service]), to: SocketAddr, from: SocketAddr) -> bool {
-    let find = |services: &[Service]| {
-        let ports = services
-            .iter()
-            .flat_map(|service| service.ports.iter().map(move |port| (service, port)));
-        let mut of = ports.filter(|(service, port)| {
-            let is_node = port.node == Some(to.port());
-            let is_own = port.port == to.port() && service.addresses().any(|ip| ip == to.ip());
-            port.protocol == Protocol::Udp && (is_own || is_node)
-        });
-        let first = of.next();
-        first.map(|(_, port)| port.to.iter().any(|one| one.address() == from))
-    };
-    match (find(old), find(new)) {
-        (Some(led), leads) => led && leads != Some(true),
-        (None, Some(_)) => to == from,
-        (None, None) => false,
-    }
 }

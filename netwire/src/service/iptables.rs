@@ -308,25 +308,6 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_of_the_tutorial_come_out() {
-        let line = r#"{"name":"kube-system/kube-dns","vips":["10.96.0.10"],"ports":[
-            {"name":"dns","port":53,"protocol":"udp","to":["10.244.0.3:53","10.244.0.4:53"]},
-            {"name":"dns-tcp","port":53,"protocol":"tcp","to":["10.244.0.3:53","10.244.0.4:53"]}]}"#;
-        let listing = listing(&[serde_json::from_str(line).unwrap()], true);
-        for line in [
-            r#"-A KUBE-SERVICES -d 10.96.0.10/32 -p tcp -m comment --comment "kube-system/kube-dns:dns-tcp cluster IP" -m tcp --dport 53 -j KUBE-SVC-ERIFXISQEP7F7OF4"#,
-            r#"-A KUBE-SVC-ERIFXISQEP7F7OF4 -m comment --comment "kube-system/kube-dns:dns-tcp -> 10.244.0.3:53" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-ZXMNUKOKXUTL2MK2"#,
-            r#"-A KUBE-SVC-ERIFXISQEP7F7OF4 -m comment --comment "kube-system/kube-dns:dns-tcp -> 10.244.0.4:53" -j KUBE-SEP-SF3LG62VAE5ALYDV"#,
-            r#"-A KUBE-SEP-ZXMNUKOKXUTL2MK2 -p tcp -m comment --comment "kube-system/kube-dns:dns-tcp" -m tcp -j DNAT --to-destination 10.244.0.3:53"#,
-        ] {
-            assert!(
-                listing.lines().any(|found| found == line),
-                "{line}\n{listing}"
-            );
-        }
-    }
-
-    #[test]
     fn a_third_is_what_the_kernel_keeps_of_it() {
         // From iptables-save on a node with three endpoints.
         assert_eq!(probability(1, 3), "0.33333333349");

@@ -8,14 +8,14 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem;
 use nix::errno::Errno;
 use record::names;
 use serde::Deserialize;
-use sys::{Call, SysError, ToErrno};
+use sys::{Call, SysError, ToErrno, gone, is_still};
 
 use super::definition::Service;
 use super::name::Name;
@@ -354,19 +354,4 @@ pub(crate) fn services(log: &[u8]) -> Result<Vec<Service>, Error> {
     lines.sort_unstable_by_key(|line| line.as_ptr());
     let lines = lines.into_iter();
     lines.filter_map(|line| parse(line).transpose()).collect()
-}
-
-fn is_still(held: &File, path: &Path) -> bool {
-    match (held.metadata(), fs::symlink_metadata(path)) {
-        (Ok(held), Ok(found)) => (held.dev(), held.ino()) == (found.dev(), found.ino()),
-        _ => false,
-    }
-}
-
-/// "Already gone" is as good as done.
-fn gone(answer: std::io::Result<()>) -> std::io::Result<()> {
-    match answer {
-        Err(error) if error.to_errno() == Errno::ENOENT => Ok(()),
-        answer => answer,
-    }
 }

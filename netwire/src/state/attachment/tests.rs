@@ -41,17 +41,8 @@ fn an_attachment_survives_the_record() {
             subnet: "fd00::/64".parse().unwrap(),
             address: None,
         }],
-        ifindex: None,
-        leases: Place::default(),
-        nat: false,
-        nat_except: Vec::new(),
-        ports: Vec::new(),
-        rate: None,
-        mac: None,
         antispoof: false,
-        loose: false,
-        policy: Policy::default(),
-        ..attachment()
+        ..Attachment::intended(&Wanted::plain())
     };
     for attachment in [attachment(), half] {
         let state = json!({"attachments": [attachment.to_json(&id)]});
