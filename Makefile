@@ -7,6 +7,7 @@ BINDIR  ?= $(PREFIX)/bin
 MANDIR  ?= $(PREFIX)/share/man
 # Where the script pod looks, from BINDIR: ../share/chroot0
 DATADIR ?= $(PREFIX)/share/chroot0
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 # What shells complete; where each looks by itself
 BASHDIR ?= $(PREFIX)/share/bash-completion/completions
 ZSHDIR  ?= $(PREFIX)/share/zsh/site-functions
@@ -21,6 +22,9 @@ GNU     := $(shell uname -m)-unknown-linux-gnu
 OUT      = $(or $(CARGO_TARGET_DIR),target)/$(TARGET)/release
 OUT_GNU  = $(or $(CARGO_TARGET_DIR),target)/$(GNU)/debug
 
+# Where make install puts a tree that is tested as it is installed.
+STAGE    = $(abspath $(or $(CARGO_TARGET_DIR),target))/stage
+
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 mount procps
 TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
@@ -31,9 +35,9 @@ VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test group
 VM_STORIES = laws limits pipe v2
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap hyperfine iptables jailkit nftables python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat
 
-.PHONY: all help demo test test-gnu test-vm lint bench install pause-image deb test-deb dist clean
+.PHONY: all help demo test test-gnu test-vm test-systemd lint bench install pause-image deb test-deb dist clean
 
 # Where it was built says nothing to whoever reads a backtrace elsewhere, and two builds shall not differ by it.
 PLAIN_PATHS = --config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(CURDIR)=.", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
@@ -63,11 +67,17 @@ test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (ro
 	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked $(VM_TESTS) \
 	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable')
 
+test-systemd: all ## pods as services of systemd, in a virtual machine where it is PID 1 (root)
+	@scripts/packages.sh $(VM_PACKAGES) mmdebstrap
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory install PREFIX=/usr DESTDIR=$(STAGE) >/dev/null
+	@scripts/vm-systemd.sh $(STAGE)
+
 lint: ## formatting, clippy, shellcheck
 	@scripts/packages.sh $(LINT_PACKAGES)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --target $(TARGET) -- -D warnings
-	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh .ci/run
+	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh scripts/vm/*.sh .ci/run
 	shellcheck --norc -s sh scripts/pod scripts/pod.d/*.sh packaging/initramfs/initramfs-tools debian/*.preinst debian/*.postrm
 	shellcheck --norc -s bash packaging/completions/bash/pod packaging/initramfs/module-setup.sh packaging/initramfs/mkinitcpio
 
@@ -76,13 +86,17 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh $(PARTS)
 
 install: all ## into DESTDIR, PREFIX
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man7
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
 	install -m 644 $(foreach tool,$(TOOLS),$(tool)/$(tool)*.1) scripts/pod.1 $(DESTDIR)$(MANDIR)/man1
+	install -m 644 record/pod-record.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 scripts/chroot0/chroot0.7 $(DESTDIR)$(MANDIR)/man7
 	install -d $(DESTDIR)$(DATADIR)/pod.d
 	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
 	install -m 644 scripts/pod.d/*.sh $(DESTDIR)$(DATADIR)/pod.d
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's#@BINDIR@#$(BINDIR)#' scripts/systemd/pod@.service >$(DESTDIR)$(UNITDIR)/pod@.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/pod@.service
 	install -D -m 644 -t $(DESTDIR)$(BASHDIR) packaging/completions/bash/*
 	install -D -m 644 -t $(DESTDIR)$(ZSHDIR) packaging/completions/zsh/*
 	install -D -m 644 -t $(DESTDIR)$(FISHDIR) packaging/completions/fish/*

@@ -2,7 +2,7 @@
 # Side by side with peers in one run: medians, and the ratio to the peer in the same group. Absolute times belong to the
 # machine and the moment; the ratios are what to quote. Needs root, hyperfine, and the five tools in PATH.
 # usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire service forward pod; all of these when none is named; and
-#                                 many (a thousand pods) and throughput, which take a minute each
+#                                 many (a thousand sandboxes) and throughput, which take a minute each
 set -euo pipefail
 
 if [ "${1:-}" != --in-the-node ]; then
@@ -19,13 +19,15 @@ shift 2
 mount -t tmpfs node /run
 mount -t tmpfs node /var/lib # leases
 work=$(mktemp -d -p /var/tmp chroot0-bench.XXXXXX) # a disk, as boxes are usually on one
+tag=${work##*.} # in the names of groups, which are not the node's own: two runs may meet
 ip link set lo up
 clean_up() {
     trap '' INT TERM HUP
     netwire service down --all
-    nsrun down --id held | netwire down | cgset down >/dev/null
+    for id in /run/chroot0/*-"$tag"; do
+        [ ! -d "$id" ] || nsrun down --id "${id##*/}" | netwire down | cgset down --kill >/dev/null
+    done
     for box in root bound full; do mkbox down --id $box >/dev/null; done
-    for id in many bomb; do cgset down --kill --id $id >/dev/null; done
     rm -rf "$work"
 }
 trap clean_up EXIT
@@ -67,6 +69,11 @@ in_c() {
     return 1
 }
 
+# What the kernel has taken for itself, in kB.
+kernel_memory() { awk '/^(Slab|KernelStack|PageTables|Percpu):/ { all += $2 } END { print all }' /proc/meminfo; }
+# rate COUNT BEGIN: how many a second that were until now.
+rate() { awk -v many="$1" -v from="$2" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.0f", many / (to - from) }'; }
+
 # What the parts use.
 # shellcheck disable=SC2034
 {
@@ -77,7 +84,7 @@ raw=
     bare='pause --version'
 }
 # A pod and a box that several parts use.
-cgset up --id held memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
+cgset up --id "held-$tag" memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
 mkbox up --copy pause --proc "$work/root" >"$work/root.json"
 
 for part; do

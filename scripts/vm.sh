@@ -6,29 +6,9 @@
 set -euo pipefail
 tools=${CHROOT0_BIN:?the directory of the tools}
 : "${1:?no tests to run}"
-# What cannot run here is said; in CI it is a failure.
-skip() {
-    echo "SKIPPED vm.sh: $*" >&2
-    [ -z "${CI:-}" ]
-    exit
-}
-[ "$(uname -m)" = x86_64 ] || skip "the virtual machine is for x86_64"
-# The distribution's programs, not what stands before them for one user.
-PATH=/usr/sbin:/usr/bin:/sbin:/bin
-work=${VM_DIR:-target/vm}
-mkdir -p "$work"
-work=$(readlink -f "$work")
+# shellcheck source=scripts/vm/kernel.sh
+. "$(dirname "$0")/vm/kernel.sh"
 repository=$(readlink -f "$(dirname "$0")/..")
-
-# The kernel is unpacked and not installed.
-if [ ! -d "$work/kernel/boot" ]; then
-    command -v apt-get >/dev/null || skip "no apt here to get Debian's kernel from"
-    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | awk '/Depends: linux-image/ { print $2 }')
-    [ -n "$package" ] || { apt-get update -qq && package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends: linux-image/ { print $2 }'); }
-    (cd "$work" && rm -f linux-image-*.deb && apt-get -q download "$package" >/dev/null 2>&1 && rm -rf kernel && dpkg -x linux-image-*.deb kernel && rm linux-image-*.deb)
-    depmod -b "$work/kernel" "$(ls "$work/kernel/lib/modules")"
-fi
-version=$(ls "$work/kernel/lib/modules")
 
 # A box with what the tests call, and the tools, the tests and the scripts where they are here.
 export CHROOT0_RUN=$work/run
@@ -67,12 +47,7 @@ cp -r "$repository/scripts" "$root$repository/"
 (cd "$repository" && cp --parents ./*/*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
 touch "$root"/etc/{hosts,subuid,subgid}
-modules=$root/lib/modules/$version
-mkdir -p "$modules"
-cp "$work/kernel/lib/modules/$version"/modules.* "$modules/"
-for name in veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet; do
-    { grep -E "/$name\.ko" "$modules/modules.dep" || :; } | tr -d : | tr ' ' '\n'
-done | sort -u | (cd "$work/kernel/lib/modules/$version" && cpio -pdm --quiet "$modules")
+modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet
 
 cat >"$root/init" <<INIT
 #!/bin/bash
@@ -129,11 +104,4 @@ FIRST
 "$tools/mkbox" pack --format cpio --gzip --output "$work/initramfs.gz" "$root"
 "$tools/mkbox" down "$root" >/dev/null
 
-# VM_ACCEL=kvm where that works; in a virtual machine /dev/kvm may be there and not work.
-timeout -k 5 "${VM_SECONDS:-2400}" qemu-system-x86_64 -M microvm,acpi=off,rtc=on -accel "${VM_ACCEL:-tcg,thread=multi}" -cpu max -smp 2 -m 3072 \
-    -nodefaults -no-user-config -display none -no-reboot -serial stdio \
-    -kernel "$work/kernel/boot/vmlinuz-$version" -initrd "$work/initramfs.gz" \
-    -append 'console=ttyS0 loglevel=1 panic=-1 reboot=t' </dev/null | sed -u 's/\r$//' | tee "$work/log"
-status=$(sed -n 's/^VM-EXIT //p' "$work/log")
-echo "vm.sh: $SECONDS s"
-exit "${status:-125}"
+boot "$work/initramfs.gz"

@@ -263,7 +263,8 @@ impl<'a> Pod<'a> {
             group.inherit_cpuset(pod, key)?;
             children.push(group);
         }
-        if !plan.limits().is_empty() {
+        // What it has is not written again: who changes the time of a cpu waits for all cpus.
+        if !plan.limits().is_empty() && (is_new || !make::is_so(plan, &children)) {
             let before = match is_new {
                 true => None,
                 false => Some(make::read_back(plan, &children, plan.limits())?),

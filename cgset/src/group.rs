@@ -17,10 +17,6 @@ use crate::hierarchy::{Hierarchy, Version};
 use crate::hints;
 use crate::version::File;
 
-/// `f_type` of statfs(2); linux/magic.h.
-const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
-const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
-
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC)
@@ -44,9 +40,20 @@ pub(crate) struct Group {
     dir: OwnedFd,
     path: PathBuf,
     version: Version,
+    /// Where it is known by now.
+    inode: Option<u64>,
 }
 
 impl Group {
+    fn new(dir: OwnedFd, path: PathBuf, version: Version) -> Self {
+        Self {
+            dir,
+            path,
+            version,
+            inode: None,
+        }
+    }
+
     /// The group at which `hierarchy` is mounted.
     pub(crate) fn mounted(hierarchy: &Hierarchy) -> Result<Self, Error> {
         Self::below(hierarchy, "")?.ok_or_else(|| {
@@ -65,22 +72,16 @@ impl Group {
             Err(rustix::io::Errno::NOENT) => return Ok(None),
             answer => answer.call(|| format!("open({})", path.display()))?,
         };
-        let found = rustix::fs::fstatfs(&dir).call(|| format!("statfs({})", path.display()))?;
-        let expected = match hierarchy.version {
-            Version::V1 => CGROUP_SUPER_MAGIC,
-            Version::V2 => CGROUP2_SUPER_MAGIC,
-        };
-        // f_type is signed on some machines
-        if u64::try_from(found.f_type).unwrap_or_default() != expected {
+        let found = rustix::fs::fstat(&dir).call(|| format!("stat({})", path.display()))?;
+        if !hierarchy.is_of_device(found.st_dev) {
             return Err(Error::Failed(format!(
-                "{}: no cgroup filesystem is there",
+                "{}: another filesystem is there by now",
                 path.display()
             )));
         }
         Ok(Some(Self {
-            dir,
-            path,
-            version: hierarchy.version,
+            inode: Some(found.st_ino),
+            ..Self::new(dir, path, hierarchy.version)
         }))
     }
 
@@ -96,11 +97,7 @@ impl Group {
     pub(crate) fn child(&self, name: &str) -> Result<Option<Self>, Error> {
         let path = self.path.join(name);
         match rustix::fs::openat(&self.dir, name, DIRECTORY, Mode::empty()) {
-            Ok(dir) => Ok(Some(Self {
-                dir,
-                path,
-                version: self.version,
-            })),
+            Ok(dir) => Ok(Some(Self::new(dir, path, self.version))),
             Err(rustix::io::Errno::NOENT) => Ok(None),
             Err(errno) => Err(SysError::new(format!("open({})", path.display()), errno).into()),
         }
@@ -109,11 +106,8 @@ impl Group {
     /// The same group, by a descriptor of its own.
     pub(crate) fn itself(&self) -> Result<Self, Error> {
         let dir = self.dir.try_clone();
-        Ok(Self {
-            dir: dir.call(|| format!("dup({})", self.path.display()))?,
-            path: self.path.clone(),
-            version: self.version,
-        })
+        let dir = dir.call(|| format!("dup({})", self.path.display()))?;
+        Ok(Self::new(dir, self.path.clone(), self.version))
     }
 
     /// The group at `path` below this one: `a/b`, or `` for this one.
@@ -135,11 +129,8 @@ impl Group {
                 None => error,
             })?;
         let dir = rustix::fs::openat(&self.dir, name, DIRECTORY, Mode::empty());
-        Ok(Self {
-            dir: dir.call(|| format!("open({})", path.display()))?,
-            path,
-            version: self.version,
-        })
+        let dir = dir.call(|| format!("open({})", path.display()))?;
+        Ok(Self::new(dir, path, self.version))
     }
 
     /// The child `name`, made where it is missing.
@@ -147,11 +138,14 @@ impl Group {
         self.child_and_whether_new(name).map(|(child, _)| child)
     }
 
-    /// [`Group::child_or_new`], and whether it was missing: mkdir(2) tells.
+    /// [`Group::child_or_new`], and whether it was missing.
     pub(crate) fn child_and_whether_new(&self, name: &str) -> Result<(Self, bool), Error> {
+        if let Some(child) = self.child(name)? {
+            return Ok((child, false));
+        }
         match self.make_child(name) {
             Ok(child) => Ok((child, true)),
-            // who may make none can still have one
+            // Another was quicker.
             Err(error) => match self.child(name)? {
                 Some(child) => Ok((child, false)),
                 None => Err(error.into()),
@@ -165,7 +159,7 @@ impl Group {
     pub(crate) fn leaf(&self, name: &str) -> Result<(Self, bool), Error> {
         match self.child_and_whether_new(name) {
             Err(Error::Sys(error))
-                if error.errno == Errno::ENOMEM && self.version == Version::V1 =>
+                if error.errno == Errno::ENOMEM && self.has("memory.limit_in_bytes") =>
             {
                 Ok((self.itself()?, false))
             }
@@ -175,6 +169,9 @@ impl Group {
 
     /// What tells this group from a later one of the same name; the kernel gives no inode twice.
     pub(crate) fn inode(&self) -> Result<u64, Error> {
+        if let Some(inode) = self.inode {
+            return Ok(inode);
+        }
         let stat =
             rustix::fs::fstat(&self.dir).call(|| format!("stat({})", self.path.display()))?;
         Ok(stat.st_ino)
@@ -328,9 +325,36 @@ impl Group {
         Ok(found)
     }
 
+    /// This group and all below it by their paths from it on, parents first: ``, `a/`, `a/b/`. A thousand of them need no
+    /// descriptor each.
+    pub(crate) fn paths(&self) -> Result<Vec<String>, Error> {
+        let mut found = vec![String::new()];
+        let mut at = 0;
+        while at < found.len() {
+            let path = found[at].clone();
+            at += 1;
+            // As in `children`; most have none.
+            let place = if path.is_empty() { "." } else { &path };
+            let stat = rustix::fs::statat(&self.dir, place, AtFlags::SYMLINK_NOFOLLOW);
+            if stat.is_ok_and(|stat| stat.st_nlink == 2) {
+                continue;
+            }
+            if let Some(group) = self.child(place)? {
+                let names = group.children()?.into_iter();
+                found.extend(names.map(|name| format!("{path}{name}/")));
+            }
+        }
+        Ok(found)
+    }
+
     /// Processes of this group, without those below; 0 is one of another pid namespace.
     pub(crate) fn processes(&self) -> Result<Vec<i32>, Error> {
-        let text = match self.read("cgroup.procs") {
+        self.processes_at("")
+    }
+
+    /// Those of the group at `path` from this one on, as [`Group::paths`] has it.
+    pub(crate) fn processes_at(&self, path: &str) -> Result<Vec<i32>, Error> {
+        let text = match self.read(&[path, "cgroup.procs"].concat()) {
             Ok(text) => text,
             // it was removed meanwhile
             Err(error) if matches!(error.errno, Errno::ENODEV | Errno::ENOENT) => {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, major, minor};
 use sys::{Call, Mount};
 
 use crate::error::Error;
@@ -48,6 +48,11 @@ impl Hierarchy {
     /// The key under which a record names this hierarchy's group: `cpu,cpuacct`.
     pub(crate) fn key(&self) -> String {
         self.controllers.join(",")
+    }
+
+    /// Whether `st_dev` of stat(2) is that of this hierarchy.
+    pub(crate) fn is_of_device(&self, device: u64) -> bool {
+        self.device == format!("{}:{}", major(device), minor(device))
     }
 
     /// The path that /proc/PID/cgroup shows for `group` (`pod-foo/app`), a path below the mount.

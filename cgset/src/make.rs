@@ -52,6 +52,18 @@ pub(crate) fn write(plan: &Plan<'_>, groups: &[Group], talk: Talk) -> Result<(),
     Ok(())
 }
 
+/// Whether all of the plan's files have the text that is to be written. `groups` are in the plan's order.
+pub(crate) fn is_so(plan: &Plan<'_>, groups: &[Group]) -> bool {
+    let mut files = plan.groups.iter().zip(groups).flat_map(|(planned, group)| {
+        let files = planned.files.iter();
+        files.map(move |file| (group, file))
+    });
+    files.all(|(group, file)| {
+        let found = group.read(&file.name);
+        found.is_ok_and(|text| text.trim_end() == file.text)
+    })
+}
+
 /// The rules of devices, where v2 has no file for them.
 fn attach(plan: &Plan<'_>, groups: &[Group], rules: &Rules, talk: Talk) -> Result<(), Error> {
     for (planned, group) in plan.groups.iter().zip(groups) {

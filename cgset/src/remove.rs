@@ -1,6 +1,5 @@
 //! Removing a pod's groups: only those that are its own, deepest first, and never by lifting a limit silently.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -42,15 +41,6 @@ impl Standing<'_> {
             path: format!("{}/{name}", self.path),
             ..self
         }))
-    }
-
-    /// Of the group it is in, below the mount.
-    pub(crate) fn above_path(&self) -> &str {
-        self.path.rsplit_once('/').map_or("", |(above, _)| above)
-    }
-
-    pub(crate) fn mount_path(&self) -> &Path {
-        self.mount.path()
     }
 
     /// Whether it is a v1 group of `controller`.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nix::sched::{CloneFlags, unshare};
 use record::{Id, Record, names};
 use serde_json::{Map, Value as Json, json};
+use sys::SysError;
 
 use crate::error::Error;
 use crate::group::{Group, IsGone as _};
@@ -23,6 +25,10 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.processes.is_empty()
+    }
+
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         self.values.get(name).and_then(Json::as_u64)
     }
@@ -100,8 +106,9 @@ impl Snapshot {
         let mut path = names::group(&id);
         for standing in standing {
             path.clone_from(&standing.path);
-            let tree = standing.pod.itself()?.tree()?;
-            for (place, part) in read_all(standing, &tree)? {
+            let read = read_all(standing, &standing.pod.paths()?)?.into_iter();
+            // One that has gone since it was listed says nothing.
+            for (place, part) in read.filter(|(_, part)| !part.is_empty()) {
                 let usage = groups.entry(place).or_default();
                 usage.values.extend(part.values);
                 usage.processes.extend(part.processes);
@@ -139,22 +146,27 @@ impl Snapshot {
 }
 
 /// Reads each group, with as many threads as there are processors where it is worth one: it is all system calls.
-fn read_all(standing: &Standing<'_>, tree: &[Group]) -> Result<Vec<(Place, Usage)>, Error> {
+fn read_all(standing: &Standing<'_>, paths: &[String]) -> Result<Vec<(Place, Usage)>, Error> {
     /// Groups for which a thread is worth its start.
     const WORTH_A_THREAD: usize = 100;
     let most = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (tree.len() / WORTH_A_THREAD).clamp(1, most);
-    let parts = tree.chunks(tree.len().div_ceil(threads).max(1));
+    let threads = (paths.len() / WORTH_A_THREAD).clamp(1, most);
+    let parts = paths.chunks(paths.len().div_ceil(threads).max(1));
     type Part = Result<Vec<(Place, Usage)>, Error>;
-    let read_part = |part: &[Group]| -> Part {
-        let groups = part.iter().map(|group| read_one(standing, group));
+    let read_part = |part: &[String]| -> Part {
+        let groups = part.iter().map(|path| read_one(standing, path));
         groups.collect()
     };
     if threads == 1 {
-        return read_part(tree);
+        return read_part(paths);
     }
+    let read_alone = |part: &[String]| {
+        // Threads that share a table of descriptors count references for each call; where it fails, they do.
+        let _ = unshare(CloneFlags::CLONE_FILES);
+        read_part(part)
+    };
     let parts: Vec<Part> = std::thread::scope(|scope| {
-        let threads: Vec<_> = parts.map(|part| scope.spawn(|| read_part(part))).collect();
+        let threads: Vec<_> = parts.map(|part| scope.spawn(|| read_alone(part))).collect();
         let ended = threads.into_iter().map(|thread| match thread.join() {
             Ok(part) => part,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -166,14 +178,32 @@ fn read_all(standing: &Standing<'_>, tree: &[Group]) -> Result<Vec<(Place, Usage
 }
 
 /// One group in one hierarchy, by its path from the pod's on.
-fn read_one(standing: &Standing<'_>, group: &Group) -> Result<(Place, Usage), Error> {
-    let above = standing.mount_path().join(standing.above_path());
-    let place = group.path().strip_prefix(&above).unwrap_or(group.path());
+fn read_one(standing: &Standing<'_>, path: &str) -> Result<(Place, Usage), Error> {
+    let pod = standing.path.rsplit('/').next().unwrap_or_default();
+    let place = [pod, "/", path.trim_end_matches('/')].concat();
+    let place = Place(place.trim_end_matches('/').to_owned());
     let mut usage = Usage::default();
     let version = standing.hierarchy.version;
-    read(group, version, &standing.key, &mut usage.values);
-    usage.processes = group.processes()?;
-    Ok((Place(place.to_string_lossy().into_owned()), usage))
+    let part = Part {
+        pod: &standing.pod,
+        path,
+    };
+    read(&part, version, &standing.key, &mut usage.values);
+    usage.processes = standing.pod.processes_at(path)?;
+    Ok((place, usage))
+}
+
+/// A group that is read from the pod's on.
+struct Part<'a> {
+    pod: &'a Group,
+    /// As [`Group::paths`] has it.
+    path: &'a str,
+}
+
+impl Part<'_> {
+    fn read(&self, file: &str) -> Result<String, SysError> {
+        self.pod.read(&[self.path, file].concat())
+    }
 }
 
 /// What v1 counts for each group alone, v2 counts for all below it as well.
@@ -194,7 +224,7 @@ fn add_up(groups: &mut Groups, name: &str) {
 }
 
 /// Reads what there is of the controllers in `key`; a file that is not there is one that the kernel has not.
-fn read(group: &Group, version: Version, key: &str, values: &mut Map<String, Json>) {
+fn read(group: &Part<'_>, version: Version, key: &str, values: &mut Map<String, Json>) {
     for controller in key.split(',') {
         match (version, controller) {
             (_, "pids") => {
@@ -246,7 +276,7 @@ fn read(group: &Group, version: Version, key: &str, values: &mut Map<String, Jso
     }
 }
 
-fn v1_memory(group: &Group, values: &mut Map<String, Json>) {
+fn v1_memory(group: &Part<'_>, values: &mut Map<String, Json>) {
     for (name, file) in [
         ("memory.current", "memory.usage_in_bytes"),
         ("memory.max", "memory.limit_in_bytes"),
@@ -260,7 +290,7 @@ fn v1_memory(group: &Group, values: &mut Map<String, Json>) {
     events(group, values, "memory.oom_control", &kills);
 }
 
-fn v1_cpu(group: &Group, values: &mut Map<String, Json>) {
+fn v1_cpu(group: &Part<'_>, values: &mut Map<String, Json>) {
     if let Ok(shares) = group.read("cpu.shares") {
         let weight = units::number(shares.trim()).map(|shares| shares_to_weight(shares).into());
         set(values, "cpu.shares", Some(scalar(&shares)));
@@ -284,7 +314,7 @@ fn v1_cpu(group: &Group, values: &mut Map<String, Json>) {
     }
 }
 
-fn v2_memory(group: &Group, values: &mut Map<String, Json>) {
+fn v2_memory(group: &Part<'_>, values: &mut Map<String, Json>) {
     let names = [
         "memory.current",
         "memory.max",
@@ -306,7 +336,7 @@ fn set(values: &mut Map<String, Json>, name: &str, value: Option<Json>) {
 }
 
 /// Files that are shown as they are.
-fn plain(group: &Group, values: &mut Map<String, Json>, names: &[&str]) {
+fn plain(group: &Part<'_>, values: &mut Map<String, Json>, names: &[&str]) {
     for name in names {
         let text = group.read(name).ok();
         set(values, name, text.map(|text| scalar(&text)));
@@ -314,7 +344,7 @@ fn plain(group: &Group, values: &mut Map<String, Json>, names: &[&str]) {
 }
 
 /// Lines of a file of `NAME NUMBER` lines.
-fn events(group: &Group, values: &mut Map<String, Json>, file: &str, lines: &[(&str, &str)]) {
+fn events(group: &Part<'_>, values: &mut Map<String, Json>, file: &str, lines: &[(&str, &str)]) {
     if let Ok(text) = group.read(file) {
         for (line, name) in lines {
             set(values, name, field(&text, line));

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
 use record::{Id, Record, names};
 use serde_json::Value as Json;
@@ -89,7 +90,10 @@ impl Place {
         let is_writable = |hierarchy: &Hierarchy| {
             let mut dir = hierarchy.mount.join(&self.parent);
             while !dir.exists() && dir.pop() {}
-            !hierarchy.read_only && access(&dir, AccessFlags::W_OK).is_ok()
+            let refused = [Errno::EACCES, Errno::EPERM, Errno::EROFS];
+            // Any other error is not about who we are: mkdir(2) will say it.
+            let answer = access(&dir, AccessFlags::W_OK);
+            !hierarchy.read_only && !answer.is_err_and(|errno| refused.contains(&errno))
         };
         let all = Hierarchies::detect()?;
         Ok(all.without_freezer_unless(|freezer| is_asked_for || is_writable(freezer)))

@@ -73,6 +73,24 @@ fn exec_enters_by_itself_and_stays_where_it_is_narrower() {
 }
 
 #[test]
+fn a_limit_is_written_when_it_is_another() {
+    let answer = story(
+        r#"cgset up --id foo >record
+         writes() { cgset exec -v -P record app pids.max=20 cpu.max=0.5 "$@" -- true 2>&1 | grep -c -e 'write(.*/pids.max' -e 'write(.*/cpu.max' -e 'write(.*/cpu.cfs_quota_us'; }
+         writes; writes; writes pids.max=21
+         dir=$(cgset exec -v -P record app pids.max=22 -- true 2>&1 | sed -n 's/.*write(\(.*\)\/pids.max, .*/\1/p')
+         echo 7 >"$dir/pids.max"
+         cgset exec -P record app pids.max=22 -- true; cat "$dir/pids.max"
+         cgset down <record >down"#,
+    );
+    assert_eq!(answer.stdout, "2\n0\n2\n22\n", "{answer:?}");
+    assert_eq!(
+        answer.stderr, "cgset: pod-foo/app: pids.max was 7, is 22 from now on\n",
+        "{answer:?}"
+    );
+}
+
+#[test]
 fn limits_that_bound_each_other_can_be_changed_either_way() {
     // v1 has two files for it, and at no moment may the container have more than the pod's half cpu.
     let answer = story(

@@ -129,8 +129,12 @@ pub(crate) fn users(parts: &[(&Root, PathBuf)]) -> Result<Users, Error> {
         let theirs = mountinfo(pid).unwrap_or_default();
         let is_comparable = its_root == our_root;
         let hits = theirs.iter().filter_map(|mount| hit(mount, is_comparable));
-        let named = hits.map(|hit| format!("{hit} in the mount namespace of process {pid}"));
-        users.mounts.extend(named);
+        let hits: Vec<String> = hits.collect();
+        if !hits.is_empty() {
+            let Process { pid, name } = Process::new(pid);
+            let named = |hit| format!("{hit} in the mount namespace of process {pid} ({name})");
+            users.mounts.extend(hits.into_iter().map(named));
+        }
     }
     Ok(users)
 }

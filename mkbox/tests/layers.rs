@@ -65,7 +65,10 @@ fn a_layer_is_mounted_once_and_not_removed_while_it_is() {
         "mkbox: down({}): in use: its layers are mounted on / in the mount namespace of process ",
         root.display()
     );
-    assert!(lines[1].starts_with(&refused), "{stderr}");
+    assert!(
+        lines[1].starts_with(&refused) && lines[1].ends_with(" (sh)"),
+        "{stderr}"
+    );
 }
 
 #[test]

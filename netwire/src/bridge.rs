@@ -245,17 +245,9 @@ fn has_ports(bridge: u32) -> Result<bool, Error> {
 
 /// The bridges of ours to which nothing is connected: who made them, or came for them, was killed.
 pub(crate) fn deserted() -> Result<Vec<String>, Error> {
-    let mut message = LinkMessage::default();
-    message.attributes = vec![LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats])];
-    let flags = libc::NLM_F_DUMP;
-    let request = Request::new("RTM_GETLINK", "", libc::RTM_GETLINK, flags, &message);
-    let mut bridges = Vec::new();
-    Socket::open(false)?.dump(request, |payload| {
-        bridges.extend(link::parse("", &[payload.to_vec()]).ok().filter(is_ours));
-        true
-    })?;
+    let bridges = link::all(&mut Socket::open(false)?)?;
     let mut names = Vec::new();
-    for bridge in bridges {
+    for bridge in bridges.into_iter().filter(is_ours) {
         if !has_ports(bridge.index)? {
             names.push(bridge.name);
         }

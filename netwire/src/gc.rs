@@ -9,8 +9,10 @@ use crate::cli::GcArgs;
 use crate::error::Error;
 use crate::firewall;
 use crate::lease::Directory;
-use crate::link::{self, By};
+use crate::link::{self, By, Link};
 use crate::netlink::Socket;
+use crate::rate;
+use crate::removal;
 use crate::state;
 
 /// Frees it, and says what it was: a line for each address and each pod in our table.
@@ -44,6 +46,14 @@ pub(crate) fn gc(args: &GcArgs) -> Result<String, Error> {
         }
         text += &format!("bridge {name}\n");
     }
+    for (id, link) in rate::interfaces(&mut host)? {
+        if is_deserted(&mut host, &id, &link)? {
+            if !args.dry_run {
+                removal::remove(&mut host, &link, false)?;
+            }
+            text += &format!("interface {} of {id}\n", link.name);
+        }
+    }
     for (id, ifname) in firewall::owners()? {
         if is_dead(&mut host, id.as_ref(), &ifname)? {
             if !args.dry_run {
@@ -55,12 +65,33 @@ pub(crate) fn gc(args: &GcArgs) -> Result<String, Error> {
     Ok(text)
 }
 
+/// Whether an interface that was there for the rate of a pod's is there for nothing any more.
+fn is_deserted(host: &mut Socket, id: &Id, link: &Link) -> Result<bool, Error> {
+    let veth = rate::limited(&link.name);
+    let veth = link::find(host, By::Name(&veth), false)?;
+    if veth.is_some_and(|veth| veth.alias.as_deref() == Some(names::ifalias(id))) {
+        return Ok(false);
+    }
+    let state = match record::known(TOOL, id) {
+        Known::Nothing => return Ok(true),
+        Known::Unfinished => return Ok(false),
+        Known::Up(state) => state,
+    };
+    for attachment in state::attachments(&state)? {
+        let ifname = attachment.ifname.as_ref();
+        if names::ifb(id, ifname) == link.name {
+            return is_dead(host, id, ifname);
+        }
+    }
+    Ok(true)
+}
+
 /// Whether the interface of that pod is gone, and nobody is about to make it.
 fn is_dead(host: &mut Socket, id: &str, ifname: &str) -> Result<bool, Error> {
     let Ok(id) = id.parse::<Id>() else {
         return Ok(false);
     };
-    let is_its = |link: Option<link::Link>| {
+    let is_its = |link: Option<Link>| {
         link.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(&id)))
     };
     if is_its(link::find(

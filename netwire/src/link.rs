@@ -206,11 +206,6 @@ pub(crate) fn get(by: By<'_>, counters: bool) -> Request {
     Request::new("RTM_GETLINK", &what, libc::RTM_GETLINK, 0, &message)
 }
 
-/// The interface in the payload of an `RTM_NEWLINK`.
-pub(crate) fn from(payload: &[u8]) -> Option<Link> {
-    Link::parse(payload)
-}
-
 /// The kind of the interface in the payload of an `RTM_NEWLINK`: `veth`. None: hardware, or lo.
 pub(crate) fn kind(payload: &[u8]) -> Option<String> {
     Link::parse(payload)?.kind
@@ -234,6 +229,18 @@ pub(crate) fn find(socket: &mut Socket, by: By<'_>, counters: bool) -> Result<Op
         Err(error) if error.refused() == Some(Errno::ENODEV) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Every interface there is.
+pub(crate) fn all(socket: &mut Socket) -> Result<Vec<Link>, Error> {
+    let mut message = LinkMessage::default();
+    let skip = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
+    message.attributes.push(skip);
+    let flags = libc::NLM_F_DUMP;
+    let request = Request::new("RTM_GETLINK", "all", libc::RTM_GETLINK, flags, &message);
+    let mut links = Vec::new();
+    socket.dump_all(request, |payload| links.extend(Link::parse(payload)))?;
+    Ok(links)
 }
 
 /// The addresses of interface `index`, with their prefix lengths. The socket is used up.

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde_json::{Value, json};
 
-pub(crate) use shape::{limit, repair, steps, unlimit};
+pub(crate) use shape::{interfaces, limit, limited, repair, steps, unlimit};
 
 /// Bits per second of a veth, as its driver tells ethtool(8): no more can be asked of it.
 const LINK: u64 = 10_000_000_000;

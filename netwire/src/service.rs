@@ -37,6 +37,7 @@ use spelling::NodePort;
 use store::Store;
 
 pub(crate) use change::reapply;
+pub(crate) use ports::refuse_of_services;
 
 /// More than 10 000 services with all that Kubernetes says of them.
 const MOST_BYTES: u64 = 256 << 20;

@@ -16,7 +16,7 @@ use crate::plan::{Plan, Wanted};
 use crate::state::{self, Attachment, Made};
 use crate::{
     TOOL, announce, bridge, conntrack, firewall, forwarding, ipv6, publish, rate, requests,
-    reserve, sysctl, uplink, wire,
+    reserve, service, sysctl, uplink, wire,
 };
 
 /// Makes the connection, or sees that it is there as wanted.
@@ -150,6 +150,7 @@ fn make(
         .iter()
         .map(|net| with_bits(net.subnet.network(), 0));
     publish::refuse_taken(&wanted.ports, &any.collect::<Vec<_>>())?;
+    service::refuse_of_services(&wanted.ports, wanted.has(true), wanted.has(false))?;
     let mtu = wire::mtu(wanted, host)?;
     wire::refuse_foreign(up.id(), wanted, host)?;
     if let Some(why) = wanted.rate.and_then(|rate| rate.refuses(mtu)) {

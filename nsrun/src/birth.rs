@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use ::sys::{Call, Command, Program, SysError, exit_now};
@@ -15,8 +15,8 @@ use record::Namespace;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::run::{self, do_all};
-use crate::signals;
 use crate::step::{self, Resources, Step};
+use crate::{procfs, signals};
 
 /// What the process that stays has as descriptors 0, 1 and 2.
 pub(crate) struct Stdio {
@@ -166,14 +166,29 @@ impl Birth<'_> {
 }
 
 impl Born {
+    /// Whether `down` will be able to end it: where a filter or the kernel keeps us from that, nothing is made.
+    pub(crate) fn can_be_ended(&self) -> Result<(), Error> {
+        let pidfd = ::sys::pidfd_open(self.pid)?;
+        // What goes on anyway takes no notice of it.
+        Ok(::sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGCONT)?)
+    }
+
     /// Lets it exec, and waits until it has.
     pub(crate) fn let_go(&mut self) -> Result<(), Error> {
         if let Some(mut go) = self.go.take() {
             go.write_all(&[READY]).call(|| "write(pipe)".into())?;
         }
-        match self.error(&[])? {
-            none if none.is_empty() => Ok(()),
-            error => Err(Error::Failed(error)),
+        let error = self.error(&[])?;
+        if !error.is_empty() {
+            return Err(Error::Failed(error));
+        }
+        // The end of file was that of an exec, or of a life that somebody else has ended.
+        match procfs::has_execed(self.pid) {
+            Some(true) => Ok(()),
+            _ => Err(Error::Failed(format!(
+                "execve(pause): process {} was ended before it came to it",
+                self.pid
+            ))),
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) const PROC_IS_MASKED: &str = "in a user namespace /proc must be visib
 pub(crate) const FILTERED: &str =
     "a seccomp filter is in force here, as in a container, and may forbid it";
 /// A system call that is not there.
-pub(crate) const NO_CALL: &str = "not in this kernel, or hidden by a seccomp filter";
+pub(crate) use ::sys::NO_CALL;
 
 /// What decides whether namespaces can be made, as far as it can be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

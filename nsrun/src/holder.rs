@@ -307,7 +307,9 @@ pub(crate) fn hold(
     if let Some(one_cpu) = one_cpu {
         one_cpu.release(born.pid);
     }
-    let answer = finish(up, &mut born, new, wanted, arguments);
+    let answer = born
+        .can_be_ended()
+        .and_then(|()| finish(up, &mut born, new, wanted, arguments));
     if answer.is_err() {
         born.abandon();
     }

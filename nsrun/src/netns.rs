@@ -145,8 +145,13 @@ fn remove(dir: &Path, made: Made, verbose: bool) -> Result<(), SysError> {
         }
     }
     if made.dir && mounted()?.is_none() {
-        // Not empty any more, or gone: either is right.
-        let _ = fs::remove_dir(dir);
+        match fs::remove_dir(dir).map_err(|error| error.to_errno()) {
+            // Not empty any more, in use, or gone: each is right.
+            Ok(()) | Err(Errno::ENOTEMPTY | Errno::EEXIST | Errno::EBUSY | Errno::ENOENT) => {}
+            Err(errno) => {
+                return Err(SysError::new(format!("rmdir({})", dir.display()), errno));
+            }
+        }
     }
     Ok(())
 }

@@ -69,15 +69,28 @@ pub(crate) fn environment(pid: i32) -> Result<Vec<(OsString, OsString)>, SysErro
     Ok(text.split(|&byte| byte == 0).filter_map(variable).collect())
 }
 
+/// Whether `pid` has become another program since it was forked; `PF_FORKNOEXEC` of the kernel says that it has not. None: it
+/// is gone.
+pub(crate) fn has_execed(pid: i32) -> Option<bool> {
+    const FORKED_AND_NOT_EXECED: u64 = 0x40;
+    let flags: u64 = field(pid, 6)?.parse().ok()?;
+    Some(flags & FORKED_AND_NOT_EXECED == 0)
+}
+
 /// The process that `pid` was started by, or was handed to.
 pub(crate) fn parent(pid: i32) -> Option<i32> {
+    field(pid, 1)?.parse().ok()
+}
+
+/// Of /proc/PID/stat, counted from 0 behind the name; proc_pid_stat(5).
+fn field(pid: i32, number: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may hold blanks and parentheses of its own.
-    stat[stat.rfind(')')? + 1..]
+    let behind = &stat[stat.rfind(')')? + 1..];
+    behind
         .split_ascii_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+        .nth(number)
+        .map(str::to_owned)
 }
 
 /// How long ago a process began, by its start time in clock ticks after boot. None: no /proc.

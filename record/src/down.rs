@@ -32,10 +32,11 @@ pub fn down<E: Failure + From<Error>>(
     work: impl FnMut(&mut Down) -> Result<(), E>,
 ) -> ExitCode {
     let records = match (&source.id, &source.pod) {
-        (Some(id), None) => {
-            index::indexed(id).map(|found| vec![found.unwrap_or_else(|| Record::new(id))])
-        }
-        _ => source.read_all(),
+        // What the index knows of it is read when nobody else is at work on it.
+        (Some(id), None) => Ok(vec![Given::Name(id.clone())]),
+        _ => source
+            .read_all()
+            .map(|records| records.into_iter().map(Given::Record).collect()),
     };
     let records = match records {
         Ok(records) => records,
@@ -43,14 +44,13 @@ pub fn down<E: Failure + From<Error>>(
     };
     let work = RefCell::new(work);
     let mut code = ExitCode::SUCCESS;
-    for mut record in records {
-        record.remove(PENDING);
-        let written = match down_one(tool, record.clone(), &work) {
+    for given in records {
+        let written = match down_one(tool, given.clone(), &work) {
             Ok(record) => record,
             Err(error) => {
                 report(tool, &error);
                 code = status(&error);
-                failed(record, tool, &error.to_string())
+                failed(given.known(), tool, &error.to_string())
             }
         };
         if !write_stdout(tool, &written) {
@@ -60,22 +60,58 @@ pub fn down<E: Failure + From<Error>>(
     code
 }
 
+/// By what a pod was named.
+#[derive(Clone)]
+enum Given {
+    Record(Record),
+    /// All that there is to know is in the index.
+    Name(Id),
+}
+
+impl Given {
+    fn id(&self) -> Result<Id, Error> {
+        match self {
+            Self::Record(record) => {
+                let id = record.id().unwrap_or_default();
+                id.parse().map_err(Error::Record)
+            }
+            Self::Name(id) => Ok(id.clone()),
+        }
+    }
+
+    /// What is taken down, when `indexed` is what the index has of it.
+    fn record(self, indexed: Option<&Record>) -> Record {
+        let mut record = match self {
+            Self::Record(record) => record,
+            Self::Name(id) => indexed.cloned().unwrap_or_else(|| Record::new(&id)),
+        };
+        record.remove(PENDING);
+        record
+    }
+
+    /// For who is told that it failed.
+    fn known(self) -> Record {
+        let indexed = match &self {
+            Self::Record(_) => None,
+            Self::Name(id) => index::indexed(id).ok().flatten(),
+        };
+        self.record(indexed.as_ref())
+    }
+}
+
 fn down_one<E: Failure + From<Error>>(
     tool: &'static str,
-    record: Record,
+    given: Given,
     work: &RefCell<impl FnMut(&mut Down) -> Result<(), E>>,
 ) -> Result<Record, E> {
-    let id: Id = record
-        .id()
-        .unwrap_or_default()
-        .parse()
-        .map_err(Error::Record)?;
+    let id = given.id()?;
     let index = Index::open(&id)?;
     let before = match &index {
         Some(index) => index.read()?,
         None => None,
     };
     let indexed = before.as_ref().and_then(|before| before.get(tool)).cloned();
+    let record = given.record(before.as_ref());
     let state = record.get(tool).cloned();
     let mut down = Down {
         id,

@@ -2,19 +2,16 @@
 # Sourced by bench.sh when it is named: a thousand pods up and down, and what the kernel needs for each.
 
 many=${MANY:-1000}
-kernel_memory() { awk '/^(Slab|KernelStack|PageTables|Percpu):/ { all += $2 } END { print all }' /proc/meminfo; }
-# since SECONDS: how many a second that were
-rate() { awk -v from="$1" -v to="$EPOCHREALTIME" -v many="$many" 'BEGIN { printf "%.0f", many / (to - from) }'; }
 mkdir "$work/many"
 before=$(kernel_memory) from=$EPOCHREALTIME tries=0
 for ((n = 0; n < many; n++)); do
     nsrun up --id "many$n" --net | netwire up --subnet 10.240.0.0/16 >"$work/many/$n.json"
 done
-up=$(rate "$from") each=$((($(kernel_memory) - before) / many)) from=$EPOCHREALTIME
+up=$(rate "$many" "$from") each=$((($(kernel_memory) - before) / many)) from=$EPOCHREALTIME
 for ((n = 0; n < many; n++)); do
     nsrun down -P "$work/many/$n.json" | netwire down >/dev/null
 done
-down=$(rate "$from")
+down=$(rate "$many" "$from")
 rm -r "$work/many"
 printf '\n%s pods with a pause, a network namespace and eth0\n' "$many"
 printf '  %-44s %10s %10s %12s\n' '' 'up 1/s' 'down 1/s' 'kernel kB'

@@ -10,10 +10,10 @@ for program in $programs; do ldd "/bin/\$program"; done | grep -o '/[^ ]*' | sor
 EOF
 # The least that copying can cost is a program that has the list ready and makes one call for each file.
 limit=()
-if in_c copy; then
+if in_c fill; then
     mkbox up -q --dry-run --copy "${programs// /,}" "$work/box" |
         sed -n "s#^'\(.*\)' -> '$work/box/\(.*\)'#\1 $work/list/\2#p" >"$work/list.txt"
-    limit=('C: copy_file_range, a list ready' "$work/copy $work/list.txt")
+    limit=('C: copy_file_range, a list ready' "$work/fill copy $work/list.txt")
 fi
 # jailkit wants a jail that nobody else can write to, all the way up. It makes no /dev, like the others here.
 jailkit=()
@@ -49,10 +49,10 @@ while read -r file; do
 done <$work/list
 EOF
 limit=()
-if in_c link; then
+if [ -x "$work/fill" ]; then
     mkbox up -q --dry-run --copy "${programs// /,}" "$work/bound" |
         sed -n "s#.* -> '$work/bound/\(.*\)'#$work/names/\1#p" >"$work/names.txt"
-    limit=('C: a name for each, a list ready' "$work/link $work/names.txt")
+    limit=('C: a name for each, a list ready' "$work/fill link $work/names.txt")
 fi
 prepare=("mkbox down --id bound >/dev/null" "rm -rf $work/linked" ${limit:+"rm -rf $work/names"})
 compare 'A box with the same programs, bound and not copied, ready to be entered' \

@@ -92,11 +92,26 @@ up_pod() {
     [ "$(phase)" != Pending ] || say 'is still pending (pod show)'
 }
 
+# Says that the pod runs to a service manager that waits for that (sd_notify(3)), when it does.
+tell_manager() {
+    exec 9>&-
+    [ -n "${NOTIFY_SOCKET:-}" ] || return 0
+    while [ "$(phase)" = Pending ]; do sleep 0.05; done
+    systemd-notify --ready --status="$pod is up"
+}
+
 run_pod() {
     [ "$lines" = 1 ] || die 'run takes one pod, the manifest has more (pod up)' 2
     make_pod "$1" || die "$pod: is up already"
-    if supervise; then status=0; else status=1; fi
-    [ "$event" = stop ] || exit "$status"
+    tell_manager &
+    teller=$!
+    if supervise; then succeeded=0; else succeeded=1; fi
+    if [ "$event" != stop ]; then
+        # A pod that has ended already was up.
+        reap "$teller"
+        exit "$succeeded"
+    fi
+    kill "$teller" 2>/dev/null || :
     exec 3>&- 9>&-
     down_pod
 }

@@ -5,7 +5,8 @@
 make_sandbox() {
     volumes=$(podspec --words mkbox "$spec")
     ports=$(podspec --words netwire "$spec")
-    cgset up -P "$spec" | nsrun up | wire "$ports" | (
+    # shellcheck disable=SC2086 # options of their own
+    cgset up -P "$spec" $cgroup | nsrun up | wire "$ports" | (
         # What configMaps and secrets are named from.
         case $volumes in *type=configMap* | *type=secret*) cd "$config" ;; esac
         eval "mkbox up -q -P - $volumes \"\$run/\$pod/volumes\""

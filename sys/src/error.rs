@@ -15,6 +15,9 @@ pub struct SysError {
     pub hint: Option<&'static str>,
 }
 
+/// Why a call that this version of the tools knows is none.
+pub const NO_CALL: &str = "not in this kernel, or hidden by a seccomp filter";
+
 impl SysError {
     /// A failed `call`, spelt as its man page does, and what the kernel answered.
     pub fn new(call: impl Into<String>, errno: impl ToErrno) -> Self {
@@ -37,7 +40,10 @@ impl fmt::Display for SysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // desc() and not Display: that one puts the symbol in front ("EPERM: …").
         write!(f, "{}: {}", self.call, self.errno.desc())?;
-        match self.hint {
+        match self
+            .hint
+            .or((self.errno == Errno::ENOSYS).then_some(NO_CALL))
+        {
             Some(hint) => write!(f, " ({hint})"),
             None => Ok(()),
         }
@@ -100,6 +106,21 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "setns(net, /run/netns/a): Operation not permitted (needs CAP_SYS_ADMIN)"
+        );
+    }
+
+    #[test]
+    fn a_call_that_is_none_says_so_by_itself() {
+        let error = SysError::new("pidfd_open(7)", Errno::ENOSYS);
+        assert_eq!(
+            error.to_string(),
+            "pidfd_open(7): Function not implemented (not in this kernel, or hidden by a seccomp filter)"
+        );
+        assert!(
+            error
+                .hint("needs 5.3")
+                .to_string()
+                .ends_with(" (needs 5.3)")
         );
     }
 

@@ -31,7 +31,7 @@ pub use calls::{
 };
 pub use check::{Check, Checks};
 pub use close_later::CloseLater;
-pub use error::{Call, SysError, ToErrno};
+pub use error::{Call, NO_CALL, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
 pub use file::{gone, is_still};
 pub use input::{Input, descriptor};

@@ -150,6 +150,27 @@ fn netwire_up_with_nat_killed_anywhere_leaves_nothing() {
     a_killed_stage_leaves_nothing(3);
 }
 
+/// No packet meets half of the rules: those of before or those of after are there. And the next call does it.
+#[test]
+fn netwire_policy_killed_anywhere_is_done_by_the_next() {
+    let node = Node::new();
+    let rules = "nft list table inet chroot0 | grep -o '10[.][0789][.]' | sort -u | tr -d '\\n'";
+    Sweep {
+        before: "nsrun up --id foo --net | netwire up --subnet 10.244.0.0/24 --deny 10.9.0.0/16 >before.json",
+        command: "netwire policy --allow 10.0.0.0/8,80/tcp --deny 10.7.0.0/16 <before.json",
+        pipe: ("", ""),
+        at_most: 2,
+        at_least: 10,
+    }
+    .leaves_nothing(&node, |place, _| {
+        let now = node.sh(rules);
+        let next = node.sh(&format!("netwire policy --id foo --deny 10.8.0.0/16 >/dev/null && netwire check --id foo | jq -c .drift && {rules}"));
+        let is_whole = ["10.9.", "10.0.10.7."].contains(&now.stdout.as_str());
+        let is_done = next.stdout == "[]\n10.8.";
+        (!is_whole || !is_done).then(|| format!("{} {}: {now}{next}", place.call, place.nth))
+    });
+}
+
 #[test]
 fn mkbox_up_killed_anywhere_leaves_nothing() {
     a_killed_box_leaves_nothing(SMALL_BOX);

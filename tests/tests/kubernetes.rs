@@ -92,6 +92,37 @@ fn s35_the_listing_is_one_that_iptables_takes_and_prints_again() {
 }
 
 #[test]
+fn the_listing_of_ipv6_is_one_that_ip6tables_takes() {
+    let node = Node::new();
+    if !node.has("ip6tables-restore") {
+        return;
+    }
+    node.sh("netwire service up kube-system/dns --vip 10.96.0.10 --vip fd00:96::a --port dns:53/udp --to 10.244.0.3 --to fd00:244::3 --to fd00:244::4 --affinity 60 --node-port 30053 --deny-from fd00:1::/64 && netwire service up none --vip fd00:96::b --port 80")
+        .succeeds();
+    let listing = node
+        .sh("netwire service show --ip6tables")
+        .succeeds()
+        .stdout;
+    node.sh_with("ip6tables-restore --test", &listing)
+        .succeeds();
+    for part in [
+        "-d fd00:96::a/128 -p udp ",
+        "--to-destination [fd00:244::4]:53\n",
+        " -s fd00:1::/64 -j DROP\n",
+        "--dport 30053 -j KUBE-EXT-",
+        "-j REJECT --reject-with icmp6-port-unreachable\n",
+    ] {
+        assert!(listing.contains(part), "{part}\n{listing}");
+    }
+    assert!(
+        !listing.contains("10.96.0.10") && !listing.contains("10.244.0.3"),
+        "{listing}"
+    );
+    node.sh("netwire service down --all").succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn s32_endpoints_are_the_pods_with_the_label() {
     let node = Node::new();
     for (pod, app) in [("a", "dns"), ("b", "web"), ("c", "dns")] {

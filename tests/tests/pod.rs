@@ -320,3 +320,40 @@ fn what_else_is_in_a_pod_s_directory_stays_and_is_in_nobody_s_way() {
         .succeeds();
     pods.is_clean();
 }
+
+#[test]
+fn an_ordinary_user_has_pods_in_a_user_namespace() {
+    let Some(pods) = Pods::new() else { return };
+    if !pods.node().has("newuidmap") || !pods.node().has_file("/sys/fs/cgroup/memory") {
+        return;
+    }
+    // Subordinate ids, a run directory and a group: what root gives a user.
+    pods.sh("echo nobody:200000:65536 >/tmp/subids; mount --bind /tmp/subids /etc/subuid && mount --bind /tmp/subids /etc/subgid
+        install -d -o nobody /tmp/home /tmp/home/run; for at in /sys/fs/cgroup/*/; do mkdir $at/mine; chown -R nobody $at/mine; done")
+        .succeeds();
+    let user = |script: &str| {
+        let setup = "cd /tmp/home; export HOME=/tmp/home XDG_RUNTIME_DIR=/tmp/home/run POD_IMAGES=/home/namespace/images
+            exec setpriv --reuid nobody --regid nogroup --clear-groups nsrun exec -r --map-auto --mount --net --pid --ipc --mount-proc -- bash -s";
+        let script = format!(
+            "ip link set lo up; pod() {{ /mnt/scripts/pod \"$@\"; }}\ncat >core.yaml <<'END'\n{GREEDY}END\n{script}"
+        );
+        pods.node().sh_with(setup, script)
+    };
+    let limit = "cat /sys/fs/cgroup/memory/mine/pod-core-k8s-greedy/*/memory.limit_in_bytes | grep -v 9223372036854771712";
+    user(&format!(
+        "export POD_CGROUP='--parent /mine'; pod up core.yaml; pod ls | awk 'NR == 2 {{ print $1, $2, $3, $5 }}'; {limit}
+         pod exec core-k8s-greedy -- sh -c 'hostname; id -u; ip -o -4 addr show eth0 | wc -l'; pod down core-k8s-greedy; ls -A run"
+    ))
+    .succeeds()
+    .prints("core-k8s-greedy 1/1 Running 10.244.0.2\n209715200\ncore-k8s-greedy\n0\n1");
+    // Without a group of his own there is no limit, so there is no pod, and nothing is left of it.
+    user("pod up core.yaml; echo $?; ls -A run")
+        .succeeds()
+        .says("cgset: mkdir(/sys/fs/cgroup/")
+        .prints("1");
+    pods.sh(
+        "umount /etc/subuid /etc/subgid; rm -r /tmp/subids /tmp/home; rmdir /sys/fs/cgroup/*/mine",
+    )
+    .succeeds();
+    pods.is_clean();
+}

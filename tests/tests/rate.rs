@@ -130,6 +130,31 @@ fn it_is_there_once_and_goes_with_the_pod_or_by_name() {
 }
 
 #[test]
+fn what_was_there_for_a_rate_alone_is_freed_and_of_living_pods_it_is_not() {
+    let Some(node) = node() else {
+        return;
+    };
+    let up = "nsrun up --id bar --net | netwire up --subnet 10.9.0.0/24 --rate 10mbit >bar.json";
+    node.sh(up).succeeds();
+    node.sh(&crate::up("--rate 10mbit")).succeeds();
+    node.sh("nsrun down <foo.json >/dev/null; while ip link show vethce5359d4; do :; done >&2")
+        .succeeds();
+    // by its index, and by nothing
+    for forget in ["true", "rm -r /run/chroot0/foo"] {
+        node.sh(forget).succeeds();
+        node.sh("netwire gc --dry-run")
+            .succeeds()
+            .prints("10.244.0.2 of foo eth0\ninterface ifbce5359d4 of foo");
+    }
+    node.sh("netwire gc >/dev/null; netwire gc; ip -br link show ifbce5359d4")
+        .ends(1)
+        .prints("");
+    node.sh("netwire check --id bar; nsrun down <bar.json | netwire down >/dev/null; rm *")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
 fn no_rate_and_more_than_the_link_are_one_line() {
     let node = Node::new();
     node.sh("nsrun up --id foo --net >foo.json").succeeds();

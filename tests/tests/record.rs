@@ -361,3 +361,41 @@ fn keys_of_the_wrong_shape_are_refused() {
         }
     }
 }
+
+#[test]
+fn the_page_has_every_key_and_its_examples_run() {
+    let page = std::fs::read_to_string(tests::repository("record/pod-record.5")).expect("the page");
+    let node = Node::new();
+    let examples: Vec<&str> = page
+        .split(".Bd -literal\n")
+        .skip(1)
+        .filter_map(|text| text.split(".Ed\n").next())
+        .collect();
+    let [make, remove] = examples[..] else {
+        panic!("two examples in {page}");
+    };
+    node.sh(make)
+        .succeeds()
+        .prints("\"/pod-foo\"\n\"network\"\n{\"memory.max\":67108864}\n\"10.244.0.2/24\"");
+    // Of a pod, of a box, and of both records that a manifest becomes.
+    let keys = "jq -r 'keys[], (.linux // {} | keys[] | \"linux.\" + .)'";
+    let manifest = include_str!("../manifests/foo.yaml");
+    let found = node.sh_with(
+        &format!("{{ podspec; cat foo.json; mkbox up -q --copy ls --proc --mask --read-only box; }} | {keys} | sort -u; mkbox down --id box >/dev/null"),
+        manifest,
+    );
+    let found = found.succeeds().stdout;
+    let mut seen = 0;
+    for key in found.lines().filter(|key| *key != "linux") {
+        let is_there = page.lines().any(|line| {
+            line.strip_prefix(".It Cm ")
+                .is_some_and(|keys| keys.split(" , ").any(|known| known == key))
+        });
+        assert!(is_there, "{key}");
+        seen += 1;
+    }
+    assert!(seen > 12, "{found}");
+    node.sh(remove).succeeds().prints("{\"app\":\"web\"}");
+    node.sh("rm foo.json").succeeds();
+    node.assert_as_it_was();
+}

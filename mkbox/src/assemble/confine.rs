@@ -7,7 +7,7 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
-use record::Record;
+use record::{MASKED_PATHS, READ_ONLY_PATHS, Record};
 use rustix::mount::MountAttrFlags;
 use serde_json::Value;
 use sys::{Call, SysError};
@@ -50,14 +50,10 @@ impl Assembly {
             list.and_then(Value::as_array).is_some_and(Vec::is_empty)
         };
         for (key, defaults, list) in [
-            (
-                "/linux/maskedPaths",
-                &record::MASKED_PATHS[..],
-                &mut self.masked,
-            ),
+            ("/linux/maskedPaths", &MASKED_PATHS[..], &mut self.masked),
             (
                 "/linux/readonlyPaths",
-                &record::READ_ONLY_PATHS[..],
+                &READ_ONLY_PATHS[..],
                 &mut self.read_only_paths,
             ),
         ] {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use netlink_packet_route::AddressFamily;
-use netlink_packet_route::link::{LinkAttribute, LinkExtentMask, LinkMessage};
 use nix::errno::Errno;
 use record::{Id, Known};
 
@@ -13,7 +12,7 @@ use crate::TOOL;
 use crate::cidr::width;
 use crate::error::Error;
 use crate::link::{self, Link};
-use crate::netlink::{Request, Socket};
+use crate::netlink::Socket;
 use crate::nft;
 use crate::publish::Protocol;
 use crate::routes;
@@ -28,7 +27,7 @@ type Entrances = HashMap<Id, Vec<Line>>;
 /// All of it.
 pub(super) fn gather() -> Result<Picture, Error> {
     let mut socket = Socket::open(false)?;
-    let links = links(&mut socket)?;
+    let links = link::all(&mut socket)?;
     let addresses = addresses(&mut socket)?;
     let entrances = entrances()?;
     let mut picture = Picture {
@@ -78,17 +77,6 @@ fn title() -> String {
         "network of {}",
         name.unwrap_or_else(|_| "this machine".into())
     )
-}
-
-fn links(socket: &mut Socket) -> Result<Vec<Link>, Error> {
-    let mut message = LinkMessage::default();
-    let skip = LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]);
-    message.attributes.push(skip);
-    let flags = libc::NLM_F_DUMP;
-    let request = Request::new("RTM_GETLINK", "all", libc::RTM_GETLINK, flags, &message);
-    let mut links = Vec::new();
-    socket.dump_all(request, |payload| links.extend(link::from(payload)))?;
-    Ok(links)
 }
 
 /// To which address the host has a route of its own, by the number of the interface.

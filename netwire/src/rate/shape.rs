@@ -159,6 +159,21 @@ pub(crate) fn unlimit(id: &Id, ifname: &str, wait: bool, host: &mut Socket) -> R
     }
 }
 
+/// Every such interface, and whose it says to be.
+pub(crate) fn interfaces(host: &mut Socket) -> Result<Vec<(Id, Link)>, Error> {
+    let of = |link: Link| {
+        let id: Id = link.alias.as_deref()?.parse().ok()?;
+        let is_it = link.kind.as_deref() == Some("ifb") && link.name.starts_with("ifb");
+        is_it.then_some((id, link))
+    };
+    Ok(link::all(host)?.into_iter().filter_map(of).collect())
+}
+
+/// The host's end of the pair that the interface `ifb` limits.
+pub(crate) fn limited(ifb: &str) -> String {
+    ifb.replacen("ifb", "veth", 1)
+}
+
 /// What a kernel says that lacks one of these.
 fn explain(error: Error, needs: &'static str) -> Error {
     match error {

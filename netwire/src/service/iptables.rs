@@ -144,17 +144,33 @@ impl<'a> One<'a> {
         )
     }
 
+    /// A chain for the service, as kube-proxy has one for whom it lets in: each range is one line.
     fn denied(&self, raw: &mut Rules) {
         let ranges = self.service.deny_from.iter();
-        for range in ranges.filter(|range| range.first().is_ipv4() == self.ipv4) {
-            for (ip, _) in &self.addresses {
-                let (protocol, port, width) = (self.protocol(), self.port.port, width(*ip));
-                let rule = format!(
-                    "-s {range} -d {ip}/{width} -p {protocol} -m {protocol} --dport {port} -j DROP"
-                );
-                raw.add("PREROUTING", rule.clone());
-                raw.add("OUTPUT", rule);
-            }
+        let mut ranges = ranges
+            .filter(|range| range.first().is_ipv4() == self.ipv4)
+            .peekable();
+        if ranges.peek().is_none() || self.addresses.is_empty() {
+            return;
+        }
+        let (namespace, base) = self.service.name.parts();
+        let chain = chain("KUBE-FW-", &format!("{namespace}/{base}"), "", "");
+        if !raw.0.contains_key(&chain) {
+            ranges.for_each(|range| raw.add(&chain, format!("-s {range} -j DROP")));
+        }
+        let cluster = self.addresses.iter();
+        let mut rules: Vec<String> = cluster
+            .map(|(ip, what)| self.matches(*ip, what, self.port.port))
+            .collect();
+        if let Some(node) = self.port.node {
+            let (protocol, name) = (self.protocol(), &self.name);
+            rules.push(format!(
+                "-p {protocol} -m comment --comment \"{name}\" -m addrtype --dst-type LOCAL -m {protocol} --dport {node}"
+            ));
+        }
+        for rule in rules {
+            raw.add("PREROUTING", format!("{rule} -j {chain}"));
+            raw.add("OUTPUT", format!("{rule} -j {chain}"));
         }
     }
 

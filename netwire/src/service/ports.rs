@@ -1,16 +1,20 @@
 //! Ports of the machine that lead to services: who else has them, and whether anything comes to them.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use nix::errno::Errno;
 
-use super::definition::Service;
+use super::definition::{Port, Service};
 use super::elements::port_key;
+use super::family::Family;
+use super::program::TABLE;
+use super::store::Store;
 use crate::TOOL;
 use crate::error::Error;
 use crate::netlink::Socket;
-use crate::nft;
-use crate::publish::try_bind;
+use crate::nft::{self, Table};
+use crate::publish::{Publish, try_bind};
 use crate::ruleset;
 use crate::uplink;
 
@@ -55,24 +59,68 @@ pub(crate) fn refuse_taken(services: &[Service]) -> Result<(), Error> {
     Ok(())
 }
 
-/// The keys of published ports, and who has them.
-fn by_pods() -> Result<Vec<(Vec<u8>, String)>, Error> {
-    let mut socket = Socket::netfilter(false)?;
-    let mut found = Vec::new();
-    for family in [&ruleset::IPV4, &ruleset::IPV6] {
-        for set in [family.ports, family.host_ports] {
-            let dump = nft::get_elements(ruleset::INET, set);
-            let answer = socket.dump_all(dump, |payload| {
-                let elements = nft::elements(set, payload).into_iter();
-                found.extend(elements.map(|(element, comment)| (element.key, comment)));
-            });
-            match answer {
-                // no pod has anything in the table
-                Err(error) if error.refused() == Some(Errno::ENOENT) => return Ok(Vec::new()),
-                answer => answer?,
+/// Refuses to publish ports that lead to services, for a pod with addresses of IPv4, of IPv6, or of both.
+pub(crate) fn refuse_of_services(
+    published: &[Publish],
+    ipv4: bool,
+    ipv6: bool,
+) -> Result<(), Error> {
+    if published.is_empty() {
+        return Ok(());
+    }
+    let families = [(ipv4, true), (ipv6, false)].into_iter();
+    let families = families.filter(|(has, _)| *has);
+    let sets: Vec<&'static str> = families
+        .map(|(_, ipv4)| Family::of(ipv4).node_ports)
+        .collect();
+    let taken = elements(TABLE, &sets)?;
+    let taken: HashSet<Vec<u8>> = taken.into_iter().map(|(key, _)| key).collect();
+    for publish in published {
+        for (port, _) in publish.pairs() {
+            let key = port_key(publish.protocol.number(), port);
+            if !taken.contains(key.as_slice()) {
+                continue;
             }
+            let has = |of: &Port| of.node == Some(port) && of.protocol == publish.protocol;
+            let all = Store::look()?.into_iter();
+            let name = all
+                .filter(|service| service.ports.iter().any(has))
+                .map(|service| service.name.to_string())
+                .next();
+            let (name, protocol) = (name.unwrap_or_default(), publish.protocol.name());
+            return Err(Error::failed(format!(
+                "--publish {publish}: {port}/{protocol} is taken, by service {name}"
+            )));
         }
     }
+    Ok(())
+}
+
+/// The keys of these sets, with the comments of their elements; none of a table that is not there.
+fn elements(table: Table, sets: &[&'static str]) -> Result<Vec<(Vec<u8>, String)>, Error> {
+    let mut found = Vec::new();
+    let mut socket = match Socket::netfilter(false) {
+        Err(error) if error.lacks_nf_tables() => return Ok(found),
+        socket => socket?,
+    };
+    for set in sets {
+        let answer = socket.dump_all(nft::get_elements(table, set), |payload| {
+            let elements = nft::elements(set, payload).into_iter();
+            found.extend(elements.map(|(element, comment)| (element.key, comment)));
+        });
+        match answer {
+            Err(error) if error.refused() == Some(Errno::ENOENT) => return Ok(Vec::new()),
+            answer => answer?,
+        }
+    }
+    Ok(found)
+}
+
+/// The keys of published ports, and who has them.
+fn by_pods() -> Result<Vec<(Vec<u8>, String)>, Error> {
+    let families = [&ruleset::IPV4, &ruleset::IPV6];
+    let sets = families.map(|family| [family.ports, family.host_ports]);
+    let mut found = elements(ruleset::INET, sets.as_flattened())?;
     for (_, comment) in &mut found {
         *comment = match ruleset::owner(comment) {
             Some((id, _)) => id.to_string(),

@@ -58,9 +58,16 @@ impl Store {
         let dir = names::run_dir().join(DIR);
         loop {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-            made.call(|| format!("mkdir({})", dir.display()))?;
-            if let Some(store) = Self::open()? {
-                return Ok(store);
+            let made = made.call(|| format!("mkdir({})", dir.display()));
+            match made.map_err(Error::from).and_then(|()| Self::open()) {
+                Ok(Some(store)) => return Ok(store),
+                Ok(None) => {}
+                Err(error) => {
+                    // Made for nothing; it stays where others have something in it.
+                    let _ = fs::remove_dir(&dir);
+                    Self::tidy_above();
+                    return Err(error);
+                }
             }
         }
     }
