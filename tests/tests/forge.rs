@@ -242,3 +242,41 @@ fn a_pod_with_a_link_of_its_own_lies_to_nobody_but_itself() {
         down(&node);
     }
 }
+
+#[test]
+fn a_service_of_127_0_0_1_is_reached_by_no_pod() {
+    let node = Node::new();
+    // To the gateway's hardware address, and to 127.0.0.1: CVE-2020-8558.
+    let from_evil = "hears - forge ip eth0 ip=10.244.0.2 victim=127.0.0.1 port=7777 to=$gateway";
+    let by_route = "nsrun exec -P evil.json -- sh -c 'echo 1 >/proc/sys/net/ipv4/conf/all/route_localnet; ip route replace local 127.0.0.0/8 dev lo table 7; ip rule del table local; ip route replace 127.0.0.0/8 via 10.244.0.1' >&2; hears - nsrun exec -P evil.json -- bash -c 'echo forged >/dev/udp/127.0.0.1/7777'";
+    for options in ["", "--bridge br0"] {
+        pods(&node, options);
+        assert_eq!(attack(&node, from_evil), "nothing", "{options}");
+        assert_eq!(attack(&node, by_route), "nothing", "{options}");
+        down(&node);
+        pods(&node, options);
+        // Two things stand in the way: the kernel, and a rule.
+        let open = "nft flush ruleset; for one in /proc/sys/net/ipv4/conf/{br0,veth*}/route_localnet; do [ ! -e $one ] || echo 1 >$one; done";
+        let heard = attack(&node, &format!("{open}; {from_evil}"));
+        assert_eq!(heard, "::ffff:10.244.0.2", "{options}: with neither");
+        down(&node);
+    }
+}
+
+#[test]
+fn nobody_is_told_of_a_shorter_way_by_another_pod() {
+    let node = Node::new();
+    for (options, fooled) in [("--antispoof never", true), ("", false)] {
+        pods(&node, &format!("--bridge br0 {options}"));
+        let way = attack(
+            &node,
+            "nsrun exec -P vic.json -- sh -c 'for one in all eth0; do echo 1 >/proc/sys/net/ipv4/conf/$one/accept_redirects; done; ip route replace 10.9.9.0/24 via 10.244.0.1'
+             met vic 10.244.0.2; met vic 10.244.0.1; at vic ping -q -c 1 -W 5 10.244.0.2 >&2
+             forge redirect eth0 ip=10.244.0.1 way=10.244.0.2 dst=10.9.9.9 victim=10.244.0.3 to=$(mac vic)
+             at vic ping -q -c 1 -W 5 10.244.0.1 >&2
+             at vic ip route get 10.9.9.9",
+        );
+        assert_eq!(way.contains("via 10.244.0.2"), fooled, "{options}: {way}");
+        down(&node);
+    }
+}
