@@ -34,10 +34,12 @@ VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat
 VM_STORIES = laws limits pipe v2
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
+# What does more with CHROOT0_SWEEP=all.
+LONG_TESTS = faults killed load
 LINT_PACKAGES = shellcheck
 BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat
 
-.PHONY: all help demo test test-gnu test-vm test-systemd lint bench install pause-image deb test-deb dist clean
+.PHONY: all help demo test test-gnu test-long test-vm test-systemd lint bench install pause-image deb test-deb dist clean
 
 # Where it was built says nothing to whoever reads a backtrace elsewhere, and two builds shall not differ by it.
 PLAIN_PATHS = --config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(CURDIR)=.", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
@@ -61,6 +63,12 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 test-gnu: ## the tools as glibc builds them, with the checks of a debug build, against the kernel
 	$(CARGO) build --locked --workspace --exclude tests --exclude fuzz --target $(GNU)
 	CHROOT0_BIN="$(abspath $(OUT_GNU))" $(CARGO) test --locked --package tests --target $(TARGET)
+
+test-long: all ## each fault at each system call, long soaks, a thousand pods: hours (root)
+	@scripts/packages.sh $(TEST_PACKAGES)
+	CHROOT0_BIN="$(abspath $(OUT))" CHROOT0_SWEEP=all CHROOT0_TEST_SECONDS=3600 $(CARGO) test --locked --package tests --target $(TARGET) \
+	  $(LONG_TESTS:%=--test %) --no-fail-fast
+	$(MAKE) --no-print-directory bench PARTS=many
 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
 	@scripts/packages.sh $(VM_PACKAGES)

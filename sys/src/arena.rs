@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes of the arena; what is not used of it is no memory. What does not fit goes to malloc.
-const SIZE: usize = 4 << 20;
+const SIZE: usize = 16 << 20;
 /// Blocks are multiples of it, and aligned to it.
 const STEP: usize = 16;
 /// Up to here blocks are of every multiple of [`STEP`], above of every power of two.

@@ -42,19 +42,22 @@
 //! `SKIPPED` on stderr and passes, or fails when `CI` is set.
 //!
 //! # Fault sweeps
-//! [`sweep`] stops a tool at, or fails, each of its system calls in turn: a sample of them, all with `CHROOT0_SWEEP=all` (a few
-//! minutes more).
+//! [`trial`] kills each verb of each tool at, or fails, each of its system calls in turn ([`sweep`]), and prints what it counted.
+//! Of all places and faults it takes a sample that is the same each time, and all with `CHROOT0_SWEEP=all`, which takes hours.
 //!
 //! # Needs
 //! root (for namespaces and groups), bash, iproute2, strace, jq, and for single stories what they name.
 
 mod binaries;
 pub mod completions;
+pub mod life;
+mod likeness;
 pub mod mountinfo;
 mod node;
 mod output;
 pub mod pod;
 pub mod sweep;
+pub mod trial;
 pub mod web;
 pub mod world;
 

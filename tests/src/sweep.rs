@@ -4,6 +4,8 @@
 //! a call, which then has no effect.
 
 use std::collections::BTreeMap;
+use std::env;
+use std::fmt;
 
 use crate::Node;
 
@@ -14,6 +16,36 @@ const CALLS: &str = "mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renamea
     clone,clone3,fork,vfork,unshare,setns,execve,execveat,socket,bind,sendto,sendmsg,recvfrom,recvmsg,flock,\
     kill,tgkill,pidfd_open,pidfd_send_signal,wait4,waitid,poll,ppoll,pipe2,setsid,sethostname,close,exit_group";
 
+/// By their man pages these always succeed.
+const NEVER_FAIL: &str = "exit,exit_group,rt_sigreturn,umask,getpid,gettid,getppid,getuid,geteuid,getgid,getegid,sched_yield";
+
+/// What the run-time of C or Rust asks the kernel for.
+const RUNTIME: &str = "brk,mmap,munmap,mprotect,mremap,madvise,futex,rseq,set_robust_list,set_tid_address,arch_prctl,\
+    sigaltstack,rt_sigaction,rt_sigprocmask,getrandom";
+
+/// What is done to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGKILL at the entry of the call, which then has no effect.
+    Kill,
+    /// SIGKILL when the call has had its effect: at the entry of the next one, between which and it nothing happens.
+    KillAfter,
+    /// The call has no effect and says this.
+    Error(&'static str),
+}
+
+/// All that is tried.
+pub const FAULTS: [Fault; 8] = [
+    Fault::Kill,
+    Fault::Error("EIO"),
+    Fault::Error("ENOSPC"),
+    Fault::Error("ENOMEM"),
+    Fault::KillAfter,
+    Fault::Error("EMFILE"),
+    Fault::Error("EPERM"),
+    Fault::Error("EINTR"),
+];
+
 /// A place at which a run is disturbed: the n-th time that one process makes this call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
@@ -21,55 +53,171 @@ pub struct Place {
     pub call: String,
     /// From 1.
     pub nth: usize,
+    /// Only the process that the command begins as is meant, else each that comes so far.
+    alone: bool,
+    is_before_main: bool,
+    /// The call after it.
+    next: Option<(String, usize)>,
 }
 
 impl Place {
     /// What goes before the command to be killed there, in a shell.
     #[must_use]
     pub fn kill(&self) -> String {
-        self.inject("signal=KILL")
+        self.inject(&self.call, self.nth, "signal=KILL")
     }
 
     /// What goes before the command of which the call shall fail there with `errno`.
     #[must_use]
     pub fn fail(&self, errno: &str) -> String {
-        self.inject(&format!("error={errno}"))
+        self.inject(&self.call, self.nth, &format!("error={errno}"))
     }
 
-    fn inject(&self, fault: &str) -> String {
-        let Self { call, nth } = self;
+    /// What goes before the command to disturb it so; None: there is no such thing here.
+    #[must_use]
+    pub fn disturb(&self, fault: Fault) -> Option<String> {
+        match fault {
+            Fault::Kill => Some(self.kill()),
+            Fault::KillAfter => {
+                let (call, nth) = self.next.as_ref()?;
+                Some(self.inject(call, *nth, "signal=KILL"))
+            }
+            Fault::Error(_) if self.cannot_fail() => None,
+            Fault::Error(errno) => Some(self.fail(errno)),
+        }
+    }
+
+    /// What does not return or has no error, and the call with which strace itself becomes the command.
+    fn cannot_fail(&self) -> bool {
+        NEVER_FAIL.split(',').any(|name| name == self.call)
+            || (self.alone && self.call == "execve" && self.nth == 1)
+    }
+
+    /// Whether the run-time of C or Rust makes the call, for memory, threads and what there is before main(): when that fails it
+    /// ends the process by itself, and what is done is left to `down`.
+    #[must_use]
+    pub fn is_of_the_runtime(&self) -> bool {
+        self.is_before_main || RUNTIME.split(',').any(|name| name == self.call)
+    }
+
+    fn inject(&self, call: &str, nth: usize, fault: &str) -> String {
         // What stays of a pod is let go when it is exec'd: strace ends with the tool, and as the tool does.
+        let follow = if self.alone { "" } else { "-f " };
         format!(
-            "strace -f -b execve -qq -o /dev/null -e trace={call} -e inject={call}:{fault}:when={nth}"
+            "strace {follow}-b execve -qq -o /dev/null -e trace={call} -e inject={call}:{fault}:when={nth}"
         )
     }
 }
 
-/// The places of `command` (one tool, redirections after it): each call, at its first and last times and at some between them.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = if self.alone { "" } else { " of any process" };
+        write!(f, "{} {}{who}", self.call, self.nth)
+    }
+}
+
+/// Whether everything is to be tried that can be.
+#[must_use]
+pub fn all() -> bool {
+    env::var("CHROOT0_SWEEP").is_ok_and(|value| value == "all")
+}
+
+/// The places of `command` (one tool, redirections after it): each call that changes something, at its first and last times
+/// and at some between them.
 ///
 /// `at_most` places of each call; all when the variable `CHROOT0_SWEEP` is `all`.
 #[track_caller]
 pub fn places(node: &Node, command: &str, at_most: usize) -> Vec<Place> {
-    let log = "/home/namespace/.strace";
-    node.sh(&format!(
-        "strace -f -b execve -qq -o {log} -e trace={} {command}",
-        available()
-    ))
-    .succeeds();
-    let text = node.sh(&format!("cat {log}; rm {log}")).succeeds();
-    let all = std::env::var("CHROOT0_SWEEP").is_ok_and(|value| value == "all");
-    let at_most = if all { usize::MAX } else { at_most };
-    let counted = count(&text.stdout);
+    let log = log(node, "", command, &available());
+    let at_most = if all() { usize::MAX } else { at_most };
+    let counted = count(&calls(&log));
     assert!(!counted.is_empty(), "no call was seen of {command}");
     counted
         .into_iter()
         .flat_map(|(call, times)| {
             sample(times, at_most).into_iter().map(move |nth| Place {
-                call: call.clone(),
+                call: call.to_owned(),
                 nth,
+                alone: false,
+                is_before_main: false,
+                next: None,
             })
         })
         .collect()
+}
+
+/// Every place of `command`, which is run once after `before`: those of the process it begins as, in order, then those of its other processes and threads.
+#[track_caller]
+pub fn every_place(node: &Node, before: &str, command: &str) -> Vec<Place> {
+    let log = log(node, before, command, "all");
+    let calls = calls(&log);
+    let first = calls[0].0;
+    let (own, others): (Vec<_>, Vec<_>) = calls.into_iter().partition(|(pid, _)| *pid == first);
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found: Vec<Place> = own
+        .into_iter()
+        .map(|(_, call)| {
+            let nth = times.entry(call).or_insert(0);
+            *nth += 1;
+            Place {
+                call: call.to_owned(),
+                nth: *nth,
+                alone: true,
+                is_before_main: false,
+                next: None,
+            }
+        })
+        .collect();
+    // Rust asks for the alternative stack of its main thread twice, and hardly anything after it.
+    let is_stack = |place: &Place| place.call == "sigaltstack" && place.nth == 2;
+    let start = found.iter().position(is_stack).unwrap_or(0);
+    for place in &mut found[..start] {
+        place.is_before_main = true;
+    }
+    for at in 1..found.len() {
+        let Place { call, nth, .. } = found[at].clone();
+        found[at - 1].next = Some((call, nth));
+    }
+    for (call, times) in count(&others) {
+        found.extend((1..=times).map(|nth| Place {
+            call: call.to_owned(),
+            nth,
+            alone: false,
+            is_before_main: false,
+            next: None,
+        }));
+    }
+    found
+}
+
+/// Of these places the first and the last of each call, and of calls that change something also one between them.
+#[must_use]
+pub fn sampled(places: &[Place]) -> Vec<&Place> {
+    let mut by_call: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
+    for (at, place) in places.iter().enumerate() {
+        let same = by_call.entry((place.alone, &place.call)).or_default();
+        same.push(at);
+    }
+    let mut chosen = Vec::new();
+    for ((_, call), same) in by_call {
+        let changes = CALLS.split(',').any(|name| name == call);
+        let nth = sample(same.len(), if changes { 3 } else { 2 });
+        chosen.extend(nth.into_iter().map(|nth| same[nth - 1]));
+    }
+    chosen.sort_unstable();
+    chosen.into_iter().map(|at| &places[at]).collect()
+}
+
+/// What strace says of a good run.
+#[track_caller]
+fn log(node: &Node, before: &str, command: &str, calls: &str) -> String {
+    let log = "/home/namespace/.strace";
+    node.sh(&format!(
+        "{before}\nstrace -f -b execve -qq -o {log} -e trace={calls} {command}"
+    ))
+    .succeeds();
+    let text = node.sh(&format!("cat {log}; rm {log}")).succeeds();
+    text.stdout
 }
 
 /// For strace, a name that this architecture does not have is no error.
@@ -78,23 +226,26 @@ fn available() -> String {
     names.collect::<Vec<_>>().join(",")
 }
 
-/// Lines `PID call(arguments) = result`: how often the busiest process makes each call.
-fn count(log: &str) -> BTreeMap<String, usize> {
-    let mut by_process: BTreeMap<(&str, &str), usize> = BTreeMap::new();
-    for line in log.lines() {
-        let Some((pid, rest)) = line.split_once(' ') else {
-            continue;
-        };
-        let Some((call, _)) = rest.trim_start().split_once('(') else {
-            continue;
-        };
-        if !call.is_empty() && call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-            *by_process.entry((pid, call)).or_default() += 1;
-        }
+/// Process and call of lines `PID call(arguments) = result`.
+fn calls(log: &str) -> Vec<(&str, &str)> {
+    let of_line = |line| {
+        let (pid, rest) = str::split_once(line, ' ')?;
+        let (call, _) = rest.trim_start().split_once('(')?;
+        let is_name = call.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        (!call.is_empty() && is_name).then_some((pid, call))
+    };
+    log.lines().filter_map(of_line).collect()
+}
+
+/// How often the busiest process makes each call.
+fn count<'a>(calls: &[(&'a str, &'a str)]) -> BTreeMap<&'a str, usize> {
+    let mut by_process: BTreeMap<(&str, &'a str), usize> = BTreeMap::new();
+    for &(pid, call) in calls {
+        *by_process.entry((pid, call)).or_default() += 1;
     }
     let mut counted = BTreeMap::new();
     for ((_, call), times) in by_process {
-        let most = counted.entry(call.to_owned()).or_insert(0);
+        let most = counted.entry(call).or_insert(0);
         *most = times.max(*most);
     }
     counted
@@ -116,7 +267,7 @@ mod tests {
     #[test]
     fn calls_are_counted_by_process() {
         let log = "7 mkdir(\"/a\", 0700) = 0\n7 mkdir(\"/b\", 0700) = 0\n8 mkdir(\"/c\", 0700) = 0\n8 <... read resumed>) = 0\n7 +++ exited with 0 +++\n";
-        assert_eq!(count(log), BTreeMap::from([("mkdir".to_owned(), 2)]));
+        assert_eq!(count(&calls(log)), BTreeMap::from([("mkdir", 2)]));
     }
 
     #[test]

@@ -87,7 +87,7 @@ impl World {
         (!text.is_empty()).then_some(text)
     }
 
-    /// Of the node that the caller runs in; the caller is left out.
+    /// Of the node that the caller runs in; the caller and the shells that it was called from are left out.
     ///
     /// # Errors
     /// No /proc, or `ip` is not installed.
@@ -183,8 +183,9 @@ fn output_of(command: &str) -> io::Result<Vec<String>> {
         .collect())
 }
 
-/// All but the init, this process, and what the init has yet to reap; and the namespaces they hold.
+/// All but the init, this process and its ancestors, and what the init has yet to reap; and the namespaces they hold.
 fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
+    let callers = callers();
     for entry in fs::read_dir("/proc")? {
         let entry = entry?;
         let name = entry.file_name();
@@ -195,7 +196,7 @@ fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
         let Some((comm, state, parent)) = comm_state_and_parent(&stat) else {
             continue;
         };
-        if pid == std::process::id() || (parent == 1 && matches!(state, "Z" | "X")) {
+        if callers.contains(&pid) || (parent == 1 && matches!(state, "Z" | "X")) {
             continue;
         }
         // What was left behind to wait for the kernel ends by itself, and holds nothing of a pod.
@@ -218,6 +219,19 @@ fn processes(add: &mut impl FnMut(&str, String)) -> io::Result<()> {
         );
     }
     Ok(())
+}
+
+/// This process, its parent, and so on up to the edge of the node.
+fn callers() -> Vec<u32> {
+    let mut callers = vec![std::process::id()];
+    while let Some(&last) = callers.last() {
+        let stat = fs::read_to_string(format!("/proc/{last}/stat")).unwrap_or_default();
+        match comm_state_and_parent(&stat) {
+            Some((_, _, parent)) if parent > 1 => callers.push(parent),
+            _ => break,
+        }
+    }
+    callers
 }
 
 /// Fields 2 to 4 of proc_pid_stat(5), which one read takes at one instant.

@@ -97,7 +97,7 @@ fn a_killed_stage_leaves_nothing(stage: usize) {
         before: &before,
         command: &format!("{tool} {read}"),
         pipe: ("", &format!("| {after}")),
-        at_most: 6,
+        at_most: 3,
         at_least: 10,
     }
     .leaves_nothing(&Node::new(), |_, _| None);
@@ -105,7 +105,7 @@ fn a_killed_stage_leaves_nothing(stage: usize) {
 
 /// What there is after `down` by name that should not be.
 fn left_after_clean(node: &Node, place: &Place) -> Option<String> {
-    let Place { call, nth } = place;
+    let Place { call, nth, .. } = place;
     let clean = node.sh(&format!(
         "{CLEAN} >/dev/null; status=$?; rm -f *.json; exit $status"
     ));
@@ -186,7 +186,7 @@ fn a_killed_box_leaves_nothing(up: &str) {
         before: "",
         command: up,
         pipe: ("", ""),
-        at_most: 6,
+        at_most: 3,
         at_least: 20,
     }
     .leaves_nothing(&Node::new(), |_, _| None);
@@ -295,7 +295,7 @@ fn an_up_after_a_killed_up_makes_the_pod() {
         node.sh(&format!("{CLEAN} >/dev/null; rm before.json"))
             .succeeds();
         for place in found {
-            let Place { call, nth } = &place;
+            let Place { call, nth, .. } = &place;
             node.sh(&format!(
                 "{before} | {} {tool} | {after} >/dev/null",
                 place.kill()
@@ -402,7 +402,7 @@ fn a_killed_restart_is_finished_by_the_next_or_taken_down() {
     let node = Node::new();
     let again = "nsrun up <foo.json";
     // half of them are gone on with, half are given up
-    let goes_on = |Place { call, nth }: &Place, killed: usize| {
+    let goes_on = |Place { call, nth, .. }: &Place, killed: usize| {
         if !killed.is_multiple_of(2) {
             return None;
         }

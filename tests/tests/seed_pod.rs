@@ -305,7 +305,7 @@ fn s61_the_sandbox_reaps_and_ends_when_it_is_told_to() {
         .succeeds()
         .says(if std::path::Path::new("/sys/fs/cgroup/memory").exists() { "2\n0" } else { "0\n1" });
     // An orphan of a container that ends is reaped by process 1, and TERM is no riddle to it: sleep infinity does neither.
-    node.sh("nsrun exec -P foo.json -- bash -c 'sleep 1000 & echo $! >/dev/null'; orphan=$(pgrep -x sleep); kill -KILL $orphan; until [ ! -e /proc/$orphan ]; do :; done
+    node.sh("nsrun exec -P foo.json -- bash -c 'sleep 1000 & echo $! >/dev/null'; until orphan=$(pgrep -x sleep); do :; done; kill -KILL $orphan; until [ ! -e /proc/$orphan ]; do :; done
         pause=$(jq .nsrun.pid foo.json); kill -TERM $pause; until [ ! -e /proc/$pause ] || grep -q '^State:.Z' /proc/$pause/status; do :; done; echo gone
         nsrun down <foo.json | cgset down >/dev/null; rm foo.json")
         .succeeds()

@@ -52,7 +52,8 @@ complete -c netwire -n "__fish_netwire_using_subcommand up" -l exclude -d 'No ad
 complete -c netwire -n "__fish_netwire_using_subcommand up" -l mac -d 'Hardware address of the pod\'s end' -r
 complete -c netwire -n "__fish_netwire_using_subcommand up" -l ifname -d 'Name of the interface in the pod' -r
 complete -c netwire -n "__fish_netwire_using_subcommand up" -l mtu -d 'MTU of both ends; without it that of the default route\'s interface, or 1500' -r
-complete -c netwire -n "__fish_netwire_using_subcommand up" -l lease-dir -d 'Directory of leases that is shared with CNI\'s host-local' -r -F
+complete -c netwire -n "__fish_netwire_using_subcommand up" -l network -d 'Network whose leases these are, as CNI\'s host-local names it; without it chroot0' -r
+complete -c netwire -n "__fish_netwire_using_subcommand up" -l lease-dir -d 'Directory of leases of somebody else, in host-local\'s format' -r -F
 complete -c netwire -n "__fish_netwire_using_subcommand up" -l nat-except -d 'But not to this range (may be repeated), nor to the subnet and other pods' -r
 complete -c netwire -n "__fish_netwire_using_subcommand up" -l sysctl -d 'Set this sysctl in the pod, beside those of linux.sysctl in the record (may be repeated)' -r
 complete -c netwire -n "__fish_netwire_using_subcommand up" -l publish -d 'Ports of the host that lead to ports of the pod (may be repeated)' -r

@@ -33,12 +33,14 @@ pub(crate) fn init(arguments: &[OsString]) -> Answer<ExitCode> {
     tmpfs("/mnt", 0o755)?;
     bring_in(Path::new(tools), Path::new(scripts))?;
     devices()?;
-    for (path, mode) in [
+    let own = [
         ("/run", 0o755),
         ("/var/lib", 0o755),
         ("/home", 0o755),
         ("/tmp", 0o1777),
-    ] {
+    ];
+    uncover_below(&own.map(|(path, _)| Path::new(path)))?;
+    for (path, mode) in own {
         tmpfs(path, mode)?;
     }
     // mount(8) makes the last one when it is first used.
@@ -204,6 +206,19 @@ fn reap() -> Answer<()> {
 fn uncover(path: &str) {
     // Where the machine itself is a container its mounts may be locked together: they are covered then.
     while umount2(path, MntFlags::MNT_DETACH).is_ok() {}
+}
+
+/// Takes away what the machine has mounted below these directories: when the machine removes the directory it is on, it
+/// would go in the middle of a test.
+fn uncover_below(dirs: &[&Path]) -> Answer<()> {
+    for found in mounts().tried("mountinfo")?.into_iter().rev() {
+        let is_below = |dir: &&Path| found.point.starts_with(dir) && found.point != **dir;
+        if dirs.iter().any(is_below) {
+            // Locked together where the machine is a container; then it is covered.
+            let _ = umount2(&found.point, MntFlags::MNT_DETACH);
+        }
+    }
+    Ok(())
 }
 
 fn bind_file(from: &Path, to: &Path) -> Answer<()> {
