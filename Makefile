@@ -64,8 +64,9 @@ test-gnu: ## the tools as glibc builds them, with the checks of a debug build, a
 	$(CARGO) build --locked --workspace --exclude tests --exclude fuzz --target $(GNU)
 	CHROOT0_BIN="$(abspath $(OUT_GNU))" $(CARGO) test --locked --package tests --target $(TARGET)
 
-test-long: all ## each fault at each system call, long soaks, a thousand pods: hours (root)
+test-long: all ## each fault at each system call, much bad input, long soaks, a thousand pods: hours (root)
 	@scripts/packages.sh $(TEST_PACKAGES)
+	CHROOT0_LONG=1 $(CARGO) test --locked --package fuzz --target $(TARGET)
 	CHROOT0_BIN="$(abspath $(OUT))" CHROOT0_SWEEP=all CHROOT0_TEST_SECONDS=3600 $(CARGO) test --locked --package tests --target $(TARGET) \
 	  $(LONG_TESTS:%=--test %) --no-fail-fast
 	$(MAKE) --no-print-directory bench PARTS=many

@@ -276,7 +276,7 @@ fn signals_reach_the_command_and_what_it_leaves_behind_ends() {
 fn a_signal_that_a_c_library_keeps_for_itself_reaches_the_command() {
     let answer = story(
         "cgset up --id foo >record
-         cgset exec -P record --rm app -- bash -c 'trap \"exit 6\" RTMIN; mkfifo never; echo ready; read <>never' >ready & pid=$!
+         cgset exec -P record --rm app -- bash -c 'trap \"exit 6\" RTMIN; mkfifo never; echo ready; while :; do read -t 0.2 <>never; done' >ready & pid=$!
          until [ -s ready ]; do :; done
          kill -RTMIN $pid; wait $pid; echo $?
          cgset down <record >down",
@@ -290,7 +290,7 @@ fn at_a_terminal_it_stops_and_is_interrupted_as_its_command_is() {
     let answer = story(
         r#"cgset up --id foo >record; mkfifo keys
          env --default-signal script -qec 'bash -c "while :; do cgset exec -P record --rm app -- sh -c \"echo ready; exec sleep 1000\"; done"; echo not heard' /dev/null <keys >screen & pid=$!
-         exec 4>keys; until grep -q ready screen; do :; done
+         exec 4>keys; until grep -q ready screen 2>/dev/null; do :; done
          printf '\003' >&4; wait $pid; echo $?; grep -c -e ready -e 'not heard' screen
          cgset show --json <record | grep -c pod-foo/app
          cat >stops <<'end'

@@ -9,12 +9,16 @@ use crate::World;
 /// How many things of each kind there are, with what names of them do not change from run to run.
 pub(crate) fn shape(world: &World) -> World {
     let mut shape: BTreeMap<String, usize> = BTreeMap::new();
-    // Addresses of the link layer and what the kernel makes for them come when it has time.
-    let is_late = |line: &str| {
-        ["fe80:", "ff00:", "anycast", "multicast"]
-            .iter()
-            .any(|name| line.contains(name))
-    };
+    // What the kernel adds by itself, to addresses and links that it has looked at for a while.
+    let late = [
+        "route: local ",
+        "proto kernel",
+        "fe80:",
+        "ff00:",
+        "anycast",
+        "multicast",
+    ];
+    let is_late = |line: &str| late.iter().any(|name| line.contains(name));
     for line in world.without(is_late).lines().lines() {
         let (kind, thing) = line.split_once(": ").unwrap_or((line, ""));
         let name = match kind {

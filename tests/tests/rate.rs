@@ -139,6 +139,9 @@ fn what_was_there_for_a_rate_alone_is_freed_and_of_living_pods_it_is_not() {
     node.sh(&crate::up("--rate 10mbit")).succeeds();
     node.sh("nsrun down <foo.json >/dev/null; while ip link show vethce5359d4; do :; done >&2")
         .succeeds();
+    // not ours, though a pod could be called so
+    node.sh("ip link add ifbwan type ifb && ip link set ifbwan alias wan")
+        .succeeds();
     // by its index, and by nothing
     for forget in ["true", "rm -r /run/chroot0/foo"] {
         node.sh(forget).succeeds();
@@ -149,7 +152,7 @@ fn what_was_there_for_a_rate_alone_is_freed_and_of_living_pods_it_is_not() {
     node.sh("netwire gc >/dev/null; netwire gc; ip -br link show ifbce5359d4")
         .ends(1)
         .prints("");
-    node.sh("netwire check --id bar; nsrun down <bar.json | netwire down >/dev/null; rm *")
+    node.sh("ip link del ifbwan && netwire check --id bar && nsrun down <bar.json | netwire down >/dev/null; rm *")
         .succeeds();
     node.assert_as_it_was();
 }

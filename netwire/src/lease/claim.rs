@@ -39,7 +39,7 @@ impl Claims {
         loop {
             match symlink(dir, &path).map_err(|error| error.to_errno()) {
                 Ok(()) => return Ok(true),
-                Err(Errno::EEXIST) if self.has(subnet, dir) => return Ok(false),
+                Err(Errno::EEXIST) if self.has(subnet, dir)? => return Ok(false),
                 // Of a network that has no lease of it any more, or `refuse_overlap` would have said so.
                 Err(Errno::EEXIST) => {
                     gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
@@ -64,13 +64,19 @@ impl Claims {
     }
 
     /// Whether `subnet` is in `dir`.
-    pub(super) fn has(&self, subnet: Subnet, dir: &Path) -> bool {
-        fs::read_link(self.path(subnet)).is_ok_and(|found| found == dir)
+    pub(super) fn has(&self, subnet: Subnet, dir: &Path) -> Result<bool, Error> {
+        let path = self.path(subnet);
+        match fs::read_link(&path) {
+            Ok(found) => Ok(found == dir),
+            // None, or no link: not ours.
+            Err(error) if [Errno::ENOENT, Errno::EINVAL].contains(&error.to_errno()) => Ok(false),
+            Err(error) => Err(SysError::new(format!("readlink({})", path.display()), error).into()),
+        }
     }
 
     /// Forgets that `subnet` is in `dir`.
     pub(super) fn forget(&self, subnet: Subnet, dir: &Path) -> Result<(), Error> {
-        if self.has(subnet, dir) {
+        if self.has(subnet, dir)? {
             let path = self.path(subnet);
             gone(fs::remove_file(&path)).call(|| format!("unlink({})", path.display()))?;
         }

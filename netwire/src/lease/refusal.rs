@@ -29,7 +29,7 @@ impl Pool {
             .map(|&address| self.whose(address))
             .collect();
         if leases.len() > names.len() {
-            names.push("…".to_owned());
+            names.push("...".to_owned());
         }
         let noun = if leases.len() == 1 { "lease" } else { "leases" };
         let dir = self.dir().display();

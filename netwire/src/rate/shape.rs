@@ -163,7 +163,11 @@ pub(crate) fn unlimit(id: &Id, ifname: &str, wait: bool, host: &mut Socket) -> R
 pub(crate) fn interfaces(host: &mut Socket) -> Result<Vec<(Id, Link)>, Error> {
     let of = |link: Link| {
         let id: Id = link.alias.as_deref()?.parse().ok()?;
-        let is_it = link.kind.as_deref() == Some("ifb") && link.name.starts_with("ifb");
+        // Of which interface of the pod neither tells, so both have to look like it: an administrator's has a word for a name.
+        let digits = link.name.strip_prefix("ifb")?;
+        let is_hash = digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let is_derived = link.mac.is_some_and(|mac| mac.0[0] == 0x02);
+        let is_it = is_hash && is_derived && link.kind.as_deref() == Some("ifb");
         is_it.then_some((id, link))
     };
     Ok(link::all(host)?.into_iter().filter_map(of).collect())
