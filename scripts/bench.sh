@@ -27,6 +27,15 @@ clean_up() {
     for id in /run/chroot0/*-"$tag"; do
         [ ! -d "$id" ] || nsrun down --id "${id##*/}" | netwire down | cgset down --kill >/dev/null
     done
+    # And what the peers have made of a pod: below what is left, nobody lives on.
+    find /sys/fs/cgroup -depth -type d -path "*/pod-*-$tag*" 2>/dev/null | while read -r group; do
+        for ((tries = 0; tries < 100; tries++)); do
+            [ -e "$group/cgroup.procs" ] || break
+            xargs -r kill -KILL <"$group/cgroup.procs" 2>/dev/null || :
+            if rmdir "$group" 2>/dev/null; then break; fi
+            sleep 0.05
+        done
+    done
     for box in root bound full; do mkbox down --id $box >/dev/null; done
     rm -rf "$work"
 }
