@@ -10,11 +10,14 @@ use nix::unistd::setsid;
 
 use crate::{Attempt, Report};
 
+/// As wide as the register it goes in: in C it has 32 bits with some libraries.
+const TIOCSTI: libc::c_long = 0x5412;
+
 /// `attack terminal`
 pub(crate) fn attack(report: &Report, _: &[String]) {
     for (name, request) in [
-        ("tiocsti", libc::TIOCSTI),
-        ("tiocsti-high-bit", libc::TIOCSTI | 1 << 32),
+        ("tiocsti", TIOCSTI),
+        ("tiocsti-high-bit", TIOCSTI | 1 << 32),
     ] {
         for fd in 0..3 {
             report.line(format_args!("{name}-{fd}"), typed(fd, request));
@@ -24,15 +27,15 @@ pub(crate) fn attack(report: &Report, _: &[String]) {
     let own = own.map_err(|error| error.to_string());
     report.line(
         "dev-tty",
-        own.and_then(|tty| typed(tty.as_raw_fd(), libc::TIOCSTI)),
+        own.and_then(|tty| typed(tty.as_raw_fd(), TIOCSTI)),
     );
     report.line("stolen", stolen());
 }
 
 /// A blank, which a shell that reads it does nothing with.
-fn typed(fd: i32, request: libc::Ioctl) -> Attempt {
+fn typed(fd: i32, request: libc::c_long) -> Attempt {
     // SAFETY: the kernel reads one byte of a string that is static; a descriptor that is none is refused.
-    let answer = unsafe { libc::ioctl(fd, request, c" ".as_ptr()) };
+    let answer = unsafe { libc::syscall(libc::SYS_ioctl, fd, request, c" ".as_ptr()) };
     match Errno::result(answer) {
         Ok(_) => Ok("typed".into()),
         Err(errno) => Err(errno.desc().into()),
@@ -45,5 +48,5 @@ fn stolen() -> Attempt {
     // SAFETY: an integer is the argument.
     let answer = unsafe { libc::ioctl(0, libc::TIOCSCTTY, 1) };
     Errno::result(answer).map_err(|errno| errno.desc().to_owned())?;
-    typed(0, libc::TIOCSTI)
+    typed(0, TIOCSTI)
 }
