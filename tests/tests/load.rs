@@ -133,8 +133,11 @@ fn with_too_little_of_something_it_is_said_and_cleaned() {
     assert!(failures > 10, "only {failures} steps failed");
 }
 
-/// `pages fds` of a process, as a function of a shell.
-const USE: &str = r#"used() { echo "$(cut -d' ' -f2 /proc/$1/statm) $(ls /proc/$1/fd | wc -l)"; }
+/// `pages fds` of a process, as a function of a shell: the least of some, as what is about to be given back is not kept.
+const USE: &str = r#"used() {
+        for sample in 1 2 3 4 5 6 7 8 9 10; do echo "$(cut -d' ' -f2 /proc/$1/statm) $(ls /proc/$1/fd | wc -l)"; done |
+            awk 'NR == 1 || $1 < pages { pages = $1 } NR == 1 || $2 < fds { fds = $2 } END { print pages, fds }'
+    }
     "#;
 
 /// Two lines of [`USE`]: no descriptor more, and at most this many pages.
@@ -147,7 +150,10 @@ fn flat(lines: &str, pages: u64) {
     let [pages_before, fds_before, pages_after, fds_after] = numbers[..] else {
         panic!("{lines:?} is not twice pages and descriptors");
     };
-    assert_eq!(fds_before, fds_after, "descriptors");
+    assert!(
+        fds_after <= fds_before,
+        "descriptors: {fds_before}, {fds_after}"
+    );
     assert!(
         pages_after <= pages_before + pages,
         "pages: {pages_before}, {pages_after}"
@@ -181,9 +187,9 @@ fn pause_reaps_and_forward_forwards_in_the_same_memory() {
             netwire forward -P foo.json 127.0.0.1:8080:80 & forward=$!
             ask() {{ for i in $(seq $1); do curl -s -S -m 20 http://127.0.0.1:8080/ >/dev/null || exit 1; done; }}
             until curl -s -m 20 http://127.0.0.1:8080/ >/dev/null; do kill -0 $forward || exit; done
+            ask 50; at_first=$(used $forward); echo $at_first; ask {connections}
             # a connection that is over is forgotten when both ends have said so
-            still() {{ until [ $(ls /proc/$forward/fd | wc -l) = $fds ]; do :; done; }}
-            ask 50; fds=$(ls /proc/$forward/fd | wc -l); used $forward; ask {connections}; timeout 30 bash -c \"until [ \\$(ls /proc/$forward/fd | wc -l) -le $fds ]; do :; done\"; used $forward
+            now=$(used $forward); for try in $(seq 100); do [ ${{now#* }} -gt ${{at_first#* }} ] || break; sleep 0.1; now=$(used $forward); done; echo $now
             kill $forward $server; wait"
         ))
         .succeeds();
@@ -215,9 +221,9 @@ fn a_pod_is_entered_many_times_and_is_what_it_was() {
 fn a_supervisor_restarts_in_the_same_memory() {
     let Some(pods) = Pods::new() else { return };
     let (first, last) = (4, times(9, 14));
-    pods.sh(&format!(
+    let run = pods.sh(&format!(
         r#"export POD_BACKOFF_MS=1
-        pod up - <<'END' || exit
+        pod up - >/dev/null <<'END' || exit
 apiVersion: v1
 kind: Pod
 metadata: {{name: soak}}
@@ -229,8 +235,8 @@ END
         supervisor=${{fd#/proc/}}; supervisor=${{supervisor%%/*}}
         until [ $(grep -c 'crash: started' $log) -ge {first} ]; do :; done; used $supervisor
         until [ $(grep -c 'crash: started' $log) -ge {last} ]; do :; done; used $supervisor"#
-    ))
-    .succeeds();
+    ));
+    flat(&run.succeeds().stdout, 16);
     pods.sh("pod down soak").succeeds();
     pods.is_clean();
 }
