@@ -49,7 +49,7 @@ say "the demonstration's chain ran"
 
 dpkg -i /given/initramfs.deb >/dev/null
 mkdir -p /lib/modules/6.1.0-none
-touch /lib/modules/6.1.0-none/modules.{order,builtin}
+touch /lib/modules/6.1.0-none/modules.{order,builtin,builtin.modinfo}
 echo CONFIG_RD_GZIP=y >/boot/config-6.1.0-none
 mkinitramfs -c gzip -o /tmp/initramfs 6.1.0-none
 lsinitramfs /tmp/initramfs | grep -c -xE 'usr/bin/(pause|nsrun|cgset|mkbox|netwire)' | grep -qx 5
