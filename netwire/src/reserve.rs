@@ -45,12 +45,9 @@ pub(crate) fn reserve(
 /// or to nobody. A wider route, as of a VPN over all of 10.0.0.0/8, is none of ours.
 fn refuse_routed(wanted: &Wanted, net: Assigned, host: &mut Socket) -> Result<(), Error> {
     let (address, subnet) = (net.address, net.subnet);
-    let route = link::route_to(host, address)?;
-    let Some((index, prefix)) = route.filter(|(_, prefix)| *prefix >= subnet.prefix()) else {
+    let Some((by, prefix)) = narrow_route(host, address, subnet.prefix())? else {
         return Ok(());
     };
-    let by = link::find(host, By::Index(index), false)?;
-    let by = by.map_or_else(|| format!("interface {index}"), |link| link.name);
     // The subnet is on the bridge; an address that the host has there is no pod's.
     let is_on_it = |port: &Port| port.bridge.as_ref() == by && prefix < width(address);
     let port = wanted.mode.port();
@@ -67,6 +64,27 @@ fn refuse_routed(wanted: &Wanted, net: Assigned, host: &mut Socket) -> Result<()
             with_bits(address, bits(address) & !host_mask(address, prefix)),
             prefix
         )
+    )))
+}
+
+/// The interface by which the host finds `address` by a route with a prefix of at least this length, and that length.
+fn narrow_route(
+    host: &mut Socket,
+    address: IpAddr,
+    at_least: u8,
+) -> Result<Option<(String, u8)>, Error> {
+    // An interface that goes meanwhile takes its route along: the next answer is another one.
+    for _ in 0..100 {
+        let route = link::route_to(host, address)?;
+        let Some((index, prefix)) = route.filter(|(_, prefix)| *prefix >= at_least) else {
+            return Ok(None);
+        };
+        if let Some(link) = link::find(host, By::Index(index), false)? {
+            return Ok(Some((link.name, prefix)));
+        }
+    }
+    Err(Error::failed(format!(
+        "{address}: the host's route to it is never by an interface that is there"
     )))
 }
 
