@@ -62,6 +62,7 @@ fn dry_run(record: &Record) -> Result<String, Error> {
     };
     let pins = state
         .map(|state| pin::left(&id, &state))
+        .transpose()?
         .unwrap_or_default();
     let ends = others.iter().chain(&holder).map(line);
     let unpins = pins
@@ -101,7 +102,9 @@ fn unpin(down: &Down, verbose: bool) -> Result<(), Error> {
         return pin::unpin(&down.id, &state, verbose);
     }
     let recorded = down.state.as_ref().and_then(State::from_json);
-    let left = recorded.map(|state| pin::left(&down.id, &state));
+    let left = recorded
+        .map(|state| pin::left(&down.id, &state))
+        .transpose()?;
     match left.unwrap_or_default().first() {
         None => Ok(()),
         Some((_, path)) => Err(Error::Failed(format!(

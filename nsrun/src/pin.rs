@@ -27,6 +27,9 @@ pub(crate) type Pins = Vec<(Namespace, PathBuf)>;
 /// Of the file before a namespace is mounted on it. That of ip-netns(8) has 0: so ours is known.
 const PLACEHOLDER: u32 = 0o400;
 
+/// What open(2) answers where there is nothing, or something that is no namespace: a directory's way cut, a link, a socket.
+const NOT_A_PIN: [Errno; 4] = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP, Errno::ENXIO];
+
 /// Where the namespaces that `made` names will be pinned.
 pub(crate) fn planned(id: &Id, made: i32) -> Pins {
     kinds(made)
@@ -136,21 +139,39 @@ fn make_private(dir: &Path, verbose: bool) -> Result<(), SysError> {
 }
 
 /// The namespace that `state` has pinned, if its file still is that one. While a pin holds it, its inode is no other's.
-pub(crate) fn held(id: &Id, state: &State, kind: Namespace) -> Option<(Identity, File)> {
-    let path = state.pin(kind).filter(|path| **path == place(id, kind))?;
+///
+/// # Errors
+/// It cannot be told: what is not known to be another's is not taken for gone.
+pub(crate) fn held(
+    id: &Id,
+    state: &State,
+    kind: Namespace,
+) -> Result<Option<(Identity, File)>, SysError> {
+    let Some(path) = state.pin(kind).filter(|path| **path == place(id, kind)) else {
+        return Ok(None);
+    };
     // Not blocked by a FIFO in its place.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(path)
-        .ok()?;
-    let found = file.metadata().ok()?;
-    let is_it = ns_type(file.as_fd()).ok() == Some(kind.clone_flag())
+        .open(path);
+    let file = match file {
+        Err(error) if NOT_A_PIN.contains(&error.to_errno()) => return Ok(None),
+        file => file.call(|| format!("open({})", path.display()))?,
+    };
+    let found = file
+        .metadata()
+        .call(|| format!("fstat({})", path.display()))?;
+    let is_of_kind = match ns_type(file.as_fd()) {
+        Err(error) if error.errno == Errno::ENOTTY => false,
+        answer => answer? == kind.clone_flag(),
+    };
+    let is_it = is_of_kind
         && state.inode(kind) == Some(found.ino())
         && state
             .id(kind)
             .is_none_or(|id| ns_id(file.as_fd()).is_none_or(|found| found == id));
-    is_it.then(|| ((found.dev(), found.ino()), file))
+    Ok(is_it.then(|| ((found.dev(), found.ino()), file)))
 }
 
 /// Takes away what `state` has pinned, and nothing else; what is gone already is as good.
@@ -163,7 +184,7 @@ pub(crate) fn unpin(id: &Id, state: &State, verbose: bool) -> Result<(), Error> 
     }
     if state.pin(Namespace::Network) == Some(&names::netns(id)) {
         let path = names::netns(id);
-        if held(id, state, Namespace::Network).is_some() || is_placeholder(&path) {
+        if held(id, state, Namespace::Network)?.is_some() || is_placeholder(&path) {
             release(&path, verbose)?;
         }
         netns::tidy(verbose)?;
@@ -178,11 +199,17 @@ pub(crate) fn unpin(id: &Id, state: &State, verbose: bool) -> Result<(), Error> 
 }
 
 /// Pins of `state` that are still there.
-pub(crate) fn left(id: &Id, state: &State) -> Pins {
-    let pins = state.pins.iter();
-    pins.filter(|(kind, _)| held(id, state, *kind).is_some())
-        .cloned()
-        .collect()
+///
+/// # Errors
+/// As [`held`].
+pub(crate) fn left(id: &Id, state: &State) -> Result<Pins, SysError> {
+    let mut left = Pins::new();
+    for (kind, path) in &state.pins {
+        if held(id, state, *kind)?.is_some() {
+            left.push((*kind, path.clone()));
+        }
+    }
+    Ok(left)
 }
 
 /// Killed between making the file and mounting on it.

@@ -120,12 +120,10 @@ impl Pod {
         if record::boot_id()? != state.holder.boot_id {
             return Ok(());
         }
-        let pinned =
-            |kind| pin::held(id, state, kind).map(|(identity, file)| (kind, identity, file));
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for kind in kinds(state.made) {
-            match pinned(kind) {
-                Some(held) => found.push(held),
+            match pin::held(id, state, kind)? {
+                Some((identity, file)) => found.push((kind, identity, file)),
                 None => missing.push(kind),
             }
         }

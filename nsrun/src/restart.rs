@@ -24,12 +24,16 @@ const ENDED: i32 = Namespace::Pid.clone_flag();
 /// # Errors
 /// Some of it is: nobody can tell what the pod would be.
 pub(crate) fn is_pinned(id: &Id, earlier: &State) -> Result<bool, Error> {
-    let lasting = earlier
-        .pins
-        .iter()
-        .filter(|(kind, _)| kind.clone_flag() & ENDED == 0);
-    let (held, missing): (Vec<_>, Vec<_>) =
-        lasting.partition(|(kind, _)| pin::held(id, earlier, *kind).is_some());
+    let (mut held, mut missing) = (Vec::new(), Vec::new());
+    for pin in &earlier.pins {
+        let (kind, _) = pin;
+        if kind.clone_flag() & ENDED == 0 {
+            match pin::held(id, earlier, *kind)? {
+                Some(_) => held.push(pin),
+                None => missing.push(pin),
+            }
+        }
+    }
     match (held.first(), missing.first()) {
         (Some(_), None) => Ok(true),
         (None, _) => Ok(false),

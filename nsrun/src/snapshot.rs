@@ -33,8 +33,8 @@ impl Snapshot {
         let known = |id: Id| {
             let known = record::indexed(&id).ok().flatten()?;
             let state = State::from_json(known.get(crate::TOOL)?)?;
-            let is_held =
-                state.holder.open().ok().flatten().is_some() || !pin::left(&id, &state).is_empty();
+            let is_held = state.holder.open().ok().flatten().is_some()
+                || pin::left(&id, &state).is_ok_and(|left| !left.is_empty());
             is_held.then_some((id, state))
         };
         Ok(Self {

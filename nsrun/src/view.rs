@@ -100,7 +100,7 @@ impl View {
         // First, as the one whose namespaces they are.
         members.sort_by_key(|member| (member.pid != state.holder.pid, member.pid));
         let mut view = Self {
-            pins: pin::left(&id, &state),
+            pins: pin::left(&id, &state)?,
             id,
             state,
             is_up,

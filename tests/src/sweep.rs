@@ -16,8 +16,9 @@ const CALLS: &str = "mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renamea
     clone,clone3,fork,vfork,unshare,setns,execve,execveat,socket,bind,sendto,sendmsg,recvfrom,recvmsg,flock,\
     kill,tgkill,pidfd_open,pidfd_send_signal,wait4,waitid,poll,ppoll,pipe2,setsid,sethostname,close,exit_group";
 
-/// By their man pages these always succeed; wait4(2) for a child of one's own and without handlers of signals.
-const NEVER_FAIL: &str = "exit,exit_group,rt_sigreturn,umask,getpid,gettid,getppid,getuid,geteuid,getgid,getegid,sched_yield,wait4";
+/// By their man pages these always succeed; wait4(2) for a child of one's own and without handlers of signals,
+/// and what waits for a time or for another thread of the same program, on which libraries rely.
+const NEVER_FAIL: &str = "exit,exit_group,rt_sigreturn,umask,getpid,gettid,getppid,getuid,geteuid,getgid,getegid,sched_yield,wait4,nanosleep,clock_nanosleep,futex";
 
 /// What the run-time of C or Rust asks the kernel for; close(2) because Rust ends a process that cannot close a directory.
 const RUNTIME: &str = "brk,mmap,munmap,mprotect,mremap,madvise,futex,rseq,set_robust_list,set_tid_address,arch_prctl,\
