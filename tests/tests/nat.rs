@@ -217,16 +217,17 @@ fn a_strict_filter_in_the_way_is_named_and_loosened_only_on_request() {
          netwire: net.ipv4.conf.up1.forwarding is 0: nothing that comes in there reaches a pod (--sysctl-host)\n\
          netwire: net.ipv4.conf.up1.rp_filter is 1: of what comes in there from the world nothing is taken, answers leave by another (--sysctl-host)\n"
     );
-    let ask = format!(
-        "nsrun exec -P world.json -- {CURL} -m 1 --interface 203.0.113.7 http://198.51.100.1:8080/"
-    );
-    node.sh(&serving(&[("foo", 80)], &ask)).ends(28);
+    let ask = |seconds| {
+        let ask = format!(
+            "nsrun exec -P world.json -- {CURL} -m {seconds} --interface 203.0.113.7 http://198.51.100.1:8080/"
+        );
+        serving(&[("foo", 80)], &ask)
+    };
+    node.sh(&ask(1)).ends(28);
     node.sh("netwire up -P foo.json --subnet 10.244.0.0/24 --publish 8080:80 --sysctl-host | cmp - foo.json")
         .succeeds()
         .prints("");
-    node.sh(&serving(&[("foo", 80)], &ask))
-        .succeeds()
-        .prints("foo 80 203.0.113.7");
+    node.sh(&ask(20)).succeeds().prints("foo 80 203.0.113.7");
     node.sh("nft list set inet chroot0 loosened")
         .says("\"up1\" comment \"rp_filter was 1\"");
     node.sh(&down("foo")).succeeds();
