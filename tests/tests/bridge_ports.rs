@@ -46,7 +46,7 @@ fn a_published_port_is_reached_from_everywhere() {
             "exec 9< <(exec /mnt/node serve 9999 secret); pid=$!; read -r listening <&9
              for pod in foo bar; do nsrun exec -P $pod.json -- bash -c 'sysctl -qw net.ipv4.conf.all.route_localnet=1
                  ip address del 127.0.0.1/8 dev lo 2>/dev/null; ip route add 127.0.0.1 via 10.244.0.1
-                 {CURL} -m 1 http://127.0.0.1:9999/ 2>/dev/null; echo $?'; done; kill $pid"
+                 {CURL} -m 3 http://127.0.0.1:9999/ 2>/dev/null; echo $?'; done; kill $pid"
         );
         node.sh(&script).succeeds().prints("28\n28");
         for pod in ["foo", "bar", "baz"] {
@@ -78,7 +78,7 @@ fn rules_count_between_ports_of_a_bridge() {
     }
     let script = format!(
         "for from in bar baz; do for to in 10.244.0.2 [fd00::2]; do
-             nsrun exec -P $from.json -- {CURL} -m 1 http://$to/ 2>/dev/null || echo -n $?; echo; done; done
+             nsrun exec -P $from.json -- {CURL} -m 3 http://$to/ 2>/dev/null || echo -n $?; echo; done; done
          nsrun exec -P foo.json -- {CURL} http://10.244.0.4/"
     );
     node.sh(&serving(&[("foo", 80), ("baz", 80)], &script))

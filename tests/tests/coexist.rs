@@ -53,8 +53,8 @@ fn story(tables: &str, chain: &str, without: &str) {
         )
     );
     let ask = format!(
-        "nsrun exec -P foo.json -- {CURL} -m 1 http://203.0.113.7/ 2>/dev/null || echo -n no; echo
-         nsrun exec -P world.json -- {CURL} -m 1 http://192.0.2.1:8080/ 2>/dev/null || echo -n no"
+        "nsrun exec -P foo.json -- {CURL} -m 3 http://203.0.113.7/ 2>/dev/null || echo -n no; echo
+         nsrun exec -P world.json -- {CURL} -m 3 http://192.0.2.1:8080/ 2>/dev/null || echo -n no"
     );
     let servers = [("world", 80), ("foo", 80)];
     node.sh(&serving(&servers, &ask)).prints(without);

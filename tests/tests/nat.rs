@@ -115,7 +115,7 @@ fn a_forward_chain_that_drops_is_named_and_passed_only_on_request() {
         .says_one_line("netwire")
         .says("chain ip filter FORWARD drops")
         .says("(--accept-forward)");
-    let ask = format!("nsrun exec -P foo.json -- {CURL} -m 1 http://203.0.113.7/");
+    let ask = format!("nsrun exec -P foo.json -- {CURL} -m 3 http://203.0.113.7/");
     node.sh(&serving(&[("world", 80)], &ask)).ends(28);
     let again = "netwire up -P foo.json --subnet 10.244.0.0/24 --nat --publish 8080:80 --accept-forward | cmp - foo.json";
     node.sh(again).succeeds().prints("");

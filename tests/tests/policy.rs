@@ -5,7 +5,7 @@ use tests::{Node, Output};
 
 /// What `who` gets of a page within a second: the text, or the status of curl. 28: nothing came.
 fn ask(who: &str, url: &str) -> String {
-    format!("nsrun exec -P {who}.json -- {CURL} -m 1 {url} 2>/dev/null || echo -n $?; echo\n")
+    format!("nsrun exec -P {who}.json -- {CURL} -m 3 {url} 2>/dev/null || echo -n $?; echo\n")
 }
 
 #[track_caller]

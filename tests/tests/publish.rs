@@ -91,7 +91,7 @@ fn the_hosts_loopback_is_open_to_nobody() {
         .succeeds();
     let ask = |who: &str, gateway: &str| {
         format!(
-            "nsrun exec -P {who}.json -- bash -c '{TO_YOUR_LOOPBACK} {gateway} && {CURL} -m 1 http://127.0.0.1:9999/'"
+            "nsrun exec -P {who}.json -- bash -c '{TO_YOUR_LOOPBACK} {gateway} && {CURL} -m 3 http://127.0.0.1:9999/'"
         )
     };
     let script = format!(

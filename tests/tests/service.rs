@@ -370,7 +370,7 @@ fn an_endpoint_elsewhere_is_reached_and_who_is_denied_is_not() {
         "nsrun exec -P world.json -- ip route add 198.51.100.7 via 192.0.2.1\n".to_owned(),
         // it reaches itself, by way of this machine
         ask("world", "198.51.100.7"),
-        format!("nsrun exec -P foo.json -- {CURL} -m 1 http://10.96.0.4/; echo $?"),
+        format!("nsrun exec -P foo.json -- {CURL} -m 3 http://10.96.0.4/; echo $?"),
     ]
     .concat();
     node.sh(&serving(&[("world", 80)], &script))
