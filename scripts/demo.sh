@@ -87,7 +87,8 @@ for id in web client; do
 done
 run 'mkbox down < site.json > /dev/null'
 
-say 'And nothing is left: no process but this script, no interface, no route, no group, no index.'
-run 'ps -A -o pid,args'
+say 'And nothing is left: no process but this script (and one that waits for the kernel to be done with a veth), no interface,
+# no route, no group, no index.'
+run 'ps -A -o pid,comm'
 run 'ip -brief link; ip route'
 run 'find /sys/fs/cgroup -name "pod-web" -o -name "pod-client"; ls /run; ls'

@@ -13,8 +13,8 @@ if [ "${1:-}" != --in-the-debian ]; then
     if [ ! -e "$base" ]; then
         # shellcheck disable=SC2016 # $1 is the hook's
         unshare --mount mmdebstrap --quiet --variant=apt --include=busybox-static,cgroup-tools,curl,initramfs-tools,iproute2,mount,procps \
-            --customize-hook='chroot "$1" sh -c "cd /root && apt-get -q download cgroup-tools >/dev/null"' bookworm "$base.new"
-        mv "$base.new" "$base"
+            --customize-hook='chroot "$1" sh -c "cd /root && apt-get -q download cgroup-tools >/dev/null"' bookworm "$work/new.tar"
+        mv "$work/new.tar" "$base"
     fi
     scratch=$(mktemp -d)
     export CHROOT0_RUN=$scratch/run
