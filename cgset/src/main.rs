@@ -14,6 +14,7 @@ mod error;
 mod exec;
 mod freeze;
 mod group;
+mod group_path;
 mod hierarchy;
 mod hints;
 mod keys;

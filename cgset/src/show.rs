@@ -7,9 +7,10 @@ use serde_json::Value as Json;
 use crate::branches::branches;
 use crate::cli::ShowArgs;
 use crate::error::Error;
+use crate::group_path::GroupPath;
 use crate::hierarchy::Hierarchies;
 use crate::make::plain;
-use crate::usage::{Groups, Place, Snapshot};
+use crate::usage::{Groups, Snapshot};
 use crate::{TOOL, pod};
 
 /// Runs the verb.
@@ -107,7 +108,7 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
 
 /// The name of each group behind the branches that lead to it.
 pub(crate) fn names(groups: &Groups) -> Vec<String> {
-    let depths: Vec<usize> = groups.keys().map(Place::depth).collect();
+    let depths: Vec<usize> = groups.keys().map(GroupPath::depth).collect();
     let branches = branches(&depths).into_iter().zip(groups.keys());
     let names = branches.map(|(branch, place)| format!("{branch}{}", place.name()));
     names.collect()

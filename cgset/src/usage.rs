@@ -9,6 +9,7 @@ use sys::SysError;
 
 use crate::error::Error;
 use crate::group::{Group, IsGone as _};
+use crate::group_path::GroupPath;
 use crate::hierarchy::Version;
 use crate::limits::shares_to_weight;
 use crate::remove::Standing;
@@ -44,50 +45,8 @@ impl Usage {
     }
 }
 
-/// The path of a group from the pod's on: `pod-foo`, `pod-foo/app`.
-///
-/// In the order of a tree: what is in `a` comes before `a-b`, which as text comes before `a/b`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place(String);
-
-impl Place {
-    /// How many groups it is below the pod's.
-    pub(crate) fn depth(&self) -> usize {
-        self.0.matches('/').count()
-    }
-
-    /// The group's own name.
-    pub(crate) fn name(&self) -> &str {
-        self.0.rsplit('/').next().unwrap_or_default()
-    }
-
-    /// The groups that it is in, from the pod's on.
-    fn above(&self) -> impl Iterator<Item = Self> {
-        let ends = self.0.match_indices('/');
-        ends.map(|(end, _)| Self(self.0[..end].to_owned()))
-    }
-}
-
-impl From<&str> for Place {
-    fn from(path: &str) -> Self {
-        Self(path.to_owned())
-    }
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.split('/').cmp(other.0.split('/'))
-    }
-}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
 /// The pod's group and those below it.
-pub(crate) type Groups = BTreeMap<Place, Usage>;
+pub(crate) type Groups = BTreeMap<GroupPath, Usage>;
 
 /// Everything of a pod at one moment.
 #[derive(Debug, Clone)]
@@ -133,7 +92,7 @@ impl Snapshot {
             .groups
             .iter()
             .map(|(path, usage)| {
-                let mut group = json!({"group": format!("/{above}{}", path.0)});
+                let mut group = json!({"group": format!("/{above}{path}")});
                 for (name, value) in &usage.values {
                     group[name] = value.clone();
                 }
@@ -146,13 +105,13 @@ impl Snapshot {
 }
 
 /// Reads each group, with as many threads as there are processors where it is worth one: it is all system calls.
-fn read_all(standing: &Standing<'_>, paths: &[String]) -> Result<Vec<(Place, Usage)>, Error> {
+fn read_all(standing: &Standing<'_>, paths: &[String]) -> Result<Vec<(GroupPath, Usage)>, Error> {
     /// Groups for which a thread is worth its start.
     const WORTH_A_THREAD: usize = 100;
     let most = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = (paths.len() / WORTH_A_THREAD).clamp(1, most);
     let parts = paths.chunks(paths.len().div_ceil(threads).max(1));
-    type Part = Result<Vec<(Place, Usage)>, Error>;
+    type Part = Result<Vec<(GroupPath, Usage)>, Error>;
     let read_part = |part: &[String]| -> Part {
         let groups = part.iter().map(|path| read_one(standing, path));
         groups.collect()
@@ -178,10 +137,10 @@ fn read_all(standing: &Standing<'_>, paths: &[String]) -> Result<Vec<(Place, Usa
 }
 
 /// One group in one hierarchy, by its path from the pod's on.
-fn read_one(standing: &Standing<'_>, path: &str) -> Result<(Place, Usage), Error> {
+fn read_one(standing: &Standing<'_>, path: &str) -> Result<(GroupPath, Usage), Error> {
     let pod = standing.path.rsplit('/').next().unwrap_or_default();
     let place = [pod, "/", path.trim_end_matches('/')].concat();
-    let place = Place(place.trim_end_matches('/').to_owned());
+    let place = GroupPath::from(place.trim_end_matches('/'));
     let mut usage = Usage::default();
     let version = standing.hierarchy.version;
     let part = Part {
@@ -208,7 +167,7 @@ impl Part<'_> {
 
 /// What v1 counts for each group alone, v2 counts for all below it as well.
 fn add_up(groups: &mut Groups, name: &str) {
-    let counts: Vec<(Place, u64)> = groups
+    let counts: Vec<(GroupPath, u64)> = groups
         .iter()
         .filter_map(|(path, usage)| Some((path.clone(), usage.number(name)?)))
         .filter(|(_, count)| *count > 0)

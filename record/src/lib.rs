@@ -33,6 +33,7 @@ mod object;
 mod oci;
 mod process;
 mod source;
+mod strict;
 mod up;
 
 pub use check::check_run_dir;
