@@ -3,7 +3,7 @@
 mod up;
 
 use clap::{Args, Parser, Subcommand};
-use record::SourceArgs;
+use record::{SchemaArgs, SourceArgs};
 
 pub(crate) use self::up::UpArgs;
 use crate::forward::Spec;
@@ -16,6 +16,8 @@ use crate::why::Target;
 #[derive(Debug, Parser)]
 #[command(name = "netwire", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: SchemaArgs,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }

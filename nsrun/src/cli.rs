@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use nix::sys::signal::Signal;
-use record::SourceArgs;
+use record::{SchemaArgs, SourceArgs};
 
 use crate::drop::DropArgs;
 use crate::id_args::CredentialArgs;
@@ -17,6 +17,8 @@ use crate::values::{any_signal, seconds, signal, yes_no};
 #[derive(Debug, Parser)]
 #[command(name = "nsrun", version)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: SchemaArgs,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgset_global_optspecs
-    string join \n h/help V/version
+    string join \n schema h/help V/version
 end
 
 function __fish_cgset_needs_command
@@ -24,6 +24,7 @@ function __fish_cgset_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c cgset -n "__fish_cgset_needs_command" -l schema -d 'Print the JSON Schema of the record, pod-record(5)'
 complete -c cgset -n "__fish_cgset_needs_command" -s h -l help -d 'Print help'
 complete -c cgset -n "__fish_cgset_needs_command" -s V -l version -d 'Print version'
 complete -c cgset -n "__fish_cgset_needs_command" -f -a "up" -d 'Make the pod\'s groups and set its limits: record in, record out'
