@@ -105,18 +105,12 @@ fn freeze_one(
     let version = target.hierarchy.version;
     let file = order(version, true);
     let until = Instant::now() + patience;
-    talk.step(|| {
-        format!(
-            "write({}/{}, {})",
-            target.pod.path().display(),
-            file.name,
-            file.text
-        )
-    });
     loop {
         // v1 tries again with each write: who was forked meanwhile is frozen then.
         target.pod.write(&file)?;
         if is_frozen(&target.pod, version)? {
+            let (dir, name, text) = (target.pod.path().display(), &file.name, &file.text);
+            talk.step(|| format!("write({dir}/{name}, {text})"));
             return Ok(());
         }
         if Instant::now() > until {
@@ -133,18 +127,12 @@ fn freeze_one(
 fn thaw_all(target: &Standing<'_>, talk: Talk) -> Result<(), Error> {
     let file = order(target.hierarchy.version, false);
     for group in target.pod.itself()?.tree()? {
-        talk.step(|| {
-            format!(
-                "write({}/{}, {})",
-                group.path().display(),
-                file.name,
-                file.text
-            )
-        });
         match group.write(&file) {
-            Err(error) if error.is_gone() => {}
+            Err(error) if error.is_gone() => continue,
             answer => answer?,
         }
+        let (dir, name, text) = (group.path().display(), &file.name, &file.text);
+        talk.step(|| format!("write({dir}/{name}, {text})"));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use clap::error::ErrorKind;
 use rustix::fs::{FileType, fstat};
 
 use crate::filter::{failed, write_stdout};
-use crate::{SCHEMA, SourceArgs};
+use crate::{SCHEMA, SourceArgs, trace};
 
 /// `--schema`, for the help of every tool; [`parse_cli`] does it.
 #[derive(Debug, clap::Args)]
@@ -41,6 +41,7 @@ pub fn parse_cli<C: Parser>(tool: &'static str) -> Result<C, ExitCode> {
     if arguments.len() == 2 && arguments[1] == "--schema" {
         return Err(print(SCHEMA));
     }
+    trace::begin(&arguments);
     let error = match C::try_parse_from(&arguments) {
         Ok(cli) => return Ok(cli),
         Err(error) => error,

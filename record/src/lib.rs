@@ -36,6 +36,7 @@ mod process;
 mod schema;
 mod source;
 mod strict;
+mod trace;
 mod up;
 
 pub use check::check_run_dir;
@@ -52,6 +53,7 @@ pub use object::Record;
 pub use oci::{Groups, Mount, NamespaceEntry};
 pub use process::{ProcessId, boot_id};
 pub use source::SourceArgs;
+pub use trace::{trace, trace_all};
 pub use up::{RESTORES, Up, up};
 
 /// Version of the OCI runtime specification whose keys a new record carries.
