@@ -156,6 +156,9 @@ pub(crate) struct NameArgs {
     pub(crate) source: SourceArgs,
     #[command(flatten)]
     pub(crate) talk: Talk,
+    /// Print what would be written and to whom, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// This container's group alone, with all below it
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<Id>,

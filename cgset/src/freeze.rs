@@ -22,25 +22,43 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn freeze(args: &FreezeArgs) -> ExitCode {
     let talk = Talk::from(args.of.talk);
     let patience = args.timeout.unwrap_or(PATIENCE);
-    act(&args.of, |standing, id| {
+    act(&args.of, true, |standing, id| {
         freeze_all(standing, id, patience, talk)
     })
 }
 
 /// `cgset thaw`
 pub(crate) fn thaw(args: &NameArgs) -> ExitCode {
-    act(args, |standing, _| {
+    act(args, false, |standing, _| {
         thaw_all(freezer(standing)?, Talk::from(args.talk))
     })
 }
 
-fn act(args: &NameArgs, work: impl Fn(&[Standing<'_>], &str) -> Result<(), Error>) -> ExitCode {
+fn act(
+    args: &NameArgs,
+    frozen: bool,
+    work: impl Fn(&[Standing<'_>], &str) -> Result<(), Error>,
+) -> ExitCode {
     record::show(TOOL, &args.source, |record: &Record| {
         let hierarchies = Hierarchies::detect()?;
         let standing = pod::groups(record, &hierarchies, args.name.as_ref())?;
+        if args.dry_run {
+            return would_write(freezer(&standing)?, frozen);
+        }
         let path = standing.first().map(|standing| standing.path.clone());
         work(&standing, &path.unwrap_or_default()).map(|()| String::new())
     })
+}
+
+/// For `--dry-run`.
+fn would_write(target: &Standing<'_>, frozen: bool) -> Result<String, Error> {
+    let File { name, text, .. } = order(target.hierarchy.version, frozen);
+    let groups = match frozen {
+        true => vec![target.pod.itself()?],
+        false => target.pod.itself()?.tree()?,
+    };
+    let line = |group: &Group| format!("write({}/{name}, {text})\n", group.path().display());
+    Ok(groups.iter().map(line).collect())
 }
 
 /// The one of the pod's groups by which it is frozen.

@@ -31,9 +31,28 @@ pub(crate) fn verb(args: &NameArgs) -> ExitCode {
         |record: &Record| -> Result<String, Error> {
             let hierarchies = Hierarchies::detect()?;
             let standing = pod::groups(record, &hierarchies, args.name.as_ref())?;
+            if args.dry_run {
+                return would_kill(&standing);
+            }
             kill(&standing, Talk::from(args.talk)).map(|()| String::new())
         },
     )
+}
+
+/// For `--dry-run`: what is written, and who dies of it.
+fn would_kill(standing: &[Standing<'_>]) -> Result<String, Error> {
+    let mut text = String::new();
+    for group in standing.iter().map(|standing| &standing.pod) {
+        for (file, value) in [("pids.max", 0), ("cgroup.kill", 1)] {
+            if group.has(file) {
+                text += &format!("write({}/{file}, {value})\n", group.path().display());
+            }
+        }
+    }
+    for pid in processes(standing)? {
+        text += &format!("pidfd_send_signal({pid}, SIGKILL)\n");
+    }
+    Ok(text)
 }
 
 /// Kills all, waits until all are gone.

@@ -126,6 +126,10 @@ pub(crate) struct EnforceArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) ifname: Option<Ifname>,
 
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -133,6 +137,10 @@ pub(crate) struct EnforceArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReapplyArgs {
+    /// Say of whom something is missing, and put back nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -161,6 +169,10 @@ pub(crate) struct DownArgs {
     /// Wait until the kernel is done with the interface, and not only until it is gone
     #[arg(long)]
     pub(crate) wait: bool,
+
+    /// Print what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Say each step as it is done
     #[arg(short, long)]

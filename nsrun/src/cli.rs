@@ -200,6 +200,9 @@ pub(crate) struct KillArgs {
     /// To every process in the pod
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Print whom it would be sent to, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Name or number; 0 only asks whether it is there [default: TERM]
     #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, allow_hyphen_values = true, value_parser = any_signal)]
     pub(crate) signal: i32,
