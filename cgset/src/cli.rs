@@ -12,7 +12,12 @@ use crate::wait::{Event, Pressure};
 
 /// Creates, limits, joins and removes the control groups of a pod
 #[derive(Debug, Parser)]
-#[command(name = "cgset", version, disable_help_subcommand = true)]
+#[command(
+    name = "cgset",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Example: cgset up --id foo memory.max=64Mi pids.max=100 | cgset down"
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) schema: SchemaArgs,

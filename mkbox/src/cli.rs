@@ -13,7 +13,11 @@ use crate::pack::Format;
 
 /// Makes, enters and removes a root filesystem: programs with exactly the libraries they need.
 #[derive(Debug, Parser)]
-#[command(name = "mkbox", version)]
+#[command(
+    name = "mkbox",
+    version,
+    after_help = "Example:\n  mkbox up --copy ls box >box.json; mkbox exec box -- ls; mkbox down box"
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) schema: SchemaArgs,

@@ -14,7 +14,12 @@ use crate::why::Target;
 
 /// Wires a pod's network namespace to the host: veth, addresses, routes, leases
 #[derive(Debug, Parser)]
-#[command(name = "netwire", version, disable_help_subcommand = true)]
+#[command(
+    name = "netwire",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Example: nsrun up --id foo --net | netwire up --subnet 10.244.0.0/24 | nsrun down | netwire down"
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) schema: SchemaArgs,

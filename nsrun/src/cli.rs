@@ -15,7 +15,11 @@ use crate::values::{any_signal, seconds, signal, yes_no};
 
 /// Runs a command in new and joined namespaces, and keeps the namespaces of a pod.
 #[derive(Debug, Parser)]
-#[command(name = "nsrun", version)]
+#[command(
+    name = "nsrun",
+    version,
+    after_help = "Example:\n  nsrun up --id foo --net | nsrun down"
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) schema: SchemaArgs,

@@ -11,6 +11,7 @@ use crate::words::Tool;
 #[command(
     name = "podspec",
     version,
+    after_help = "Example:\n  podspec pod.yaml | head -n 1 | cgset up | nsrun up | nsrun down | cgset down",
     override_usage = "podspec [--run-dir DIR] [FILE]\n       podspec --in POD [--image CONFIG] [OPTIONS] [RECORD]\n       podspec --words TOOL | --get KEY [RECORD]"
 )]
 pub(crate) struct Cli {
@@ -50,8 +51,13 @@ pub(crate) struct Cli {
     )]
     pub(crate) cluster_domain: String,
 
-    /// Print what a record says to TOOL on its command line, quoted for a shell
-    #[arg(long, value_name = "TOOL", conflicts_with = "get")]
+    /// Print what a record says to TOOL on its command line, quoted for a shell: cgset, mkbox, netwire, drop or exec
+    #[arg(
+        long,
+        value_name = "TOOL",
+        conflicts_with = "get",
+        hide_possible_values = true
+    )]
     pub(crate) words: Option<Tool>,
 
     /// Print the value of KEY in each record: podspec.containers, netwire.ips.0.address; nothing and status 1 where there is none
