@@ -37,7 +37,7 @@ DEB_PACKAGES = debhelper dpkg-dev jq lintian
 # What does more with CHROOT0_SWEEP=all.
 LONG_TESTS = faults killed load
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat strace
 
 .PHONY: all help demo test test-gnu test-long test-vm test-systemd lint bench install pause-image deb test-deb dist clean
 
