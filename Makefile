@@ -27,7 +27,7 @@ STAGE    = $(abspath $(or $(CARGO_TARGET_DIR),target))/stage
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 mount procps
-TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base golang-github-opencontainers-specs-dev iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 # What is different on cgroup v2: cgset's own tests, and of the stories those about groups. The others take as long again:
 # make test-vm VM_STORIES="prefixes signals wait"
@@ -103,6 +103,7 @@ install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(DATADIR)/pod.d
 	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
 	install -m 644 scripts/pod.d/*.sh $(DESTDIR)$(DATADIR)/pod.d
+	install -m 644 record/pod-record.schema.json $(DESTDIR)$(DATADIR)
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's#@BINDIR@#$(BINDIR)#' scripts/systemd/pod@.service >$(DESTDIR)$(UNITDIR)/pod@.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/pod@.service
