@@ -40,7 +40,7 @@ DEB_PACKAGES = debhelper dpkg-dev jq lintian
 LONG_TESTS = faults killed load
 LINT_PACKAGES = shellcheck
 IMAGES = scripts/vm/images
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat strace
 
 .PHONY: all help demo test test-gnu test-long test-vm test-images test-systemd lint bench install pause-image deb test-deb \
   dist clean

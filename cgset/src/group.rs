@@ -213,22 +213,7 @@ impl Group {
     pub(crate) fn read(&self, name: &str) -> Result<String, SysError> {
         let file = self.open(name, false)?;
         let call = || format!("read({})", self.path.join(name).display());
-        // std would ask for a size first, which these files do not have: two system calls for nothing, a thousand times
-        let mut bytes = Vec::new();
-        let mut part = [0; 4096];
-        loop {
-            match rustix::io::read(&file, &mut part) {
-                Ok(length) => {
-                    bytes.extend_from_slice(&part[..length]);
-                    // Lists end short of a page only because the next line does not fit; half of one is all there is.
-                    if length < part.len() / 2 {
-                        break;
-                    }
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(errno) => return Err(SysError::new(call(), errno)),
-            }
-        }
+        let bytes = sys::read_open_kernel(&file).map_err(|errno| SysError::new(call(), errno))?;
         String::from_utf8(bytes).map_err(|_| SysError::new(call(), Errno::EILSEQ))
     }
 

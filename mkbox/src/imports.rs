@@ -120,8 +120,8 @@ fn look<H: FileHeader<Endian = Endianness>>(
 
 /// Whether the string at the beginning of `text` is one of the names, with or without `_r`.
 fn is_one(text: &[u8], names: &[&[u8]]) -> bool {
-    // Three letters sort out nearly all of the thousands of names.
-    if !matches!(text.first(), Some(b'g' | b'i' | b'd')) {
+    // How those begin sorts out nearly all of the thousands of names.
+    if !matches!(text.get(..3), Some(b"get" | b"ini" | b"dlo" | b"dlm")) {
         return false;
     }
     names.iter().any(|name| {
@@ -160,6 +160,12 @@ mod tests {
             (b"", false),
         ] {
             assert_eq!(is_one(text, &NSS), found, "{text:?}");
+        }
+        for name in NSS {
+            assert!(is_one(&[name, b"\0"].concat(), &NSS));
+        }
+        for name in DLOPEN {
+            assert!(is_one(&[name, b"\0"].concat(), &DLOPEN));
         }
     }
 

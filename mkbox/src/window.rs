@@ -12,7 +12,8 @@ use object::read::ReadRef;
 pub(crate) struct Window<'file> {
     file: &'file File,
     pub(crate) bytes: u64,
-    page: Page,
+    /// Not in here: a window is moved about.
+    page: Box<Page>,
     in_page: usize,
     /// Offset and contents. Program headers beyond the page, the dynamic section, the names and the notes: no file needs
     /// more.
@@ -26,7 +27,7 @@ struct Page([u8; 4096]);
 
 impl<'file> Window<'file> {
     pub(crate) fn new(file: &'file File, bytes: u64) -> Option<Self> {
-        let mut page = Page([0; 4096]);
+        let mut page = Box::new(Page([0; 4096]));
         let in_page = file.read_at(&mut page.0, 0).ok()?;
         Some(Self {
             file,

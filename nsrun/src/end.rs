@@ -1,6 +1,6 @@
 //! `nsrun down`: ends every process of a pod, and nobody else.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -193,7 +193,14 @@ pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
             missed: None,
         })
     };
-    Ok(reap(&kill(holder, false)?)?)
+    let mut ending = Ending {
+        found: holder()?,
+        find: holder,
+        met: BTreeMap::new(),
+        verbose: false,
+    };
+    ending.kill(None)?;
+    Ok(reap(ending.met.into_values())?)
 }
 
 /// The processes in the namespaces of a pod whose holder is gone.
@@ -216,60 +223,103 @@ pub(crate) fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Pr
 fn end(pod: &Pod, grace: Duration, verbose: bool) -> Result<(), Error> {
     pod.thaw();
     let until = Instant::now() + grace;
-    let others = || {
-        let found = pod.find()?;
-        Ok(Found {
-            processes: split(found.processes, pod).0,
-            ..found
-        })
+    let mut ending = Ending {
+        find: || pod.find(),
+        found: pod.find()?,
+        met: BTreeMap::new(),
+        verbose,
     };
-    let all = || pod.find();
-    let mut ended = ask(others, until, verbose)?;
-    ended.extend(kill(others, verbose)?);
-    ended.extend(ask(all, until, verbose)?);
-    ended.extend(kill(all, verbose)?);
-    Ok(reap(&ended)?)
+    for spared in [pod.holder, None] {
+        ending.ask(spared, until)?;
+        ending.kill(spared)?;
+    }
+    Ok(reap(ending.met.into_values())?)
 }
 
-/// Sends TERM to each that is there, and waits for those whom it can end; whom it found.
-///
-/// What they start in order to end well gets no TERM, and the time it takes.
-fn ask(
-    find: impl Fn() -> Result<Found, Error>,
-    until: Instant,
+/// Processes on their way out. Each look at who is there reads all of /proc and the groups: there are as few as can be.
+struct Ending<F> {
+    find: F,
+    /// As it was at the last look; who has ended since is no other process.
+    found: Found,
+    /// Those of earlier looks, to be reaped.
+    met: BTreeMap<i32, Process>,
     verbose: bool,
-) -> Result<Vec<Process>, Error> {
-    if Instant::now() >= until {
-        return Ok(Vec::new());
-    }
-    let Found {
-        processes: mut asked,
-        missed,
-    } = find()?;
-    for process in &asked {
-        ask_one(process, verbose)?;
-    }
-    // With too few descriptors the others have to be found, and they need those.
-    let mut met = missed.map(|_| asked.drain(..).map(|one| one.pid).collect::<HashSet<_>>());
-    loop {
-        let found = find()?.processes;
-        let mut is_new = false;
-        if let Some(met) = &mut met {
-            for process in found.iter().filter(|process| met.insert(process.pid)) {
-                ask_one(process, verbose)?;
-                is_new = true;
+}
+
+impl<F: Fn() -> Result<Found, Error>> Ending<F> {
+    fn look(&mut self) -> Result<(), Error> {
+        let before = std::mem::take(&mut self.found);
+        // With too few descriptors the others have to be found, and they need those.
+        if before.missed.is_none() {
+            for process in before.processes {
+                self.met.entry(process.pid).or_insert(process);
             }
         }
-        let left = until.saturating_duration_since(Instant::now());
-        // Asked again: what was caught at first may be ignored by now.
-        match found.iter().find(|process| reacts(process)) {
-            _ if left.is_zero() => return Ok(asked),
-            Some(process) => {
-                pidfd_wait(process.pidfd.as_fd(), LOOK.min(left))?;
+        self.found = (self.find)()?;
+        Ok(())
+    }
+
+    /// Of the last look.
+    fn without(&self, spared: Option<i32>) -> impl Iterator<Item = &Process> {
+        let found = self.found.processes.iter();
+        found.filter(move |process| Some(process.pid) != spared)
+    }
+
+    /// Sends TERM to each that is there, and waits for those whom it can end.
+    ///
+    /// What they start in order to end well gets no TERM, and the time it takes.
+    fn ask(&mut self, spared: Option<i32>, until: Instant) -> Result<(), Error> {
+        if Instant::now() >= until {
+            return Ok(());
+        }
+        let mut asked = HashSet::new();
+        loop {
+            let missed = self.found.missed.is_some();
+            let is_first = asked.is_empty();
+            let mut is_new = false;
+            for process in self.without(spared) {
+                if (is_first || missed) && asked.insert(process.pid) {
+                    ask_one(process, self.verbose)?;
+                    is_new = true;
+                }
             }
-            // They have ended by now, and there are others.
-            None if is_new => {}
-            None => return Ok(asked),
+            let left = until.saturating_duration_since(Instant::now());
+            // Asked again: what was caught at first may be ignored by now.
+            match self.without(spared).find(|process| reacts(process)) {
+                _ if left.is_zero() => return Ok(()),
+                Some(process) => {
+                    pidfd_wait(process.pidfd.as_fd(), LOOK.min(left))?;
+                }
+                // They have ended by now, and there are others.
+                None if is_new && missed => {}
+                None => return Ok(()),
+            }
+            self.look()?;
+        }
+    }
+
+    /// Sends KILL until there is nobody left to send it to.
+    fn kill(&mut self, spared: Option<i32>) -> Result<(), Error> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let Some(first) = self.without(spared).next() else {
+                return Ok(());
+            };
+            if Instant::now() >= until {
+                let name = procfs::command(first.pid).unwrap_or_default();
+                return Err(Error::Failed(format!(
+                    "process {} ({name}) does not end after SIGKILL",
+                    first.pid
+                )));
+            }
+            for process in self.without(spared) {
+                send(process, Signal::SIGKILL, self.verbose)?;
+            }
+            for process in self.without(spared) {
+                let left = until.saturating_duration_since(Instant::now());
+                pidfd_wait(process.pidfd.as_fd(), left)?;
+            }
+            self.look()?;
         }
     }
 }
@@ -281,40 +331,6 @@ fn ask_one(process: &Process, verbose: bool) -> Result<(), SysError> {
         send(process, Signal::SIGCONT, false)?;
     }
     Ok(())
-}
-
-/// Sends KILL until there is nobody left to send it to; who has ended.
-fn kill(find: impl Fn() -> Result<Found, Error>, verbose: bool) -> Result<Vec<Process>, Error> {
-    let until = Instant::now() + PATIENCE;
-    let mut ended = Vec::new();
-    loop {
-        let Found {
-            processes: found,
-            missed,
-        } = find()?;
-        let Some(first) = found.first() else {
-            return Ok(ended);
-        };
-        if Instant::now() >= until {
-            let name = procfs::command(first.pid).unwrap_or_default();
-            return Err(Error::Failed(format!(
-                "process {} ({name}) does not end after SIGKILL",
-                first.pid
-            )));
-        }
-        for process in &found {
-            send(process, Signal::SIGKILL, verbose)?;
-        }
-        for process in found {
-            if pidfd_wait(
-                process.pidfd.as_fd(),
-                until.saturating_duration_since(Instant::now()),
-            )? && missed.is_none()
-            {
-                ended.push(process);
-            }
-        }
-    }
 }
 
 /// "Already gone" is as good as sent.
@@ -346,7 +362,7 @@ fn reacts(process: &Process) -> bool {
 }
 
 /// Reaps children of ours, and gives the parents of others a moment to: afterwards their pids are free.
-fn reap(ended: &[Process]) -> Result<(), SysError> {
+fn reap(ended: impl Iterator<Item = Process>) -> Result<(), SysError> {
     let until = Instant::now() + REAPING;
     for process in ended {
         let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -205,7 +206,13 @@ impl Pod {
             if all.missed.is_some() {
                 break;
             }
-            let held = hold(members(&dir));
+            // Most are known from another hierarchy.
+            let mut listed = members(&dir);
+            listed.retain(|&pid| !is_held(&all.processes, pid));
+            if listed.is_empty() {
+                continue;
+            }
+            let held = hold(listed);
             let again: HashSet<i32> = members(&dir).into_iter().collect();
             let held_still = held.processes.into_iter();
             all.processes
@@ -243,13 +250,15 @@ impl Pod {
 
     /// Lets frozen groups go on: a frozen process can neither end nor be ended (v1).
     pub(crate) fn thaw(&self) {
-        for dir in self.groups.iter().flat_map(|dir| tree(dir)) {
-            for (name, frozen, thawed) in [
-                ("freezer.state", "FR", "THAWED"),
-                ("cgroup.freeze", "1", "0"),
-            ] {
+        for (name, frozen, thawed) in [
+            ("freezer.state", "FR", "THAWED"),
+            ("cgroup.freeze", "1", "0"),
+        ] {
+            let freezes = |dir: &&PathBuf| dir.join(name).exists();
+            let groups = self.groups.iter().filter(freezes);
+            for dir in groups.flat_map(|dir| tree(dir)) {
                 let file = dir.join(name);
-                if fs::read_to_string(&file).is_ok_and(|text| text.starts_with(frozen)) {
+                if sys::read_kernel(&file).is_ok_and(|text| text.starts_with(frozen.as_bytes())) {
                     // The processes that stay frozen are named in the end.
                     let _ = fs::write(&file, thawed);
                 }
@@ -283,6 +292,14 @@ fn hold(pids: impl IntoIterator<Item = i32>) -> Found {
     found
 }
 
+/// Whether `pid` means one of `processes`: as long as that lives, it can mean no other.
+fn is_held(processes: &[Process], pid: i32) -> bool {
+    let held = processes.iter().find(|process| process.pid == pid);
+    held.is_some_and(|held| {
+        pidfd_wait(held.pidfd.as_fd(), Duration::ZERO).is_ok_and(|has_ended| !has_ended)
+    })
+}
+
 /// This process and every one that it was started by.
 fn ours() -> HashSet<i32> {
     let mut ours = HashSet::new();
@@ -307,19 +324,24 @@ fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut all = vec![dir.to_owned()];
     let mut next = 0;
     while let Some(dir) = all.get(next) {
+        next += 1;
+        // kernfs counts: two, and one for each directory in it
+        if fs::symlink_metadata(dir).is_ok_and(|found| found.nlink() == 2) {
+            continue;
+        }
         let below = fs::read_dir(dir).into_iter().flatten().flatten();
         let below: Vec<_> = below
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
             .collect();
         all.extend(below.into_iter().map(|entry| entry.path()));
-        next += 1;
     }
     all
 }
 
 /// The processes in a group itself.
 fn members(dir: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let bytes = sys::read_kernel(dir.join("cgroup.procs")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
     text.lines().filter_map(|line| line.parse().ok()).collect()
 }
 

@@ -84,7 +84,8 @@ pub(crate) fn parent(pid: i32) -> Option<i32> {
 
 /// Of /proc/PID/stat, counted from 0 behind the name; proc_pid_stat(5).
 fn field(pid: i32, number: usize) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = sys::read_kernel(format!("/proc/{pid}/stat")).ok()?;
+    let stat = String::from_utf8_lossy(&stat);
     // The name in parentheses may hold blanks and parentheses of its own.
     let behind = &stat[stat.rfind(')')? + 1..];
     behind
@@ -146,9 +147,8 @@ pub(crate) struct Status {
 impl Status {
     /// Of `pid`; None when it has ended.
     pub(crate) fn of(pid: i32) -> Option<Self> {
-        Some(Self::parse(
-            &fs::read_to_string(format!("/proc/{pid}/status")).ok()?,
-        ))
+        let status = sys::read_kernel(format!("/proc/{pid}/status")).ok()?;
+        Some(Self::parse(&String::from_utf8_lossy(&status)))
     }
 
     pub(crate) fn parse(text: &str) -> Self {

@@ -104,8 +104,9 @@ pub fn boot_id() -> Result<String, SysError> {
         return Ok(known.clone());
     }
     let path = "/proc/sys/kernel/random/boot_id";
-    let read = fs::read_to_string(path).call(|| format!("open({path})"))?;
-    Ok(KNOWN.get_or_init(|| read.trim_end().to_owned()).clone())
+    let read = sys::read_kernel(path).call(|| format!("open({path})"))?;
+    let name = || String::from_utf8_lossy(read.trim_ascii_end()).into_owned();
+    Ok(KNOWN.get_or_init(name).clone())
 }
 
 /// The inode of our pid namespace; None without /proc.
@@ -129,7 +130,7 @@ fn check_proc() -> Result<(), SysError> {
 /// Start time of `pid` in clock ticks after boot. `ESRCH`: gone, or a zombie.
 fn starttime(pid: i32) -> Result<u64, SysError> {
     let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path)
+    let stat = sys::read_kernel(&path)
         .call(|| format!("open({path})"))
         .map_err(|mut error| {
             if error.errno == Errno::ENOENT {
@@ -137,6 +138,8 @@ fn starttime(pid: i32) -> Result<u64, SysError> {
             }
             error
         })?;
+    // A process may have any bytes for a name.
+    let stat = String::from_utf8_lossy(&stat);
     let (state, starttime) = parse_stat(&stat)
         .ok_or(Errno::EBADMSG)
         .call(|| format!("read({path})"))?;

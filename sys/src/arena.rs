@@ -4,7 +4,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 /// Bytes of the arena; what is not used of it is no memory. What does not fit goes to malloc.
 const SIZE: usize = 16 << 20;
@@ -14,19 +14,29 @@ const STEP: usize = 16;
 const SMALL: usize = 1 << 10;
 /// The largest block that is kept for others.
 const LARGE: usize = 64 << 10;
+/// What a block that grows again and again has in front of it. As long as it is not used it is no memory either.
+const ROOM: usize = LARGE;
+/// Behind this there is one [`ROOM`] after the other, one for each bit of `rooms`.
+const ROOMS: usize = SIZE - u32::BITS as usize * ROOM;
 /// Lengths of blocks: 16, 32 ... 1024, then 2048, 4096 ... 65536.
 const CLASSES: usize = SMALL / STEP + (LARGE / SMALL).ilog2() as usize;
+
+#[repr(align(4096))]
+struct Bytes(#[expect(dead_code, reason = "read and written through pointers alone")] [u8; SIZE]);
 
 /// Hands out the arena from front to back, and blocks that were given back once more.
 ///
 /// musl's malloc maps and unmaps pages for a few hundred small blocks: some fifty system calls before `exec` has read its
 /// command line, as many as all of its work. And a page that is touched for the first time costs as much as several system
-/// calls: what was given back is taken first.
+/// calls: what was given back is taken first, and a list that doubles, as clap's of a tool's options does six times, gets room
+/// to do so where it is instead of a new place each time.
 pub struct Arena {
-    bytes: UnsafeCell<[u8; SIZE]>,
+    bytes: UnsafeCell<Bytes>,
     used: AtomicUsize,
     /// Where the first free block of each length begins, plus one; it says where the next one does.
     free: UnsafeCell<[usize; CLASSES]>,
+    /// The rooms that are taken, a bit for each.
+    rooms: AtomicU32,
     /// Somebody is at `free`. Who finds it so does without: nobody waits.
     is_busy: AtomicBool,
 }
@@ -58,9 +68,10 @@ impl Arena {
     )]
     pub const fn new() -> Self {
         Self {
-            bytes: UnsafeCell::new([0; SIZE]),
+            bytes: UnsafeCell::new(Bytes([0; SIZE])),
             used: AtomicUsize::new(0),
             free: UnsafeCell::new([0; CLASSES]),
+            rooms: AtomicU32::new(0),
             is_busy: AtomicBool::new(false),
         }
     }
@@ -81,6 +92,31 @@ impl Arena {
             && used
                 .compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
+    }
+
+    /// Where a room begins that was free.
+    fn take_room(&self) -> Option<usize> {
+        let mut taken = self.rooms.load(Ordering::Relaxed);
+        while taken != u32::MAX {
+            let first = taken.trailing_ones();
+            let with = taken | 1 << first;
+            match self.rooms.compare_exchange_weak(
+                taken,
+                with,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return Some(ROOMS + first as usize * ROOM),
+                Err(now) => taken = now,
+            }
+        }
+        None
+    }
+
+    /// Gives back the room of the block that begins at `begin`.
+    fn leave_room(&self, begin: usize) {
+        let bit = 1 << ((begin - ROOMS) / ROOM);
+        self.rooms.fetch_and(!bit, Ordering::Release);
     }
 
     /// Does something with the free blocks, unless another thread does.
@@ -136,7 +172,7 @@ unsafe impl GlobalAlloc for Arena {
         let mut used = self.used.load(Ordering::Relaxed);
         loop {
             let begin = (base.addr() + used).next_multiple_of(align) - base.addr();
-            let Some(end) = begin.checked_add(length).filter(|&end| end <= SIZE) else {
+            let Some(end) = begin.checked_add(length).filter(|&end| end <= ROOMS) else {
                 // SAFETY: the caller's promises about `layout` are passed on.
                 return unsafe { System.alloc(layout) };
             };
@@ -144,7 +180,7 @@ unsafe impl GlobalAlloc for Arena {
                 .used
                 .compare_exchange_weak(used, end, Ordering::Relaxed, Ordering::Relaxed)
             {
-                // SAFETY: begin..end lies within the arena, checked above.
+                // SAFETY: begin..end lies within the arena, before the rooms, checked above.
                 Ok(_) => return unsafe { base.add(begin) },
                 Err(now) => used = now,
             }
@@ -156,6 +192,9 @@ unsafe impl GlobalAlloc for Arena {
             // SAFETY: not ours, so System gave it, with this layout.
             return unsafe { System.dealloc(block, layout) };
         };
+        if begin >= ROOMS {
+            return self.leave_room(begin);
+        }
         let (length, class) = class(layout.size());
         // The last block is taken back, others are kept; the largest are not missed.
         let is_taken_back = self.move_end(begin + length, begin);
@@ -171,12 +210,18 @@ unsafe impl GlobalAlloc for Arena {
         };
         let ((old, _), (new, _)) = (class(layout.size()), class(size));
         let (old_end, new_end) = (begin + old, begin.saturating_add(new));
+        let has_room = begin >= ROOMS && size <= ROOM;
         // What is cut off of a block is not missed.
-        if new <= old || new_end <= SIZE && self.move_end(old_end, new_end) {
+        if new <= old || has_room || new_end <= ROOMS && self.move_end(old_end, new_end) {
             return block;
         }
-        // SAFETY: the caller promises that `size`, rounded up to the alignment, does not overflow.
-        let moved = unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) };
+        let may_have_room = SMALL < size && size <= ROOM && layout.align() <= STEP;
+        let moved = match may_have_room.then(|| self.take_room()).flatten() {
+            // SAFETY: rooms lie within the arena, aligned as it is.
+            Some(room) => unsafe { self.bytes.get().cast::<u8>().add(room) },
+            // SAFETY: the caller promises that `size`, rounded up to the alignment, does not overflow.
+            None => unsafe { self.alloc(Layout::from_size_align_unchecked(size, layout.align())) },
+        };
         if !moved.is_null() {
             // SAFETY: both blocks are at least as long as the shorter of the two, and a new block overlaps no old one. The
             // old one is given back with its own layout, and not used again.
@@ -192,6 +237,7 @@ unsafe impl GlobalAlloc for Arena {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::HashSet;
 
     fn layout(size: usize, align: usize) -> Layout {
         Layout::from_size_align(size, align).unwrap()
@@ -238,6 +284,49 @@ mod tests {
                 let new = arena.alloc(layout(size, 1));
                 assert!(new != first && new != second, "{size}");
             }
+        }
+    }
+
+    #[test]
+    fn what_grows_again_and_again_stays_where_it_is() {
+        static ARENA: Arena = Arena::new();
+        let arena = &ARENA;
+        // SAFETY: the layouts are those the blocks were asked with, none is empty.
+        unsafe {
+            // Each beside others that are in the way: two more than there are rooms.
+            let mut rooms = HashSet::new();
+            let mut grown = Vec::new();
+            for mark in 0..u8::try_from(u32::BITS).unwrap() + 2 {
+                let block = arena.alloc(layout(1000, 8));
+                let _behind = arena.alloc(layout(1, 1));
+                block.write_bytes(mark, 1000);
+                let large = arena.realloc(block, layout(1000, 8), 2000);
+                assert!(large != block && large.addr().is_multiple_of(16));
+                if arena.offset(large).unwrap() >= ROOMS {
+                    assert!(rooms.insert(large));
+                    assert_eq!(arena.realloc(large, layout(2000, 8), ROOM), large);
+                    large.add(2000).write_bytes(mark, ROOM - 2000);
+                    grown.push((mark, large));
+                }
+            }
+            assert_eq!(grown.len(), u32::BITS as usize);
+            for &(mark, block) in &grown {
+                let bytes = std::slice::from_raw_parts(block, ROOM);
+                assert!(bytes[..1000].iter().all(|&byte| byte == mark));
+                assert!(bytes[2000..].iter().all(|&byte| byte == mark));
+            }
+            // One that becomes too large leaves its room, one that is given back as well.
+            for (mark, block) in grown {
+                let larger = arena.realloc(block, layout(ROOM, 8), 3 * ROOM);
+                assert!(arena.offset(larger).is_none_or(|begin| begin < ROOMS));
+                assert_eq!(*larger.add(ROOM - 1), mark);
+                arena.dealloc(larger, layout(3 * ROOM, 8));
+            }
+            let (block, _behind) = (arena.alloc(layout(1, 1)), arena.alloc(layout(1, 1)));
+            let large = arena.realloc(block, layout(1, 1), 5000);
+            assert!(rooms.contains(&large));
+            arena.dealloc(large, layout(5000, 1));
+            assert_eq!(arena.rooms.load(Ordering::Relaxed), 0);
         }
     }
 

@@ -33,7 +33,7 @@ pub use check::{Check, Checks};
 pub use close_later::CloseLater;
 pub use error::{Call, NO_CALL, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
-pub use file::{gone, is_still};
+pub use file::{gone, is_still, read_kernel, read_open_kernel};
 pub use input::{Input, descriptor};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
