@@ -30,7 +30,7 @@ DEMO_PACKAGES = busybox-static curl iproute2 mount procps
 TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 IMAGE_PACKAGES = cpio e2fsprogs kmod mmdebstrap qemu-system-x86
-# What is different on cgroup v2: cgset's own tests, and of the stories those about groups; the
+# What is different on cgroup v2: cgset's own tests, and of the stories those about groups (VM_QUICK, which make test runs); the
 # others take as long again, and any can be named: make test-vm VM_STORIES="prefixes wait"
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat
 VM_QUICK = laws limits v2
@@ -42,8 +42,12 @@ LINT_PACKAGES = shellcheck
 IMAGES = scripts/vm/images
 BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat strace
 
-.PHONY: all help demo test test-gnu test-long test-vm test-images test-systemd lint bench install pause-image deb test-deb \
-  dist clean
+# What the bench of make ci measures: that it runs, and the ratios for whoever reads the log.
+SMOKE_PARTS = nsrun mkbox
+CI_STEPS = lint test deb bench-smoke
+
+.PHONY: all help demo test test-gnu test-long test-vm test-images test-systemd lint bench bench-smoke ci install pause-image deb test-deb \
+  dist test-dist clean
 
 # Where it was built says nothing to whoever reads a backtrace elsewhere, and two builds shall not differ by it.
 PLAIN_PATHS = --config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(CURDIR)=.", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
@@ -63,6 +67,7 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
 	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
+	$(MAKE) --no-print-directory test-vm VM_STORIES="$(VM_QUICK)"
 
 test-gnu: ## the tools as glibc builds them, with the checks of a debug build, against the kernel
 	$(CARGO) build --locked --workspace --exclude tests --exclude fuzz --target $(GNU)
@@ -105,6 +110,13 @@ bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": o
 	@scripts/packages.sh $(BENCH_PACKAGES)
 	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh $(PARTS)
 
+bench-smoke: ## a few runs of a few parts
+	@$(MAKE) --no-print-directory bench RUNS=5 PARTS="$(SMOKE_PARTS)"
+
+ci: ## all that a change has to pass, and how long each step took
+	@set -e; for step in $(CI_STEPS); do begin=$$(date +%s); $(MAKE) --no-print-directory $$step; \
+	  took="$$took$$step $$(($$(date +%s) - begin)) s, "; echo "ci: $${took%, }"; done
+
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7
 	install -m 755 $(TOOLS:%=$(OUT)/%) $(DESTDIR)$(BINDIR)
@@ -135,6 +147,10 @@ test-deb: deb ## the packages, installed, used and removed in a Debian of their 
 
 dist: ## the source with what it is built from, for builders without a network, into target/dist
 	@scripts/dist.sh
+
+test-dist: ## the archive and the packages made twice, in two directories and without a network: the same bytes
+	@scripts/packages.sh $(DEB_PACKAGES)
+	@scripts/test-dist.sh
 
 clean: ## what was built
 	$(CARGO) clean
