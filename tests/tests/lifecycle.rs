@@ -346,12 +346,12 @@ fn a_service_manager_is_told_of_a_pod_that_ran_and_of_no_other() {
     let never = "restartPolicy: Never";
     let app = [("app", "exit 5", "")];
     pods.node()
-        .sh_with(&script, &pod(never, &app))
+        .sh_with(&script, pod(never, &app))
         .prints("status 1\n--ready --status=life is up");
     let init =
         "initContainers: [{name: first, image: busybox, command: [sh, -c, 'exit 3']}]".to_owned();
     pods.node()
-        .sh_with(&script, &pod(&format!("{never}\n{init}"), &app))
+        .sh_with(&script, pod(&format!("{never}\n{init}"), &app))
         .prints("status 1");
     pods.is_clean();
 }
