@@ -116,7 +116,7 @@ fn examples(page: &str) -> Vec<String> {
         let end = rest.to_uppercase().find("\n.SH ").unwrap_or(rest.len());
         Some(&rest[..end])
     };
-    let section = of("EXAMPLES").or(of("DESCRIPTION")).unwrap();
+    let section = of("EXAMPLES").or(of("DESCRIPTION")).expect("a section");
     let mut blocks = Vec::new();
     let mut block: Option<String> = None;
     for line in section.lines() {
@@ -143,12 +143,12 @@ fn examples(page: &str) -> Vec<String> {
 }
 
 fn run(page: &Page) {
-    let text = fs::read_to_string(repository(page.path)).unwrap();
+    let text = fs::read_to_string(repository(page.path)).expect(page.path);
     let node = Node::new();
     if page.path.contains("pod") && !(node.has("busybox") && node.has("flock")) {
         return;
     }
-    let manifest = fs::read_to_string(repository("tests/manifests/core-k8s.yaml")).unwrap();
+    let manifest = fs::read_to_string(repository("tests/manifests/core-k8s.yaml")).expect("it");
     let before = page
         .before
         .replace("cp /mnt/manifests/core-k8s.yaml pod.yaml", "cat >pod.yaml");

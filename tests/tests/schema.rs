@@ -13,14 +13,14 @@ const OCI: &str = "/usr/share/gocode/src/github.com/opencontainers/runtime-spec/
 
 /// As every tool prints it.
 fn schema() -> Validator {
-    let schema: Value = serde_json::from_str(record::SCHEMA).unwrap();
-    jsonschema::validator_for(&schema).unwrap()
+    let schema: Value = serde_json::from_str(record::SCHEMA).expect("JSON");
+    jsonschema::validator_for(&schema).expect("a schema")
 }
 
 fn records(text: &str) -> Vec<Value> {
     let lines = text.lines();
     lines
-        .map(|line| serde_json::from_str(line).unwrap())
+        .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect()
 }
 
@@ -55,7 +55,7 @@ fn every_tool_prints_the_schema() {
             .ends(2)
             .says("--schema");
     }
-    let schema: Value = serde_json::from_str(record::SCHEMA).unwrap();
+    let schema: Value = serde_json::from_str(record::SCHEMA).expect("JSON");
     jsonschema::meta::validate(&schema).unwrap();
 }
 
@@ -159,14 +159,14 @@ fn oci_schema() -> Validator {
         "defs.json",
         "defs-linux.json",
     ] {
-        let text = fs::read_to_string(Path::new(OCI).join(name)).unwrap();
-        let mut file: Value = serde_json::from_str(&text).unwrap();
+        let text = fs::read_to_string(Path::new(OCI).join(name)).expect(name);
+        let mut file: Value = serde_json::from_str(&text).expect("JSON");
         join(&mut file, name);
         files.insert(name.to_owned(), file);
     }
     let mut whole = files["config-schema.json"].clone();
     whole["files"] = files.into();
-    jsonschema::validator_for(&whole).unwrap()
+    jsonschema::validator_for(&whole).expect("a schema")
 }
 
 /// Platforms that are not Linux are not read.
