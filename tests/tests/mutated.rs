@@ -161,6 +161,19 @@ fn a_changed_record_moves_nothing_that_is_not_its_own() {
     node.becomes_as_it_was();
 }
 
+#[test]
+fn a_file_of_requests_is_read_as_far_as_a_record_would_be() {
+    let node = Node::new();
+    node.sh("truncate -s 2M large").succeeds();
+    for file in ["large", "/dev/zero"] {
+        node.sh(&format!("cgset up --id foo --kube {file} 2>&1 >/dev/null"))
+            .ends(2)
+            .prints(&format!("cgset: --kube: {file}: larger than 1 MiB"));
+    }
+    node.sh("rm large").succeeds();
+    node.assert_as_it_was();
+}
+
 /// What is other than in `world`, when what ends by itself has ended.
 fn left(node: &Node, world: &World) -> Option<String> {
     let until = Instant::now() + Duration::from_secs(10);
