@@ -27,19 +27,27 @@ STAGE    = $(abspath $(or $(CARGO_TARGET_DIR),target))/stage
 
 # Packages of Debian and their kin that are used while building, showing and testing; the tools need none.
 DEMO_PACKAGES = busybox-static curl iproute2 mount procps
-TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
+TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base golang-github-opencontainers-specs-dev iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
-# What is different on cgroup v2: cgset's own tests, and of the stories those about groups. The others take as long again:
-# make test-vm VM_STORIES="prefixes signals wait"
+IMAGE_PACKAGES = cpio e2fsprogs kmod mmdebstrap qemu-system-x86
+# What is different on cgroup v2: cgset's own tests, and of the stories those about groups (VM_QUICK, which make test runs); the
+# others take as long again, and any can be named: make test-vm VM_STORIES="prefixes wait"
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat
-VM_STORIES = laws limits pipe v2
+VM_QUICK = laws limits v2
+VM_STORIES = $(VM_QUICK) pipe
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
 # What does more with CHROOT0_SWEEP=all or CHROOT0_LONG=1.
 LONG_TESTS = faults faults_net faults_restart faults_told killed load mutated stages
 LINT_PACKAGES = shellcheck
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat
+IMAGES = scripts/vm/images
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat strace
 
-.PHONY: all help demo test test-gnu test-long test-vm test-systemd lint bench install pause-image deb test-deb dist clean
+# What the bench of make ci measures: that it runs, and the ratios for whoever reads the log.
+SMOKE_PARTS = nsrun mkbox
+CI_STEPS = lint test deb bench-smoke
+
+.PHONY: all help demo test test-gnu test-long test-vm test-images test-systemd lint bench bench-smoke ci install pause-image deb test-deb \
+  dist test-dist clean
 
 # Where it was built says nothing to whoever reads a backtrace elsewhere, and two builds shall not differ by it.
 PLAIN_PATHS = --config 'target.$(TARGET).rustflags=["--remap-path-prefix=$(CURDIR)=.", "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=cargo"]'
@@ -59,6 +67,7 @@ test: all ## everything: units, command lines, and the tools against the kernel 
 	CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked --workspace --target $(TARGET)
 	$(MAKE) --no-print-directory pause-image
 	$(if $(filter-out $(GNU),$(TARGET)),$(MAKE) test-gnu)
+	$(MAKE) --no-print-directory test-vm VM_STORIES="$(VM_QUICK)"
 
 test-gnu: ## the tools as glibc builds them, with the checks of a debug build, against the kernel
 	$(CARGO) build --locked --workspace --exclude tests --exclude fuzz --target $(GNU)
@@ -72,9 +81,13 @@ test-long: all ## each fault at each system call, much bad input, long soaks, a 
 	$(MAKE) --no-print-directory bench PARTS=many
 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
-	@scripts/packages.sh $(VM_PACKAGES)
+	@scripts/packages.sh $(VM_PACKAGES) || :
 	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked $(VM_TESTS) \
 	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable')
+
+test-images: deb ## the packages in a Debian and in initramfs of four makers, booted in virtual machines, a pod in each (root)
+	@scripts/packages.sh $(IMAGE_PACKAGES) || :
+	@scripts/vm-images.sh $(addprefix $(or $(CARGO_TARGET_DIR),target)/deb/chroot0,_*.deb -initramfs_*.deb)
 
 test-systemd: all ## pods as services of systemd, in a virtual machine where it is PID 1 (root)
 	@scripts/packages.sh $(VM_PACKAGES) mmdebstrap
@@ -87,12 +100,22 @@ lint: ## formatting, clippy, shellcheck
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --target $(TARGET) -- -D warnings
 	shellcheck --norc scripts/*.sh scripts/bench/*.sh scripts/chroot0/*.sh scripts/vm/*.sh .ci/run
-	shellcheck --norc -s sh scripts/pod scripts/pod.d/*.sh packaging/initramfs/initramfs-tools debian/*.preinst debian/*.postrm
-	shellcheck --norc -s bash packaging/completions/bash/pod packaging/initramfs/module-setup.sh packaging/initramfs/mkinitcpio
+	shellcheck --norc -s sh scripts/pod scripts/pod.d/*.sh packaging/initramfs/initramfs-tools debian/*.preinst debian/*.postrm \
+	  scripts/vm/images.init $(IMAGES)/etc/initramfs-tools/*/check $(IMAGES)/etc/initramfs-tools/scripts/*/check \
+	  $(IMAGES)/usr/local/sbin/check $(IMAGES)/usr/lib/dracut/modules.d/99check/pod.sh
+	shellcheck --norc -s bash packaging/completions/bash/pod packaging/initramfs/module-setup.sh packaging/initramfs/mkinitcpio \
+	  $(IMAGES)/usr/lib/dracut/modules.d/99check/module-setup.sh $(IMAGES)/usr/lib/initcpio/install/check
 
 bench: all ## side by side with peers, as ratios (root; PARTS="mkbox netwire": only those)
 	@scripts/packages.sh $(BENCH_PACKAGES)
 	@PATH="$(abspath $(OUT)):$$PATH" scripts/bench.sh $(PARTS)
+
+bench-smoke: ## a few runs of a few parts
+	@$(MAKE) --no-print-directory bench RUNS=5 PARTS="$(SMOKE_PARTS)"
+
+ci: ## all that a change has to pass, and how long each step took
+	@set -e; for step in $(CI_STEPS); do begin=$$(date +%s); $(MAKE) --no-print-directory $$step; \
+	  took="$$took$$step $$(($$(date +%s) - begin)) s, "; echo "ci: $${took%, }"; done
 
 install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 $(DESTDIR)$(MANDIR)/man7
@@ -103,6 +126,7 @@ install: all ## into DESTDIR, PREFIX
 	install -d $(DESTDIR)$(DATADIR)/pod.d
 	install -m 755 scripts/pod $(DESTDIR)$(BINDIR)
 	install -m 644 scripts/pod.d/*.sh $(DESTDIR)$(DATADIR)/pod.d
+	install -m 644 record/pod-record.schema.json $(DESTDIR)$(DATADIR)
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's#@BINDIR@#$(BINDIR)#' scripts/systemd/pod@.service >$(DESTDIR)$(UNITDIR)/pod@.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/pod@.service
@@ -124,6 +148,10 @@ test-deb: deb ## the packages, installed, used and removed in a Debian of their 
 
 dist: ## the source with what it is built from, for builders without a network, into target/dist
 	@scripts/dist.sh
+
+test-dist: ## the archive and the packages made twice, in two directories and without a network: the same bytes
+	@scripts/packages.sh $(DEB_PACKAGES)
+	@scripts/test-dist.sh
 
 clean: ## what was built
 	$(CARGO) clean

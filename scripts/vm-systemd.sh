@@ -11,10 +11,10 @@ here=$(readlink -f "$(dirname "$0")")
 
 if [ ! -f "$work/debian.tar" ]; then
     command -v mmdebstrap >/dev/null || skip "no mmdebstrap here to make a Debian with"
-    mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,busybox-static,curl,iproute2,kmod,procps,util-linux \
+    unshare --mount mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,busybox-static,curl,iproute2,kmod,procps,util-linux \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        bookworm "$work/debian.new"
-    mv "$work/debian.new" "$work/debian.tar"
+        bookworm "$work/debian.new.tar"
+    mv "$work/debian.new.tar" "$work/debian.tar"
 fi
 
 root=$work/debian

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
-use record::{Id, SourceArgs};
+use record::{Id, SchemaArgs, SourceArgs};
 
 use crate::owner::Owner;
 use crate::wait::{Event, Pressure};
@@ -14,6 +14,8 @@ use crate::wait::{Event, Pressure};
 #[derive(Debug, Parser)]
 #[command(name = "cgset", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: SchemaArgs,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -154,6 +156,9 @@ pub(crate) struct NameArgs {
     pub(crate) source: SourceArgs,
     #[command(flatten)]
     pub(crate) talk: Talk,
+    /// Print what would be written and to whom, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// This container's group alone, with all below it
     #[arg(value_name = "NAME")]
     pub(crate) name: Option<Id>,

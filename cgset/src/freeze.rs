@@ -22,25 +22,43 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) fn freeze(args: &FreezeArgs) -> ExitCode {
     let talk = Talk::from(args.of.talk);
     let patience = args.timeout.unwrap_or(PATIENCE);
-    act(&args.of, |standing, id| {
+    act(&args.of, true, |standing, id| {
         freeze_all(standing, id, patience, talk)
     })
 }
 
 /// `cgset thaw`
 pub(crate) fn thaw(args: &NameArgs) -> ExitCode {
-    act(args, |standing, _| {
+    act(args, false, |standing, _| {
         thaw_all(freezer(standing)?, Talk::from(args.talk))
     })
 }
 
-fn act(args: &NameArgs, work: impl Fn(&[Standing<'_>], &str) -> Result<(), Error>) -> ExitCode {
+fn act(
+    args: &NameArgs,
+    frozen: bool,
+    work: impl Fn(&[Standing<'_>], &str) -> Result<(), Error>,
+) -> ExitCode {
     record::show(TOOL, &args.source, |record: &Record| {
         let hierarchies = Hierarchies::detect()?;
         let standing = pod::groups(record, &hierarchies, args.name.as_ref())?;
+        if args.dry_run {
+            return would_write(freezer(&standing)?, frozen);
+        }
         let path = standing.first().map(|standing| standing.path.clone());
         work(&standing, &path.unwrap_or_default()).map(|()| String::new())
     })
+}
+
+/// For `--dry-run`.
+fn would_write(target: &Standing<'_>, frozen: bool) -> Result<String, Error> {
+    let File { name, text, .. } = order(target.hierarchy.version, frozen);
+    let groups = match frozen {
+        true => vec![target.pod.itself()?],
+        false => target.pod.itself()?.tree()?,
+    };
+    let line = |group: &Group| format!("write({}/{name}, {text})\n", group.path().display());
+    Ok(groups.iter().map(line).collect())
 }
 
 /// The one of the pod's groups by which it is frozen.
@@ -105,18 +123,12 @@ fn freeze_one(
     let version = target.hierarchy.version;
     let file = order(version, true);
     let until = Instant::now() + patience;
-    talk.step(|| {
-        format!(
-            "write({}/{}, {})",
-            target.pod.path().display(),
-            file.name,
-            file.text
-        )
-    });
     loop {
         // v1 tries again with each write: who was forked meanwhile is frozen then.
         target.pod.write(&file)?;
         if is_frozen(&target.pod, version)? {
+            let (dir, name, text) = (target.pod.path().display(), &file.name, &file.text);
+            talk.step(|| format!("write({dir}/{name}, {text})"));
             return Ok(());
         }
         if Instant::now() > until {
@@ -133,18 +145,12 @@ fn freeze_one(
 fn thaw_all(target: &Standing<'_>, talk: Talk) -> Result<(), Error> {
     let file = order(target.hierarchy.version, false);
     for group in target.pod.itself()?.tree()? {
-        talk.step(|| {
-            format!(
-                "write({}/{}, {})",
-                group.path().display(),
-                file.name,
-                file.text
-            )
-        });
         match group.write(&file) {
-            Err(error) if error.is_gone() => {}
+            Err(error) if error.is_gone() => continue,
             answer => answer?,
         }
+        let (dir, name, text) = (group.path().display(), &file.name, &file.text);
+        talk.step(|| format!("write({dir}/{name}, {text})"));
     }
     Ok(())
 }

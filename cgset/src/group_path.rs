@@ -40,7 +40,9 @@ impl fmt::Display for GroupPath {
 
 impl Ord for GroupPath {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.split('/').cmp(other.0.split('/'))
+        let before_any = |byte: u8| if byte == b'/' { 0 } else { byte };
+        let own = self.0.bytes().map(before_any);
+        own.cmp(other.0.bytes().map(before_any))
     }
 }
 

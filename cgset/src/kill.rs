@@ -31,9 +31,28 @@ pub(crate) fn verb(args: &NameArgs) -> ExitCode {
         |record: &Record| -> Result<String, Error> {
             let hierarchies = Hierarchies::detect()?;
             let standing = pod::groups(record, &hierarchies, args.name.as_ref())?;
+            if args.dry_run {
+                return would_kill(&standing);
+            }
             kill(&standing, Talk::from(args.talk)).map(|()| String::new())
         },
     )
+}
+
+/// For `--dry-run`: what is written, and who dies of it.
+fn would_kill(standing: &[Standing<'_>]) -> Result<String, Error> {
+    let mut text = String::new();
+    for group in standing.iter().map(|standing| &standing.pod) {
+        for (file, value) in [("pids.max", 0), ("cgroup.kill", 1)] {
+            if group.has(file) {
+                text += &format!("write({}/{file}, {value})\n", group.path().display());
+            }
+        }
+    }
+    for pid in processes(standing)? {
+        text += &format!("pidfd_send_signal({pid}, SIGKILL)\n");
+    }
+    Ok(text)
 }
 
 /// Kills all, waits until all are gone.
@@ -64,8 +83,8 @@ fn kill_all(standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
         for group in standing.iter().map(|standing| &standing.pod) {
             if group.has("cgroup.kill") {
                 is_told = true;
-                talk.step(|| format!("write({}/cgroup.kill, 1)", group.path().display()));
                 group.write(&File::new("cgroup.kill", "1".into()))?;
+                talk.step(|| format!("write({}/cgroup.kill, 1)", group.path().display()));
             }
         }
         let left = processes(standing)?;
@@ -117,11 +136,14 @@ fn end(pid: i32, standing: &[Standing<'_>], talk: Talk) -> Result<(), Error> {
     if !is_ours {
         return Ok(());
     }
-    talk.step(|| format!("pidfd_send_signal({pid}, SIGKILL)"));
     match sys::pidfd_send_signal(pidfd.as_fd(), libc::SIGKILL) {
-        Err(error) if error.errno == Errno::ESRCH => Ok(()),
-        answer => Ok(answer?),
+        Err(error) if error.errno == Errno::ESRCH => {}
+        answer => {
+            answer?;
+            talk.step(|| format!("pidfd_send_signal({pid}, SIGKILL)"));
+        }
     }
+    Ok(())
 }
 
 /// `pids.max` 0 in the pod's groups that have one: fork(2) fails. Returns what it was.
@@ -139,8 +161,8 @@ fn stop_forks<'a>(
             Json::String(text) => text,
             number => number.to_string(),
         };
-        talk.step(|| format!("write({}/pids.max, 0)", group.path().display()));
         group.write(&File::new("pids.max", "0".into()))?;
+        talk.step(|| format!("write({}/pids.max, 0)", group.path().display()));
         stopped.push((group, limit));
     }
     Ok(stopped)

@@ -36,6 +36,7 @@ mod rm;
 mod run;
 mod same;
 mod show;
+mod snapshot;
 mod state;
 mod sys;
 mod systemd;

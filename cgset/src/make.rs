@@ -72,8 +72,8 @@ fn attach(plan: &Plan<'_>, groups: &[Group], rules: &Rules, talk: Talk) -> Resul
             .iter()
             .filter(|file| file.name == devices::NAME)
         {
-            talk.step(|| call(group.path(), file));
             devices::attach(rules, group)?;
+            talk.step(|| call(group.path(), file));
         }
     }
     Ok(())
@@ -89,7 +89,6 @@ pub(crate) fn call(dir: &Path, file: &File) -> String {
 }
 
 fn write_one(group: &Group, (file, opened): &(&File, fs::File), talk: Talk) -> Result<(), Error> {
-    talk.step(|| call(group.path(), file));
     // v1 refuses a limit below what is used; v2 would call the OOM killer, if there is anything to kill.
     if file.name == "memory.max" && group.read("cgroup.events")?.contains("populated 1") {
         let used = group.read("memory.current")?;
@@ -99,7 +98,9 @@ fn write_one(group: &Group, (file, opened): &(&File, fs::File), talk: Talk) -> R
                 .into());
         }
     }
-    Ok(group.write_into(opened, file)?)
+    group.write_into(opened, file)?;
+    talk.step(|| call(group.path(), file));
+    Ok(())
 }
 
 /// Pairs of v1 of which one bounds the other.
@@ -184,6 +185,7 @@ pub(crate) fn plain(value: &Json) -> String {
 
 /// The v2 controllers that the group above has to give before a group can have them; nothing on v1.
 pub(crate) fn enable(parent: &Group, version: Version, key: &str, talk: Talk) -> Result<(), Error> {
+    parent.enable(key)?;
     if version == Version::V2 {
         talk.step(|| {
             format!(
@@ -193,5 +195,5 @@ pub(crate) fn enable(parent: &Group, version: Version, key: &str, talk: Talk) ->
             )
         });
     }
-    parent.enable(key)
+    Ok(())
 }

@@ -48,11 +48,11 @@ impl Owner {
                 .unwrap_or_else(|_| DELEGATED.to_owned()),
             Version::V1 => "cgroup.procs\ntasks\ncgroup.clone_children\n".to_owned(),
         };
-        talk.step(|| format!("chown({}, {self})", group.path().display()));
         group.chown(None, self.uid, self.gid)?;
         for file in files.lines().filter(|file| group.has(file)) {
             group.chown(Some(file), self.uid, self.gid)?;
         }
+        talk.step(|| format!("chown({}, {self})", group.path().display()));
         Ok(())
     }
 }

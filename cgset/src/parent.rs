@@ -169,15 +169,18 @@ impl Made {
                 let Some(above) = mount.descendant(above)? else {
                     continue;
                 };
-                talk.step(|| format!("rmdir({})", above.path().join(name).display()));
                 match above.remove_child(name) {
                     Err(error)
                         if matches!(
                             error.errno,
                             Errno::ENOENT | Errno::EBUSY | Errno::ENOTEMPTY
-                        ) => {}
+                        ) =>
+                    {
+                        continue;
+                    }
                     answer => answer?,
                 }
+                talk.step(|| format!("rmdir({})", above.path().join(name).display()));
             }
         }
         Ok(())
@@ -209,8 +212,9 @@ pub(crate) fn make_in(
             let group = match above.child(part)? {
                 Some(group) => group,
                 None => {
+                    let made = above.child_or_new(part)?;
                     talk.step(|| format!("mkdir({})", above.path().join(part).display()));
-                    above.child_or_new(part)?
+                    made
                 }
             };
             group.inherit_cpuset(&above, key)?;

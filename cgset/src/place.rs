@@ -44,6 +44,7 @@ pub(crate) fn place(process: &ProcessId, target: &Target<'_>, talk: Talk) -> Res
         if membership.is_within(hierarchy, &target.pod) {
             continue;
         }
+        group.take(process.pid)?;
         talk.step(|| {
             format!(
                 "write({}/cgroup.procs, {})",
@@ -51,7 +52,6 @@ pub(crate) fn place(process: &ProcessId, target: &Target<'_>, talk: Talk) -> Res
                 process.pid
             )
         });
-        group.take(process.pid)?;
         is_moved = true;
     }
     if sys::pidfd_wait(pidfd.as_fd(), Duration::ZERO)? {

@@ -248,11 +248,11 @@ fn move_all(standing: &[Standing<'_>], id: &Id, target: &str, talk: Talk) -> Res
                 {
                     continue;
                 }
-                talk.step(|| format!("write({}/cgroup.procs, {pid})", target.path().display()));
                 match target.take(pid) {
-                    Err(error) if error.errno == Errno::ESRCH => {}
+                    Err(error) if error.errno == Errno::ESRCH => continue,
                     answer => answer?,
                 }
+                talk.step(|| format!("write({}/cgroup.procs, {pid})", target.path().display()));
             }
         }
     }
@@ -268,9 +268,11 @@ fn remove_tree(parent: &Group, name: &str, until: Instant, talk: Talk) -> Result
         for child in group.children()? {
             remove_tree(&group, &child, until, talk)?;
         }
-        talk.step(|| format!("rmdir({})", group.path().display()));
         match parent.remove_child(name) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                talk.step(|| format!("rmdir({})", group.path().display()));
+                return Ok(());
+            }
             Err(error) if error.errno == Errno::ENOENT => return Ok(()),
             Err(error) if error.errno == Errno::EBUSY && Instant::now() < until => {
                 std::thread::sleep(Duration::from_millis(1));

@@ -10,8 +10,9 @@ use crate::hierarchy::Hierarchies;
 use crate::make::plain;
 use crate::remove::{Standing, processes};
 use crate::show::size;
+use crate::snapshot::Snapshot;
 use crate::talk::Talk;
-use crate::usage::{Snapshot, oom_kills};
+use crate::usage::oom_kills;
 use crate::{TOOL, kill, pod};
 
 /// Says whether the OOM killer was there, ends who is left, and removes the group `child`; with `whole_pod` the pod too.

@@ -35,8 +35,8 @@ pub(crate) fn run(
                 .iter()
                 .filter(|(version, _)| *version == Version::V1 || !is_born_there)
             {
-                talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
                 group.enter()?;
+                talk.step(|| format!("write({}/{}, 0)", group.path().display(), group.door()));
             }
             let restored = callers.restore();
             Ok(restored.call(|| "sigprocmask(SIG_SETMASK)".into())?)

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::group_path::GroupPath;
 use crate::hierarchy::Hierarchies;
 use crate::make::plain;
-use crate::usage::{Groups, Snapshot};
+use crate::snapshot::{Groups, Snapshot};
 use crate::{TOOL, pod};
 
 /// Runs the verb.
@@ -19,7 +19,7 @@ pub(crate) fn show(args: &ShowArgs) -> ExitCode {
         let hierarchies = Hierarchies::detect()?;
         let found = Snapshot::take(record, &pod::groups(record, &hierarchies, None)?)?;
         Ok(match args.json {
-            true => format!("{}\n", found.to_json()),
+            true => format!("{}\n", found.into_json()),
             false => table(&found.groups),
         })
     })
@@ -205,7 +205,7 @@ pod-foo     1.5K  512M     -         1      -    -         -          -
             path: "a/pod-foo".into(),
             groups: groups(),
         };
-        let shown = found.to_json();
+        let shown = found.into_json();
         assert_eq!(shown["group"], "/a/pod-foo");
         assert_eq!(shown["groups"][0]["group"], "/a/pod-foo");
         assert_eq!(shown["groups"][1]["group"], "/a/pod-foo/app");

@@ -69,9 +69,11 @@ pub(crate) fn make_room(hierarchy: &Hierarchy, path: &str, talk: Talk) -> Result
         }
         let leaf = group.child_or_new(LEAF)?;
         for pid in processes {
-            talk.step(|| format!("write({}/cgroup.procs, {pid})", leaf.path().display()));
             match leaf.take(pid) {
-                Ok(()) => moved += 1,
+                Ok(()) => {
+                    moved += 1;
+                    talk.step(|| format!("write({}/cgroup.procs, {pid})", leaf.path().display()));
+                }
                 Err(error) if error.errno == Errno::ESRCH => {}
                 Err(error) => return Err(error.into()),
             }

@@ -22,10 +22,10 @@ impl From<cli::Talk> for Talk {
 }
 
 impl Talk {
-    /// A step, as it is done; with `-v`.
+    /// A step that was done; with `-v`.
     pub(crate) fn step(self, line: impl FnOnce() -> String) {
         if self.steps {
-            record::report(TOOL, line());
+            record::trace(TOOL, line());
         }
     }
 

@@ -10,7 +10,8 @@ use crate::cli::TreeArgs;
 use crate::error::Error;
 use crate::hierarchy::Hierarchies;
 use crate::show::{seconds, size};
-use crate::usage::{Groups, Snapshot, Usage};
+use crate::snapshot::{Groups, Snapshot};
+use crate::usage::Usage;
 use crate::watch::terminal_size;
 use crate::{TOOL, pod};
 

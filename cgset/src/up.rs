@@ -174,8 +174,8 @@ fn limit(
             .filter(|(_, planned)| planned.hierarchy.version == version)
         {
             for leaf in leaves {
-                talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
                 let (made, _) = group.leaf(leaf)?;
+                talk.step(|| format!("mkdir({}/{leaf})", group.path().display()));
                 made.inherit_cpuset(group, &planned.key)?;
                 if let Some(owner) = delegate {
                     owner.own(&made, version, talk)?;
@@ -203,12 +203,12 @@ fn make_groups(
 ) -> Result<Vec<Group>, Error> {
     let mut groups = Vec::new();
     for (at, (mount, planned)) in mounts.iter().zip(&plan.groups).enumerate() {
-        talk.step(|| format!("mkdir({})", plan.dir(planned).display()));
         let of = (planned.hierarchy, planned.key.as_str());
         let made = parent::make_in(mount, &place.parent, &place.name, of, talk)
             .and_then(|group| Ok((group.inode()?, group)));
         match made {
             Ok((inode, group)) => {
+                talk.step(|| format!("mkdir({})", plan.dir(planned).display()));
                 state.members[at].inode = Some(inode);
                 groups.push(group);
             }

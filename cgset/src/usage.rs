@@ -1,15 +1,10 @@
 //! What the kernel says of groups now: limits, use, and what came of the two meeting. In the words of cgroup v2.
 
-use std::collections::BTreeMap;
-
-use nix::sched::{CloneFlags, unshare};
-use record::{Id, Record, names};
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use sys::SysError;
 
 use crate::error::Error;
 use crate::group::{Group, IsGone as _};
-use crate::group_path::GroupPath;
 use crate::hierarchy::Version;
 use crate::limits::shares_to_weight;
 use crate::remove::Standing;
@@ -26,7 +21,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty() && self.processes.is_empty()
     }
 
@@ -45,111 +40,19 @@ impl Usage {
     }
 }
 
-/// The pod's group and those below it.
-pub(crate) type Groups = BTreeMap<GroupPath, Usage>;
-
-/// Everything of a pod at one moment.
-#[derive(Debug, Clone)]
-pub(crate) struct Snapshot {
-    pub(crate) id: Id,
-    /// Of the pod's group below each mount.
-    pub(crate) path: String,
-    pub(crate) groups: Groups,
-}
-
-impl Snapshot {
-    /// Of the pod that `record` describes; an error when none of its groups is there.
-    pub(crate) fn take(record: &Record, standing: &[Standing<'_>]) -> Result<Self, Error> {
-        let id = crate::pod::id_of(record)?;
-        let mut groups = Groups::new();
-        let mut path = names::group(&id);
-        for standing in standing {
-            path.clone_from(&standing.path);
-            let read = read_all(standing, &standing.pod.paths()?)?.into_iter();
-            // One that has gone since it was listed says nothing.
-            for (place, part) in read.filter(|(_, part)| !part.is_empty()) {
-                let usage = groups.entry(place).or_default();
-                usage.values.extend(part.values);
-                usage.processes.extend(part.processes);
-            }
-        }
-        for usage in groups.values_mut() {
-            usage.processes.sort_unstable();
-            usage.processes.dedup();
-        }
-        if standing.iter().any(|standing| standing.is_v1_of("memory")) {
-            add_up(&mut groups, "memory.oom_kill");
-        }
-        Ok(Self { id, path, groups })
+impl Usage {
+    /// Of one group in one hierarchy, by its path from the pod's on as [`Group::paths`] has it.
+    pub(crate) fn read(standing: &Standing<'_>, path: &str) -> Result<Self, Error> {
+        let part = Part {
+            pod: &standing.pod,
+            path,
+        };
+        let mut usage = Self::default();
+        let version = standing.hierarchy.version;
+        read(&part, version, &standing.key, &mut usage.values);
+        usage.processes = standing.pod.processes_at(path)?;
+        Ok(usage)
     }
-
-    pub(crate) fn to_json(&self) -> Json {
-        let above = self
-            .path
-            .strip_suffix(&names::group(&self.id))
-            .unwrap_or_default();
-        let list: Vec<Json> = self
-            .groups
-            .iter()
-            .map(|(path, usage)| {
-                let mut group = json!({"group": format!("/{above}{path}")});
-                for (name, value) in &usage.values {
-                    group[name] = value.clone();
-                }
-                group["processes"] = usage.processes.as_slice().into();
-                group
-            })
-            .collect();
-        json!({"id": self.id.as_ref(), "group": format!("/{}", self.path), "groups": list})
-    }
-}
-
-/// Reads each group, with as many threads as there are processors where it is worth one: it is all system calls.
-fn read_all(standing: &Standing<'_>, paths: &[String]) -> Result<Vec<(GroupPath, Usage)>, Error> {
-    /// Groups for which a thread is worth its start.
-    const WORTH_A_THREAD: usize = 100;
-    let most = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (paths.len() / WORTH_A_THREAD).clamp(1, most);
-    let parts = paths.chunks(paths.len().div_ceil(threads).max(1));
-    type Part = Result<Vec<(GroupPath, Usage)>, Error>;
-    let read_part = |part: &[String]| -> Part {
-        let groups = part.iter().map(|path| read_one(standing, path));
-        groups.collect()
-    };
-    if threads == 1 {
-        return read_part(paths);
-    }
-    let read_alone = |part: &[String]| {
-        // Threads that share a table of descriptors count references for each call; where it fails, they do.
-        let _ = unshare(CloneFlags::CLONE_FILES);
-        read_part(part)
-    };
-    let parts: Vec<Part> = std::thread::scope(|scope| {
-        let threads: Vec<_> = parts.map(|part| scope.spawn(|| read_alone(part))).collect();
-        let ended = threads.into_iter().map(|thread| match thread.join() {
-            Ok(part) => part,
-            Err(panic) => std::panic::resume_unwind(panic),
-        });
-        ended.collect()
-    });
-    let parts: Vec<Vec<_>> = parts.into_iter().collect::<Result<_, _>>()?;
-    Ok(parts.into_iter().flatten().collect())
-}
-
-/// One group in one hierarchy, by its path from the pod's on.
-fn read_one(standing: &Standing<'_>, path: &str) -> Result<(GroupPath, Usage), Error> {
-    let pod = standing.path.rsplit('/').next().unwrap_or_default();
-    let place = [pod, "/", path.trim_end_matches('/')].concat();
-    let place = GroupPath::from(place.trim_end_matches('/'));
-    let mut usage = Usage::default();
-    let version = standing.hierarchy.version;
-    let part = Part {
-        pod: &standing.pod,
-        path,
-    };
-    read(&part, version, &standing.key, &mut usage.values);
-    usage.processes = standing.pod.processes_at(path)?;
-    Ok((place, usage))
 }
 
 /// A group that is read from the pod's on.
@@ -162,23 +65,6 @@ struct Part<'a> {
 impl Part<'_> {
     fn read(&self, file: &str) -> Result<String, SysError> {
         self.pod.read(&[self.path, file].concat())
-    }
-}
-
-/// What v1 counts for each group alone, v2 counts for all below it as well.
-fn add_up(groups: &mut Groups, name: &str) {
-    let counts: Vec<(GroupPath, u64)> = groups
-        .iter()
-        .filter_map(|(path, usage)| Some((path.clone(), usage.number(name)?)))
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    for (path, count) in counts {
-        for above in path.above() {
-            if let Some(above) = groups.get_mut(&above) {
-                let sum = above.number(name).unwrap_or(0) + count;
-                above.values.insert(name.to_owned(), sum.into());
-            }
-        }
     }
 }
 
@@ -384,22 +270,5 @@ mod tests {
         assert_eq!(read["some"]["avg10"].to_string(), "0.12");
         assert_eq!(read["full"]["total"], 7);
         assert_eq!(pressure("some avg10\n"), None);
-    }
-
-    #[test]
-    fn v1s_counts_are_added_up_to_the_pod() {
-        let usage = |count: u64| Usage::of(json!({"n": count}), &[]);
-        let mut groups = Groups::from([
-            ("p".into(), usage(1)),
-            ("p/a".into(), usage(0)),
-            ("p/a/b".into(), usage(2)),
-            ("p/c".into(), usage(4)),
-        ]);
-        add_up(&mut groups, "n");
-        let counts: Vec<u64> = groups
-            .values()
-            .filter_map(|usage| usage.number("n"))
-            .collect();
-        assert_eq!(counts, [7, 2, 2, 4]);
     }
 }

@@ -11,8 +11,9 @@ use crate::cli::WatchArgs;
 use crate::error::Error;
 use crate::hierarchy::Hierarchies;
 use crate::show::{aligned, names, size};
+use crate::snapshot::Snapshot;
 use crate::tree::bar;
-use crate::usage::{Snapshot, Usage};
+use crate::usage::Usage;
 use crate::{TOOL, pod};
 
 /// Runs the verb. It ends with its count, with the pod, with its reader, or by Ctrl-C.
@@ -57,7 +58,7 @@ fn samples(record: &Record, args: &WatchArgs) -> Result<(), Ended> {
             .map(|(time, snapshot)| (begin.duration_since(*time), snapshot));
         let text = match is_live {
             true => screen(&table(&now, earlier)),
-            false => format!("{}\n", now.to_json()),
+            false => format!("{}\n", now.clone().into_json()),
         };
         let mut stdout = io::stdout().lock();
         let written = stdout
@@ -150,7 +151,7 @@ fn share(usage: &Usage, earlier: Option<(Duration, &Usage)>, name: &str) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::usage::Groups;
+    use crate::snapshot::Groups;
     use serde_json::json;
 
     fn snapshot(usec: u64) -> Snapshot {

@@ -207,16 +207,16 @@ impl Assembly {
             && self.propagation.is_none()
             && self.mounts.iter().all(|mount| mount.propagation.is_none());
         for (mount, source) in self.mounts.iter().zip(sources) {
-            say(&|| describe(mount));
             let tree = mounted.attach(mount, source)?;
             if !is_plain {
                 propagate(tree.fd.as_fd(), mount.propagation, &mount.destination)?;
             }
             mounted.remember(mount, tree);
+            say(&|| describe(mount));
         }
         for (device, host) in self.devices.iter().zip(devices) {
-            say(&|| device.describe());
             device.place(&mounted, host, self.is_in_own_dev(&device.path))?;
+            say(&|| device.describe());
         }
         mask::mask(&mounted, &self.masked)?;
         mask::read_only(&mounted, &self.read_only_paths)?;
@@ -225,11 +225,11 @@ impl Assembly {
         }
         if self.read_only {
             // After the mount points were made.
-            say(&|| "mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
             let fd = mounted.root().as_fd().try_clone_to_owned();
             let mut tree = Tree::from(fd.call(|| "fcntl(F_DUPFD_CLOEXEC)".into())?);
             let read_only = Attributes::only(MountAttrFlags::MOUNT_ATTR_RDONLY);
             tree.change_in_place(read_only, Path::new("/"))?;
+            say(&|| "mount(/, MS_BIND|MS_REMOUNT|MS_RDONLY)".into());
         }
         self.seal(mounted.root(), is_plain)?;
         Ok(mounted)
@@ -260,11 +260,11 @@ impl Assembly {
     fn mount_box(&self, directory: Root, say: &dyn Fn(&dyn Fn() -> String)) -> Result<Root, Error> {
         let path = self.path.display();
         let Some(layers) = &self.overlay else {
-            say(&|| format!("mount({path}, {path}, MS_BIND|MS_REC)"));
             let tree = clone_fd(directory.as_fd(), true, || path.to_string())?;
-            return self.place(tree, &directory);
+            let root = self.place(tree, &directory)?;
+            say(&|| format!("mount({path}, {path}, MS_BIND|MS_REC)"));
+            return Ok(root);
         };
-        say(&|| format!("mount(overlay, {path})"));
         let place = Place::recorded(&self.path.to_string_lossy())?;
         let tree = overlay::open(layers, &place, &directory)?;
         // With a layer in memory the box is covered by now, and this is the cover.
@@ -273,7 +273,9 @@ impl Assembly {
         } else {
             directory
         };
-        self.place(tree, &directory)
+        let root = self.place(tree, &directory)?;
+        say(&|| format!("mount(overlay, {path})"));
+        Ok(root)
     }
 
     fn place(&self, tree: Tree, directory: &Root) -> Result<Root, Error> {

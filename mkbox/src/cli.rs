@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use record::{Id, SourceArgs};
+use record::{Id, SchemaArgs, SourceArgs};
 
 use crate::bundles::Bundle;
 use crate::dlopen::Priority;
@@ -15,6 +15,8 @@ use crate::pack::Format;
 #[derive(Debug, Parser)]
 #[command(name = "mkbox", version)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: SchemaArgs,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }

@@ -1,6 +1,5 @@
 //! `mkbox down`: removes boxes, by their records, by name, or by path through the marker beside them.
 
-use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,8 +28,7 @@ pub(crate) fn down(args: &DownArgs) -> ExitCode {
     }
     let mut tell = |line: String| {
         if args.verbose > 0 {
-            // One line of talk: a stderr that takes none is the user's wish.
-            let _ = std::io::stderr().write_all(format!("mkbox: {line}\n").as_bytes());
+            record::trace(TOOL, line);
         }
     };
     record::down(TOOL, &source, |down| one(down, args, &mut tell))

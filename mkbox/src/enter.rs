@@ -4,7 +4,6 @@
 
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -127,8 +126,7 @@ impl Entry {
 
     fn say(&self, line: impl FnOnce() -> String) {
         if self.verbose {
-            // One line of talk: a stderr that takes none is the user's wish.
-            let _ = std::io::stderr().write_all(format!("mkbox: {}\n", line()).as_bytes());
+            record::trace(TOOL, line());
         }
     }
 
@@ -161,14 +159,19 @@ impl Entry {
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .call(|| "prctl(PR_SET_DUMPABLE, 0)".into())?;
         let umask = rustix::process::umask(Mode::from(0o022));
-        self.say(|| "a box is for trusted programs: CMD keeps all privileges".into());
-        self.say(|| "unshare(CLONE_NEWNS)".into());
+        if self.verbose {
+            record::report(
+                TOOL,
+                "a box is for trusted programs: CMD keeps all privileges",
+            );
+        }
         unshare(CloneFlags::CLONE_NEWNS)
             .call(|| "unshare(CLONE_NEWNS)".into())
             .map_err(needs_admin)?;
+        self.say(|| "unshare(CLONE_NEWNS)".into());
         let shared = self.assembly.open_shared()?;
-        self.say(|| "mount(/, MS_REC|MS_SLAVE)".into());
         let real = end_propagation()?;
+        self.say(|| "mount(/, MS_REC|MS_SLAVE)".into());
         // The caller's view ends with the pivot: what comes from there is opened now.
         let own = self.own.as_deref().map(read_only_copy).transpose()?;
         let say = |line: &dyn Fn() -> String| self.say(line);

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use rustix::fs::{AtFlags, Mode, XattrFlags, fchmod, fchown, fgetxattr, fsetxattr, linkat};
 use sys::{Call, SysError};
 
+use crate::TOOL;
 use crate::boxfile::{BoxFile, Why};
 use crate::copy::Copier;
 use crate::manifest::{Entry, Kind};
@@ -209,7 +210,7 @@ impl Filler<'_> {
     fn tell(&self, file: &BoxFile) {
         if let Some(root) = self.arrows {
             let origin = self.origin;
-            say(&Arrow { file, root, origin }.to_string());
+            record::trace(TOOL, Arrow { file, root, origin });
         }
     }
 }

@@ -96,19 +96,15 @@ pub(crate) fn pivot(
         chroot(".").call(|| "chroot(.)".into())?;
     }
     fchdir(root).call(|| "fchdir(box)".into())?;
-    say(&|| "pivot_root(., .)".into());
     match pivot_root(".", ".") {
         Ok(()) => {
+            say(&|| "pivot_root(., .)".into());
             // Both roots are mounted on one place now, the old one on top.
-            say(&|| "umount2(., MNT_DETACH)".into());
             unmount(".", UnmountFlags::DETACH).call(|| "umount2(., MNT_DETACH)".into())?;
+            say(&|| "umount2(., MNT_DETACH)".into());
         }
         Err(rustix::io::Errno::INVAL) => {
             // The first root file system (an initramfs) cannot be pivoted away from: it is mounted over.
-            say(&|| {
-                "pivot_root(., .): Invalid argument; mount(., /, MS_MOVE) and chroot(.) instead"
-                    .into()
-            });
             let others = others(path);
             mount_move(".", "/").call(|| "mount(., /, MS_MOVE)".into())?;
             for other in others {
@@ -119,6 +115,10 @@ pub(crate) fn pivot(
             }
             fchdir(root).call(|| "fchdir(box)".into())?;
             chroot(".").call(|| "chroot(.)".into())?;
+            say(&|| {
+                "pivot_root(., .): Invalid argument; mount(., /, MS_MOVE) and chroot(.) instead"
+                    .into()
+            });
         }
         Err(errno) => return Err(SysError::new("pivot_root(., .)", errno)),
     }

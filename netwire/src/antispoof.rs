@@ -63,7 +63,7 @@ pub(crate) fn turn_ipv6_off(interface: &str, when: When, verbose: bool) -> Resul
     match answer {
         Ok(()) => {
             if verbose {
-                record::report(TOOL, step(interface));
+                record::trace(TOOL, step(interface));
             }
             Ok(true)
         }

@@ -3,7 +3,7 @@
 mod up;
 
 use clap::{Args, Parser, Subcommand};
-use record::SourceArgs;
+use record::{SchemaArgs, SourceArgs};
 
 pub(crate) use self::up::UpArgs;
 use crate::forward::Spec;
@@ -16,6 +16,8 @@ use crate::why::Target;
 #[derive(Debug, Parser)]
 #[command(name = "netwire", version, disable_help_subcommand = true)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: SchemaArgs,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -124,6 +126,10 @@ pub(crate) struct EnforceArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) ifname: Option<Ifname>,
 
+    /// Print what would be changed, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -131,6 +137,10 @@ pub(crate) struct EnforceArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReapplyArgs {
+    /// Say of whom something is missing, and put back nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// Say each step as it is done
     #[arg(short, long)]
     pub(crate) verbose: bool,
@@ -159,6 +169,10 @@ pub(crate) struct DownArgs {
     /// Wait until the kernel is done with the interface, and not only until it is gone
     #[arg(long)]
     pub(crate) wait: bool,
+
+    /// Print what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// Say each step as it is done
     #[arg(short, long)]

@@ -106,13 +106,15 @@ impl Moved {
         let addresses: Vec<String> = addresses.collect();
         for (key, value) in [
             ("device", json!(self.name.as_ref())),
-            ("mac", json!(self.mac.map(|mac| mac.to_string()))),
+            ("mac", self.mac.map(|mac| mac.to_string()).into()),
             ("addresses", json!(addresses)),
             ("up", json!(self.up)),
             ("sandbox", json!(self.sandbox.to_string_lossy())),
             ("inode", json!(self.inode)),
         ] {
-            object.insert(key.into(), value);
+            if !value.is_null() {
+                object.insert(key.into(), value);
+            }
         }
     }
 

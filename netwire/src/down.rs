@@ -1,5 +1,7 @@
 //! `down`: the interface, its routes and its lease go.
 
+mod steps;
+
 use record::{Down, Id, names};
 use serde_json::Value;
 
@@ -16,6 +18,8 @@ use crate::netlink::Socket;
 use crate::rate;
 use crate::removal;
 use crate::state::{self, Attachment};
+
+pub(crate) use self::steps::dry_run;
 
 /// Removes what the record and the index know of, or of it the interface `--ifname`.
 pub(crate) fn down(down: &mut Down, args: &DownArgs) -> Result<(), Error> {

@@ -1,6 +1,6 @@
 //! `policy`: other rules for a pod that is up.
 
-use record::{Id, RESTORES, Up};
+use record::{Id, RESTORES, Record, Up};
 use serde_json::Value;
 
 use crate::cli::EnforceArgs;
@@ -17,9 +17,34 @@ pub(crate) fn policy(up: &mut Up, args: &EnforceArgs) -> Result<Value, Error> {
     let id = up.id().clone();
     let before = up.state().cloned();
     let before = before.ok_or_else(|| state::not_wired(&id))?;
+    let (after, changed) = wanted(&id, &before, args)?;
+    let mut intended = after.clone();
+    intended[RESTORES] = before;
+    up.intend(&intended)?;
+    for attachment in &changed {
+        firewall::change(&id, attachment, args.verbose)?;
+    }
+    Ok(after)
+}
+
+/// `policy --dry-run`: a line for each change of the tables.
+pub(crate) fn dry_run(record: &Record, args: &EnforceArgs) -> Result<String, Error> {
+    let (id, before) = state::of(record)?;
+    let (_, changed) = wanted(&id, before, args)?;
+    let mut text = String::new();
+    for attachment in &changed {
+        let changes = firewall::changes(&id, attachment)?;
+        let changes = changes.iter().filter(|change| !change.is_question());
+        changes.for_each(|change| text += &format!("host: {}\n", change.call));
+    }
+    Ok(text)
+}
+
+/// The state with the rules of `args`, and the interfaces that they are for.
+fn wanted(id: &Id, before: &Value, args: &EnforceArgs) -> Result<(Value, Vec<Attachment>), Error> {
     let mut after = before.clone();
     let mut changed = Vec::new();
-    for (at, attachment) in state::attachments(&before)?.into_iter().enumerate() {
+    for (at, attachment) in state::attachments(before)?.into_iter().enumerate() {
         let ifname = attachment.ifname.as_ref();
         if attachment.nets.is_empty()
             || args.ifname.as_ref().is_some_and(|of| of.as_ref() != ifname)
@@ -52,13 +77,7 @@ pub(crate) fn policy(up: &mut Up, args: &EnforceArgs) -> Result<Value, Error> {
             "{id}: has no {which} with an address"
         )));
     }
-    let mut intended = after.clone();
-    intended[RESTORES] = before;
-    up.intend(&intended)?;
-    for attachment in &changed {
-        firewall::change(&id, attachment, args.verbose)?;
-    }
-    Ok(after)
+    Ok((after, changed))
 }
 
 /// Gives the interfaces that were about to get other rules those of before.

@@ -23,7 +23,7 @@ use crate::state::Attachment;
 use crate::uplink::{self, Uplink};
 
 pub(crate) use lacks::lacks;
-pub(crate) use repair::{Part, change, put_back, repair};
+pub(crate) use repair::{Part, change, changes, put_back, repair};
 use seen::Seen;
 pub(crate) use seen::generation;
 pub(crate) use told::shown;

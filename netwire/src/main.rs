@@ -78,11 +78,14 @@ fn main() -> ExitCode {
         Verb::Up(args) if args.dry_run => print_plan(args),
         Verb::Up(args) => record::up(TOOL, &args.source, |up| up::up(up, args), down::undo),
         Verb::Show(args) => print_what_is(args),
+        Verb::Policy(args) if args.dry_run => {
+            record::show(TOOL, &args.source, |record| enforce::dry_run(record, args))
+        }
         Verb::Policy(args) => {
             let change = |up: &mut record::Up| enforce::policy(up, args);
             record::up(TOOL, &args.source, change, down::undo)
         }
-        Verb::Reapply(args) => print(reapply::reapply(args.verbose)),
+        Verb::Reapply(args) => print(reapply::reapply(args)),
         Verb::Gc(args) => print(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
         Verb::Why(args) => print_why(args),
@@ -91,6 +94,9 @@ fn main() -> ExitCode {
         }
         Verb::Check(args) => print_drift(args),
         Verb::Service(verb) => print(service::run(verb)),
+        Verb::Down(args) if args.dry_run => {
+            record::show(TOOL, &args.source, |record| down::dry_run(record, args))
+        }
         Verb::Down(args) => record::down(TOOL, &args.source, |down| down::down(down, args)),
     }
 }

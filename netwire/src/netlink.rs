@@ -14,6 +14,7 @@ use nix::sys::socket::sockopt::SndBufForce;
 use nix::sys::socket::{self, AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType};
 use sys::{Call, CloseLater};
 
+use crate::TOOL;
 use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::nft;
 use crate::sys::setsockopt_netlink;
@@ -144,9 +145,8 @@ impl Socket {
         let steps = requests
             .iter()
             .filter(|request| self.verbose && !request.is_question());
-        for request in steps {
-            record::report("netwire", &request.call);
-        }
+        let steps: Vec<&String> = steps.map(|request| &request.call).collect();
+        record::trace_all(TOOL, &steps);
     }
 
     /// Sends the requests as one transaction of nf_tables: all of them take effect at once, or none does.

@@ -3,6 +3,7 @@
 use record::{Id, Known, names};
 
 use crate::TOOL;
+use crate::cli::ReapplyArgs;
 use crate::error::Error;
 use crate::firewall::{self, Part};
 use crate::link::{self, By};
@@ -12,9 +13,9 @@ use crate::service;
 use crate::state;
 
 /// Puts back what is missing, of all pods in one transaction and of all services in another; says of whom something was.
-pub(crate) fn reapply(verbose: bool) -> Result<String, Error> {
-    let pods = firewall::put_back(everything, verbose)?.into_iter();
-    let services = service::reapply(verbose)?.into_iter();
+pub(crate) fn reapply(args: &ReapplyArgs) -> Result<String, Error> {
+    let pods = firewall::put_back(everything, args)?.into_iter();
+    let services = service::reapply(args)?.into_iter();
     let services = services.map(|name| format!("service {name}"));
     Ok(pods.chain(services).map(|line| line + "\n").collect())
 }

@@ -31,7 +31,7 @@ pub(crate) fn reserve(
         pool.refuse_overlap()?;
         let address = pool.reserve(&owner, net.address, |lease| is_stale(host, lease))?;
         if verbose {
-            record::report(TOOL, step(&pool, address));
+            record::trace(TOOL, step(&pool, address));
         }
         let subnet = net.subnet;
         let assigned = Assigned { subnet, address };

@@ -9,7 +9,7 @@ pub(crate) use self::attachment::Attachment;
 use crate::TOOL;
 use crate::dns::Dns;
 use crate::error::Error;
-use crate::link::{Link, Mac};
+use crate::link::Link;
 use crate::namespace::PodNamespace;
 use crate::plan::Ifname;
 use crate::subnet::Subnet;
@@ -88,17 +88,16 @@ pub(crate) fn with(id: &Id, earlier: Option<&Value>, made: &Made, pod: &PodNames
     let of_earlier = |key: &str| earlier.map_or_else(Vec::new, |earlier| list(earlier, key));
     let [mut interfaces, mut ips, mut routes, mut attachments] =
         ["interfaces", "ips", "routes", "attachments"].map(of_earlier);
-    let mac = |mac: Option<Mac>| mac.map(|mac| mac.to_string());
     if let Some(port) = attachment.mode.port() {
         interfaces.push(json!({"name": port.bridge.as_ref()}));
     }
     if let Some(host) = &made.host {
-        interfaces.push(json!({"name": host.name, "mac": mac(host.mac), "mtu": host.mtu}));
+        interfaces.push(interface(host));
     }
     let sandbox = pod.path().to_string_lossy();
-    interfaces.push(json!({
-        "name": inside.name, "mac": mac(inside.mac), "mtu": inside.mtu, "sandbox": sandbox
-    }));
+    let mut ours = interface(inside);
+    ours["sandbox"] = sandbox.into();
+    interfaces.push(ours);
     let number = interfaces.len() - 1;
     for net in &attachment.nets {
         let Some(address) = net.address else { continue };
@@ -132,6 +131,16 @@ pub(crate) fn with(id: &Id, earlier: Option<&Value>, made: &Made, pod: &PodNames
         Dns::of(earlier).add_to(&mut state);
     }
     state
+}
+
+/// As CNI has it: the key is missing where the interface has no hardware address.
+fn interface(link: &Link) -> Value {
+    let mut interface = json!({"name": link.name});
+    if let Some(mac) = link.mac {
+        interface["mac"] = mac.to_string().into();
+    }
+    interface["mtu"] = link.mtu.into();
+    interface
 }
 
 /// The rest of a state when the interface `ifname` is gone; None: there is no rest.

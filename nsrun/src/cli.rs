@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use nix::sys::signal::Signal;
-use record::SourceArgs;
+use record::{SchemaArgs, SourceArgs};
 
 use crate::drop::DropArgs;
 use crate::id_args::CredentialArgs;
@@ -17,6 +17,8 @@ use crate::values::{any_signal, seconds, signal, yes_no};
 #[derive(Debug, Parser)]
 #[command(name = "nsrun", version)]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: SchemaArgs,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -198,6 +200,9 @@ pub(crate) struct KillArgs {
     /// To every process in the pod
     #[arg(short, long)]
     pub(crate) all: bool,
+    /// Print whom it would be sent to, and send nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Name or number; 0 only asks whether it is there [default: TERM]
     #[arg(value_name = "SIGNAL", default_value = "TERM", hide_default_value = true, allow_hyphen_values = true, value_parser = any_signal)]
     pub(crate) signal: i32,

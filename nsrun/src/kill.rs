@@ -16,11 +16,20 @@ use crate::sys;
 pub(crate) fn kill(arguments: &KillArgs) -> ExitCode {
     ::sys::allow_descriptors();
     record::show(crate::TOOL, &arguments.source, |record| {
-        signal(record, arguments).map(|()| String::new())
+        let processes = reached(record, arguments)?;
+        if arguments.dry_run {
+            let call = |process| call(process, arguments.signal) + "\n";
+            return Ok(processes.iter().map(call).collect());
+        }
+        processes
+            .iter()
+            .try_for_each(|process| send(process, arguments))?;
+        Ok::<_, Error>(String::new())
     })
 }
 
-fn signal(record: &Record, arguments: &KillArgs) -> Result<(), Error> {
+/// Whom it is for.
+fn reached(record: &Record, arguments: &KillArgs) -> Result<Vec<Process>, Error> {
     let id: Id = record
         .id()
         .unwrap_or_default()
@@ -35,14 +44,11 @@ fn signal(record: &Record, arguments: &KillArgs) -> Result<(), Error> {
         let groups = record.groups()?;
         let pod = Pod::new(&id, Some(&state), groups.as_ref())?;
         let (others, holder) = end::split(pod.processes()?, &pod);
-        for process in others.iter().chain(&holder) {
-            send(process, arguments)?;
-        }
-        return Ok(());
+        return Ok(others.into_iter().chain(holder).collect());
     }
     let pid = state.holder.pid;
     match state.holder.open()? {
-        Some(pidfd) => send(&Process { pid, pidfd }, arguments),
+        Some(pidfd) => Ok(vec![Process { pid, pidfd }]),
         None => Err(Error::Failed(format!(
             "{id}: process {pid} that held it is gone"
         ))),
@@ -55,12 +61,13 @@ fn send(process: &Process, arguments: &KillArgs) -> Result<(), Error> {
     match sys::pidfd_kill(process.pidfd.as_fd(), arguments.signal) {
         Err(Errno::ESRCH) if arguments.all => Ok(()),
         Err(errno) => {
-            let call = format!(
-                "pidfd_send_signal(pidfd of {}, {})",
-                process.pid, arguments.signal
-            );
+            let call = call(process, arguments.signal);
             Err(::sys::SysError::new(call, errno).into())
         }
         Ok(()) => Ok(()),
     }
+}
+
+fn call(process: &Process, signal: i32) -> String {
+    format!("pidfd_send_signal(pidfd of {}, {signal})", process.pid)
 }

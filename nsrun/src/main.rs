@@ -72,7 +72,7 @@ fn main() -> ExitCode {
                  verb: DropVerb::Drop(arguments),
              }| Verb::Drop(arguments),
         ),
-        _ => record::parse_cli(TOOL).map(|Cli { verb }| verb),
+        _ => record::parse_cli(TOOL).map(|Cli { verb, .. }| verb),
     };
     match verb {
         Ok(Verb::Up(arguments)) => holder::up(&arguments),

@@ -289,7 +289,7 @@ pub(crate) fn clone(
     let written = maps.write_for(proc, pid);
     if written.is_ok() {
         if verbose {
-            maps.calls(&pid.to_string()).iter().for_each(step::say);
+            record::trace_all(crate::TOOL, &maps.calls(&pid.to_string()));
         }
         go_writer.write_all(b"+").call(|| "write(pipe)".into())?;
     }

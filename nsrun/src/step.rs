@@ -1,7 +1,6 @@
 //! One thing to be done, as data: planned, printed, done, and named when it fails.
 
 use std::fmt;
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -225,7 +224,7 @@ fn propagate(how: MsFlags) -> Result<(), Errno> {
 
 /// Says on stderr that a step was done.
 pub(crate) fn say(step: &impl fmt::Display) {
-    let _ = std::io::stderr().write_all(format!("nsrun: {step}\n").as_bytes());
+    record::trace(crate::TOOL, step);
 }
 
 impl Propagation {

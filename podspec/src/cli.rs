@@ -14,6 +14,9 @@ use crate::words::Tool;
     override_usage = "podspec [--run-dir DIR] [FILE]\n       podspec --in POD [--image CONFIG] [OPTIONS] [RECORD]\n       podspec --words TOOL | --get KEY [RECORD]"
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) schema: record::SchemaArgs,
+
     /// The manifest, or the record [default: stdin]
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,

@@ -10,8 +10,17 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use rustix::fs::{FileType, fstat};
 
-use crate::SourceArgs;
 use crate::filter::{failed, write_stdout};
+use crate::{SCHEMA, SourceArgs, trace};
+
+/// `--schema`, for the help of every tool; [`parse_cli`] does it.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct SchemaArgs {
+    /// Print the JSON Schema of the record, pod-record(5)
+    #[arg(long, exclusive = true)]
+    schema: bool,
+}
 
 /// One line on stderr: `tool: message`.
 pub fn report(tool: &str, message: impl Display) {
@@ -22,13 +31,17 @@ pub fn report(tool: &str, message: impl Display) {
 
 /// The command line of `tool`, or the status to end with.
 ///
-/// Help and version go to stdout. An error is one line; the status is 2, of `exec` and `drop` 125, because 2 may be CMD's.
+/// Help, version and schema go to stdout. An error is one line; the status is 2, of `exec` and `drop` 125, because 2 may be CMD's.
 /// A filter that cannot read its command line still hands its record on, as failed: others have made things by then.
 ///
 /// # Errors
 /// The status, after everything was said.
 pub fn parse_cli<C: Parser>(tool: &'static str) -> Result<C, ExitCode> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    if arguments.len() == 2 && arguments[1] == "--schema" {
+        return Err(print(SCHEMA));
+    }
+    trace::begin(&arguments);
     let error = match C::try_parse_from(&arguments) {
         Ok(cli) => return Ok(cli),
         Err(error) => error,
@@ -41,14 +54,7 @@ pub fn parse_cli<C: Parser>(tool: &'static str) -> Result<C, ExitCode> {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     ) {
-        let printed = io::stdout()
-            .lock()
-            .write_all(error.render().to_string().as_bytes());
-        return Err(if printed.is_ok() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        });
+        return Err(print(&error.render().to_string()));
     }
     let line = one_line(&error);
     let known = error.kind() != ErrorKind::InvalidSubcommand
@@ -78,6 +84,13 @@ pub fn parse_cli<C: Parser>(tool: &'static str) -> Result<C, ExitCode> {
     } else {
         2
     }))
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
 /// A record waits on stdin as far as an unreadable command line can tell: it is a pipe and nothing names a pod.

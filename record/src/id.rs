@@ -8,7 +8,14 @@ use std::str::FromStr;
 ///
 /// Groups, interfaces and the index are named after it, so it can be no path and no option.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Id(String);
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(transparent, inline, description = "The name of a pod or box")
+)]
+pub struct Id(
+    #[cfg_attr(test, schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")))] String,
+);
 
 /// Bytes; podman's ids have 64.
 const MAX: usize = 128;

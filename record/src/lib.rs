@@ -32,12 +32,15 @@ mod namespace;
 mod object;
 mod oci;
 mod process;
+#[cfg(test)]
+mod schema;
 mod source;
 mod strict;
+mod trace;
 mod up;
 
 pub use check::check_run_dir;
-pub use cli::{parse_cli, report};
+pub use cli::{SchemaArgs, parse_cli, report};
 pub use down::{Down, down};
 pub use error::{Error, Failure};
 pub use filter::{for_exec, one, show};
@@ -50,12 +53,16 @@ pub use object::Record;
 pub use oci::{Groups, Mount, NamespaceEntry};
 pub use process::{ProcessId, boot_id};
 pub use source::SourceArgs;
+pub use trace::{trace, trace_all};
 pub use up::{RESTORES, Up, up};
 
 /// Version of the OCI runtime specification whose keys a new record carries.
 ///
 /// Not the newest: runtimes refuse a version they have not heard of, and the keys written here are all in this one.
 pub const OCI_VERSION: &str = "1.0.2";
+
+/// The JSON Schema of the record, with a newline. Made by this crate's tests: reading one is all that a tool does.
+pub const SCHEMA: &str = include_str!("../pod-record.schema.json");
 
 /// The tools that keep what they made under a key of their own name.
 pub(crate) const TOOLS: [&str; 4] = ["cgset", "mkbox", "netwire", "nsrun"];

@@ -7,10 +7,13 @@ use crate::{Error, Record};
 
 /// An entry of `linux.uidMappings` or `linux.gidMappings`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct IdMapping {
     /// `containerID`: the first id inside.
+    #[cfg_attr(test, schemars(rename = "containerID"))]
     pub container_id: u32,
     /// `hostID`: the first id outside.
+    #[cfg_attr(test, schemars(rename = "hostID"))]
     pub host_id: u32,
     /// How many ids.
     pub size: u32,

@@ -2,6 +2,11 @@
 
 /// A kind of namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(
+    test,
+    derive(schemars::JsonSchema),
+    schemars(rename_all = "lowercase", description = "A kind of namespace")
+)]
 pub enum Namespace {
     /// mount_namespaces(7)
     Mount,

@@ -11,8 +11,10 @@ use crate::{Error, Id, Namespace, ProcessId, Record, names};
 
 /// An entry of `linux.namespaces`: with a path it is joined, without one it is new.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct NamespaceEntry {
-    /// `type`
+    /// `type`: which kind
+    #[cfg_attr(test, schemars(rename = "type"))]
     pub kind: Namespace,
     /// `path`, absolute
     pub path: Option<PathBuf>,
@@ -20,14 +22,18 @@ pub struct NamespaceEntry {
 
 /// An entry of `mounts`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mount {
     /// Absolute, in the box.
+    #[cfg_attr(test, schemars(regex(pattern = "^/")))]
     pub destination: PathBuf,
-    /// File system, or `bind`; None is a bind mount when the options say so.
+    /// File system, or `bind`; without it a bind mount, when the options say so.
+    #[cfg_attr(test, schemars(rename = "type"))]
     pub kind: Option<String>,
     /// Of a bind mount the path outside; of others what mount(2) takes.
     pub source: Option<String>,
     /// As mount(8) and the specification spell them.
+    #[cfg_attr(test, schemars(default))]
     pub options: Vec<String>,
 }
 

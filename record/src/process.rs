@@ -11,6 +11,7 @@ use sys::{Call, SysError, ToErrno};
 ///
 /// A pid alone is recycled within a boot and means nothing after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ProcessId {
     /// In the pid namespace of the reader.
     pub pid: i32,
@@ -18,7 +19,7 @@ pub struct ProcessId {
     pub starttime: u64,
     /// /proc/sys/kernel/random/boot_id
     pub boot_id: String,
-    /// Inode of the pid namespace in which `pid` is its number; None in a record that does not say.
+    /// Inode of the pid namespace in which `pid` is its number; a record may not say.
     pub pidns: Option<u64>,
 }
 

@@ -11,7 +11,7 @@ if [ -d $memory ]; then
         ${raw:+'tasks, in C' "$raw group pod-held-$tag/raw $bare"} \
         'cgset exec --rm' "cgset exec -P $work/held.json --rm -- $bare" \
         'nothing but the command' "$bare"
-    [ -z "$raw" ] || rmdir /sys/fs/cgroup/{memory,cpu,pids}/"pod-held-$tag/raw"
+    [ -z "$raw" ] || rmdir /sys/fs/cgroup/{memory,cpu,pids,cpuacct,freezer}/"pod-held-$tag/raw"
 
     cgset up --id "many-$tag" >"$work/many.json"
     jq -r '.cgset.groups[]' "$work/many.json" | while read -r group; do (cd "$group" && seq -f 'g%g' 1000 | xargs mkdir); done

@@ -3,7 +3,7 @@
  *
  *   raw clone CMD...        new mount, pid, ipc, uts and net namespaces, private mounts
  *   raw join PID CMD...     the net, ipc and uts namespaces of a process
- *   raw group NAME CMD...   a group with limits of memory, cpu and pids (v1), made where it is missing
+ *   raw group NAME CMD...   a group with limits of memory, cpu and pids, in the five hierarchies of a pod (v1), made where it is missing
  *   raw pivot ROOT CMD...   a mount namespace with ROOT as its root and a fresh proc, in a pid namespace
  */
 #define _GNU_SOURCE
@@ -76,6 +76,8 @@ int main(int argc, char **argv)
 		put("memory", argv[2], "tasks", "0");
 		put("cpu", argv[2], "tasks", "0");
 		put("pids", argv[2], "tasks", "0");
+		put("cpuacct", argv[2], "tasks", "0");
+		put("freezer", argv[2], "tasks", "0");
 		argv += 3;
 	} else {
 		as_child(CLONE_NEWNS | CLONE_NEWPID);

@@ -46,6 +46,17 @@ prepare=("$gone" "nft delete table ip svf 2>/dev/null; $settle" "nft delete tabl
 load=('netwire service up' "netwire service up <$ours.json >/dev/null"
     'nft -f, two flat maps' "nft -f $ours.flat"
     'nft -f, as kube-proxy' "nft -f $ours.kube")
+# What the kernel makes of the same messages, when nobody has to read, check, keep and write them first.
+in_kernel() { strace -v -xx -s 99999999 -e trace=sendmsg -o "$work/sent" "${@:2}" && python3 "$parts/batch.py" <"$work/sent" >"$1"; }
+# netwire knows nothing of it then.
+forgotten="nft delete table inet chroot0-services 2>/dev/null; $gone"
+replay=
+! in_c replay || replay=$work/replay
+if [ -n "$replay" ]; then
+    in_kernel "$ours.batch" netwire service up <"$ours.json"
+    prepare+=("$forgotten")
+    load+=('its messages alone, in C' "$replay $ours.batch")
+fi
 if command -v iptables-restore >/dev/null; then
     prepare+=("nft delete table ip nat 2>/dev/null; $settle")
     load+=('iptables-restore' "iptables-restore --noflush $ours.iptables")
@@ -58,6 +69,13 @@ prepare=("netwire service down one; $settle" "nft delete table ip svf; nft -f $o
 add=('netwire service up' "$one"
     'nft -f, two flat maps' "nft -f $ours.flat1"
     'nft -f, as kube-proxy' "nft -f $ours.kube1")
+if [ -n "$replay" ]; then
+    # shellcheck disable=SC2086 # words
+    in_kernel "$ours.batch1" $one
+    netwire service down one
+    prepare+=("$forgotten; netwire service up <$ours.json; $settle")
+    add+=('its messages alone, in C' "$replay $ours.batch1")
+fi
 if command -v iptables-restore >/dev/null; then
     prepare+=("nft delete table ip nat; iptables-restore --noflush <$ours.iptables; $settle")
     add+=('iptables-restore' "iptables-restore --noflush $ours.iptables1")
@@ -66,15 +84,22 @@ compare 'One more' "${add[@]}"
 nft delete table ip svf; nft delete table ip svc; nft delete table ip nat 2>/dev/null || :
 
 prepare=("$gone")
-compare '10 000 services' 'netwire service up' "netwire service up <$work/svc.10000.json >/dev/null"
+if [ -n "$replay" ]; then
+    netwire service down --all
+    in_kernel "$work/svc.10000.batch" netwire service up <"$work/svc.10000.json"
+    prepare+=("$forgotten")
+fi
+compare '10 000 services' 'netwire service up' "netwire service up <$work/svc.10000.json >/dev/null" \
+    ${replay:+'its messages alone, in C' "$replay $work/svc.10000.batch"}
+nft delete table inet chroot0-services
 netwire service down --all; netwire service up <"$work/svc.10000.json"
 prepare=("netwire service down one; $settle")
 compare 'One more' 'netwire service up' "$one"
 netwire service down --all
 runs=$all_runs
 
-# A connection from another pod, to the endpoint itself without any table, and with 10 000 services to it and through two of
-# them; in turn, five times.
+# A connection from another pod, to the endpoint itself without any table and with NAT for an address that nobody asks for, which has
+# the kernel follow every connection, and with 10 000 services to it and through two of them; in turn, five times.
 if in_c connect; then
     nsrun up --id asker --net | netwire up --subnet 10.244.0.0/24 >"$work/asker.json"
     coproc { exec nsrun exec -P "$work/held.json" -- "$work/connect" serve 8080; }
@@ -85,6 +110,10 @@ if in_c connect; then
     for _ in 1 2 3 4 5; do
         netwire service down --all
         echo "none $(ask 10.244.0.2 8080)"
+        nft "add table ip idle; add chain ip idle pre { type nat hook prerouting priority -100; }
+            add rule ip idle pre ip daddr 192.0.2.1 dnat to 192.0.2.2"
+        echo "idle $(ask 10.244.0.2 8080)"
+        nft delete table ip idle
         netwire service up <"$work/single.json"
         echo "with $(ask 10.244.0.2 8080 10.96.0.1 80 10.96.39.16 80)"
     done >"$work/latency"
@@ -104,6 +133,7 @@ if in_c connect; then
             line("through service 1 of 10 000", first)
             line("through service 10 000", median(v["with4"]))
             line("to the endpoint, beside the services", median(v["with2"]))
+            line("to the endpoint, beside NAT for another", median(v["idle2"]))
             line("to the endpoint, without any table", median(v["none2"]))
         }' "$work/latency"
 fi

@@ -92,11 +92,15 @@ up_pod() {
     [ "$(phase)" != Pending ] || say 'is still pending (pod show)'
 }
 
-# Says that the pod runs to a service manager that waits for that (sd_notify(3)), when it does.
+# Says that the pod runs to a service manager that waits for that (sd_notify(3)), when it does. Of one whose init containers failed
+# it says nothing: the service has not started.
 tell_manager() {
     exec 9>&-
     [ -n "${NOTIFY_SOCKET:-}" ] || return 0
     while [ "$(phase)" = Pending ]; do sleep 0.05; done
+    for each in $(get podspec.containers "$spec"); do
+        [ -n "$(get state "$dir/$each.state.json")" ] || return 0
+    done
     systemd-notify --ready --status="$pod is up"
 }
 
@@ -107,7 +111,8 @@ run_pod() {
     teller=$!
     if supervise; then succeeded=0; else succeeded=1; fi
     if [ "$event" != stop ]; then
-        # A pod that has ended already was up.
+        # The teller waits as long as somebody watches over a pod that has not run.
+        exec 9>&-
         reap "$teller"
         exit "$succeeded"
     fi

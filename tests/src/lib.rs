@@ -63,5 +63,5 @@ pub mod web;
 pub mod world;
 
 pub use node::{Node, repository};
-pub use output::Output;
+pub use output::{Output, step, without_times};
 pub use world::World;

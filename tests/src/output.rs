@@ -105,3 +105,24 @@ impl Output {
         }
     }
 }
+
+/// The step of a line of `-v`, and how many milliseconds it says; None: it is no such line.
+#[must_use]
+pub fn step(line: &str) -> Option<(&str, f64)> {
+    let (step, time) = line.strip_suffix('>')?.rsplit_once(" <")?;
+    let (ms, count) = time.split_once(" ms")?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, decimals) = ms.split_once('.')?;
+    let is_time = is_number(whole) && is_number(decimals) && decimals.len() == 3;
+    let is_count = count.is_empty() || count.strip_prefix(" for ").is_some_and(is_number);
+    (is_time && is_count).then_some((step, ms.parse().ok()?))
+}
+
+/// What `-v` said, without how long it took.
+#[must_use]
+pub fn without_times(text: &str) -> String {
+    let lines = text.lines();
+    lines
+        .map(|line| step(line).map_or(line, |(step, _)| step).to_owned() + "\n")
+        .collect()
+}

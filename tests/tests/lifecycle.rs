@@ -335,6 +335,28 @@ fn run_stays_in_the_foreground_and_takes_down_when_it_is_told_to_stop() {
 }
 
 #[test]
+fn a_service_manager_is_told_of_a_pod_that_ran_and_of_no_other() {
+    let Some(pods) = Pods::new() else { return };
+    // In place of systemd-notify(1), which is not everywhere.
+    let script = format!(
+        "{SCRIPT}mkdir -p /tmp/bin; printf '#!/bin/sh\\necho \"$@\" >>/tmp/told\\n' >/tmp/bin/systemd-notify; chmod +x /tmp/bin/systemd-notify
+        export NOTIFY_SOCKET=/run/none PATH=/tmp/bin:$PATH; : >/tmp/told
+        pod run - >/dev/null 2>&1; echo status $?; cat /tmp/told; pod down life; rm -r /tmp/bin /tmp/told"
+    );
+    let never = "restartPolicy: Never";
+    let app = [("app", "exit 5", "")];
+    pods.node()
+        .sh_with(&script, &pod(never, &app))
+        .prints("status 1\n--ready --status=life is up");
+    let init =
+        "initContainers: [{name: first, image: busybox, command: [sh, -c, 'exit 3']}]".to_owned();
+    pods.node()
+        .sh_with(&script, &pod(&format!("{never}\n{init}"), &app))
+        .prints("status 1");
+    pods.is_clean();
+}
+
+#[test]
 fn two_at_once_make_one_pod_and_one_killed_anywhere_leaves_nothing() {
     let Some(pods) = Pods::new() else { return };
     let manifest = pod(

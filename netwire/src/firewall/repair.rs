@@ -4,8 +4,9 @@ use record::Id;
 
 use super::seen::Seen;
 use super::{add_elements, is_in, needed, remove, remove_elements, until_it_counts};
+use crate::cli::ReapplyArgs;
 use crate::error::Error;
-use crate::netlink::Socket;
+use crate::netlink::{Request, Socket};
 use crate::nft::{self, Element};
 use crate::ruleset::{self, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
@@ -19,7 +20,11 @@ pub(crate) fn repair(id: &Id, attachment: &Attachment, verbose: bool) -> Result<
     }
     let part = || Ok(vec![(comment.clone(), wanted.clone())]);
     let dispensable = attachment.is_only_filtered() && !attachment.antispoof;
-    match put_back(part, verbose) {
+    let args = ReapplyArgs {
+        dry_run: false,
+        verbose,
+    };
+    match put_back(part, &args) {
         // It was said when it was made.
         Err(error) if error.lacks_nf_tables() && dispensable => Ok(()),
         answer => answer.map(drop),
@@ -35,9 +40,9 @@ pub(crate) type Part = (String, Vec<Element>);
 /// again. A table that has lost rules or sets is made anew, with all elements it has, also those that nobody mentions.
 pub(crate) fn put_back(
     wanted: impl Fn() -> Result<Vec<Part>, Error>,
-    verbose: bool,
+    args: &ReapplyArgs,
 ) -> Result<Vec<String>, Error> {
-    let mut socket = Socket::netfilter(verbose)?;
+    let mut socket = Socket::netfilter(args.verbose)?;
     until_it_counts(|| {
         let mut seen = Seen::read(&mut socket)?;
         seen.read_rules(&mut socket)?;
@@ -71,7 +76,7 @@ pub(crate) fn put_back(
                 lacking.push(comment.clone());
             }
         }
-        match requests.is_empty() {
+        match requests.is_empty() || args.dry_run {
             true => Ok(lacking),
             false => socket
                 .transaction(seen.generation, requests)
@@ -82,25 +87,37 @@ pub(crate) fn put_back(
 
 /// Makes the part of an attachment what it is now, whatever it was before, in one transaction.
 pub(crate) fn change(id: &Id, attachment: &Attachment, verbose: bool) -> Result<(), Error> {
-    let comment = ruleset::comment(id, attachment.ifname.as_ref());
-    let wanted = ruleset::elements(id, attachment);
-    if wanted.is_empty() {
+    if ruleset::elements(id, attachment).is_empty() {
         return remove(id, attachment.ifname.as_ref(), verbose);
     }
     let mut socket = Socket::netfilter(verbose)?;
     until_it_counts(|| {
         let seen = Seen::read(&mut socket)?;
-        let has = |element: &Element| seen.of(&comment).any(|there| there == element);
-        let gone = seen.of(&comment).filter(|there| !wanted.contains(there));
-        let gone: Vec<Element> = gone.cloned().collect();
-        let new: Vec<Element> = wanted.iter().filter(|new| !has(new)).cloned().collect();
-        let mut requests = remove_elements(&gone);
-        let missing = needed(&wanted).filter(|layer| !seen.has(layer));
-        requests.extend(missing.flat_map(Layer::create));
-        requests.extend(add_elements(&new, &comment));
+        let requests = difference(&seen, id, attachment);
         match requests.is_empty() {
             true => Ok(()),
             false => socket.transaction(seen.generation, requests),
         }
     })
+}
+
+/// What [`change`] would do, for `--dry-run`.
+pub(crate) fn changes(id: &Id, attachment: &Attachment) -> Result<Vec<Request>, Error> {
+    let seen = Seen::read(&mut Socket::netfilter(false)?)?;
+    Ok(difference(&seen, id, attachment))
+}
+
+/// From what is there of an attachment to what it needs.
+fn difference(seen: &Seen, id: &Id, attachment: &Attachment) -> Vec<Request> {
+    let comment = ruleset::comment(id, attachment.ifname.as_ref());
+    let wanted = ruleset::elements(id, attachment);
+    let has = |element: &Element| seen.of(&comment).any(|there| there == element);
+    let gone = seen.of(&comment).filter(|there| !wanted.contains(there));
+    let gone: Vec<Element> = gone.cloned().collect();
+    let new: Vec<Element> = wanted.iter().filter(|new| !has(new)).cloned().collect();
+    let mut requests = remove_elements(&gone);
+    let missing = needed(&wanted).filter(|layer| !seen.has(layer));
+    requests.extend(missing.flat_map(Layer::create));
+    requests.extend(add_elements(&new, &comment));
+    requests
 }

@@ -12,6 +12,7 @@ use super::store::Store;
 use super::table::Table;
 use super::{pods, ports};
 use crate::TOOL;
+use crate::cli::ReapplyArgs;
 use crate::conntrack;
 use crate::error::Error;
 use crate::netlink::Request;
@@ -209,20 +210,22 @@ pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
 }
 
 /// Makes the table anew where it lacks anything, as after a flush by somebody else, and says which services there are then.
-pub(crate) fn reapply(verbose: bool) -> Result<Vec<Name>, Error> {
+pub(crate) fn reapply(args: &ReapplyArgs) -> Result<Vec<Name>, Error> {
     let Some(store) = Store::open()? else {
         return Ok(Vec::new());
     };
     let all = store.all()?;
-    let mut table = Table::open(verbose)?;
+    let mut table = Table::open(args.verbose)?;
     if table.is_whole()? && !store.is_unfinished() && !table.lacks_any(all.iter())? {
         return Ok(Vec::new());
     }
-    store.begin()?;
-    table.transaction(|table| table.anew(&all))?;
-    match all.is_empty() {
-        true => store.clear()?,
-        false => store.finish()?,
+    if !args.dry_run {
+        store.begin()?;
+        table.transaction(|table| table.anew(&all))?;
+        match all.is_empty() {
+            true => store.clear()?,
+            false => store.finish()?,
+        }
     }
     Ok(all.into_iter().map(|service| service.name).collect())
 }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_cgset_global_optspecs
-    string join \n h/help V/version
+    string join \n schema h/help V/version
 end
 
 function __fish_cgset_needs_command
@@ -24,6 +24,7 @@ function __fish_cgset_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c cgset -n "__fish_cgset_needs_command" -l schema -d 'Print the JSON Schema of the record, pod-record(5)'
 complete -c cgset -n "__fish_cgset_needs_command" -s h -l help -d 'Print help'
 complete -c cgset -n "__fish_cgset_needs_command" -s V -l version -d 'Print version'
 complete -c cgset -n "__fish_cgset_needs_command" -f -a "up" -d 'Make the pod\'s groups and set its limits: record in, record out'
@@ -75,6 +76,7 @@ complete -c cgset -n "__fish_cgset_using_subcommand wait" -l pressure -d 'Until 
 complete -c cgset -n "__fish_cgset_using_subcommand wait" -l timeout -d 'Give up after SECONDS, with status 1' -r
 complete -c cgset -n "__fish_cgset_using_subcommand wait" -s v -l verbose -d 'Say each step as it is done, with the system call'
 complete -c cgset -n "__fish_cgset_using_subcommand wait" -s q -l quiet -d 'Say nothing but errors'
+complete -c cgset -n "__fish_cgset_using_subcommand wait" -l dry-run -d 'Print what would be written and to whom, and do nothing'
 complete -c cgset -n "__fish_cgset_using_subcommand wait" -l empty -d 'Until no process is in them'
 complete -c cgset -n "__fish_cgset_using_subcommand wait" -l frozen -d 'Until every process in them stands still'
 complete -c cgset -n "__fish_cgset_using_subcommand wait" -s h -l help -d 'Print help'
@@ -83,16 +85,19 @@ complete -c cgset -n "__fish_cgset_using_subcommand freeze" -s P -l pod -d 'Read
 complete -c cgset -n "__fish_cgset_using_subcommand freeze" -l timeout -d 'Thaw them again if they do not all stand still after SECONDS [default: 5]' -r
 complete -c cgset -n "__fish_cgset_using_subcommand freeze" -s v -l verbose -d 'Say each step as it is done, with the system call'
 complete -c cgset -n "__fish_cgset_using_subcommand freeze" -s q -l quiet -d 'Say nothing but errors'
+complete -c cgset -n "__fish_cgset_using_subcommand freeze" -l dry-run -d 'Print what would be written and to whom, and do nothing'
 complete -c cgset -n "__fish_cgset_using_subcommand freeze" -s h -l help -d 'Print help'
 complete -c cgset -n "__fish_cgset_using_subcommand thaw" -l id -d 'Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone' -r
 complete -c cgset -n "__fish_cgset_using_subcommand thaw" -s P -l pod -d 'Read the record from FILE; `-` is stdin, even though a name is given' -r -F
 complete -c cgset -n "__fish_cgset_using_subcommand thaw" -s v -l verbose -d 'Say each step as it is done, with the system call'
 complete -c cgset -n "__fish_cgset_using_subcommand thaw" -s q -l quiet -d 'Say nothing but errors'
+complete -c cgset -n "__fish_cgset_using_subcommand thaw" -l dry-run -d 'Print what would be written and to whom, and do nothing'
 complete -c cgset -n "__fish_cgset_using_subcommand thaw" -s h -l help -d 'Print help'
 complete -c cgset -n "__fish_cgset_using_subcommand kill" -l id -d 'Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone' -r
 complete -c cgset -n "__fish_cgset_using_subcommand kill" -s P -l pod -d 'Read the record from FILE; `-` is stdin, even though a name is given' -r -F
 complete -c cgset -n "__fish_cgset_using_subcommand kill" -s v -l verbose -d 'Say each step as it is done, with the system call'
 complete -c cgset -n "__fish_cgset_using_subcommand kill" -s q -l quiet -d 'Say nothing but errors'
+complete -c cgset -n "__fish_cgset_using_subcommand kill" -l dry-run -d 'Print what would be written and to whom, and do nothing'
 complete -c cgset -n "__fish_cgset_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c cgset -n "__fish_cgset_using_subcommand down" -l id -d 'Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone' -r
 complete -c cgset -n "__fish_cgset_using_subcommand down" -s P -l pod -d 'Read the record from FILE; `-` is stdin, even though a name is given' -r -F

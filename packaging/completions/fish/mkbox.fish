@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_mkbox_global_optspecs
-    string join \n h/help V/version
+    string join \n schema h/help V/version
 end
 
 function __fish_mkbox_needs_command
@@ -24,6 +24,7 @@ function __fish_mkbox_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c mkbox -n "__fish_mkbox_needs_command" -l schema -d 'Print the JSON Schema of the record, pod-record(5)'
 complete -c mkbox -n "__fish_mkbox_needs_command" -s h -l help -d 'Print help'
 complete -c mkbox -n "__fish_mkbox_needs_command" -s V -l version -d 'Print version'
 complete -c mkbox -n "__fish_mkbox_needs_command" -f -a "up" -d 'Make a box and fill it: a record in (or BOX), a record out'

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_netwire_global_optspecs
-    string join \n h/help V/version
+    string join \n schema h/help V/version
 end
 
 function __fish_netwire_needs_command
@@ -24,6 +24,7 @@ function __fish_netwire_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c netwire -n "__fish_netwire_needs_command" -l schema -d 'Print the JSON Schema of the record, pod-record(5)'
 complete -c netwire -n "__fish_netwire_needs_command" -s h -l help -d 'Print help'
 complete -c netwire -n "__fish_netwire_needs_command" -s V -l version -d 'Print version'
 complete -c netwire -n "__fish_netwire_needs_command" -f -a "up" -d 'Gives the pod an interface: reads a record, writes it with what was made'
@@ -89,14 +90,17 @@ complete -c netwire -n "__fish_netwire_using_subcommand policy" -l deny -d 'Who 
 complete -c netwire -n "__fish_netwire_using_subcommand policy" -l allow-to -d 'To whom the pod may begin to talk; to all others it may not (may be repeated)' -r
 complete -c netwire -n "__fish_netwire_using_subcommand policy" -l deny-to -d 'To whom it may not, whatever is allowed; "all": to nobody but who is allowed (may be repeated)' -r
 complete -c netwire -n "__fish_netwire_using_subcommand policy" -l ifname -d 'Of this interface of the pod only' -r
+complete -c netwire -n "__fish_netwire_using_subcommand policy" -l dry-run -d 'Print what would be changed, and change nothing'
 complete -c netwire -n "__fish_netwire_using_subcommand policy" -s v -l verbose -d 'Say each step as it is done'
 complete -c netwire -n "__fish_netwire_using_subcommand policy" -s h -l help -d 'Print help'
+complete -c netwire -n "__fish_netwire_using_subcommand reapply" -l dry-run -d 'Say of whom something is missing, and put back nothing'
 complete -c netwire -n "__fish_netwire_using_subcommand reapply" -s v -l verbose -d 'Say each step as it is done'
 complete -c netwire -n "__fish_netwire_using_subcommand reapply" -s h -l help -d 'Print help'
 complete -c netwire -n "__fish_netwire_using_subcommand down" -l id -d 'Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone' -r
 complete -c netwire -n "__fish_netwire_using_subcommand down" -s P -l pod -d 'Read the record from FILE; `-` is stdin, even though a name is given' -r -F
 complete -c netwire -n "__fish_netwire_using_subcommand down" -l ifname -d 'Remove this interface of the pod, and leave the others' -r
 complete -c netwire -n "__fish_netwire_using_subcommand down" -l wait -d 'Wait until the kernel is done with the interface, and not only until it is gone'
+complete -c netwire -n "__fish_netwire_using_subcommand down" -l dry-run -d 'Print what would be removed, and remove nothing'
 complete -c netwire -n "__fish_netwire_using_subcommand down" -s v -l verbose -d 'Say each step as it is done'
 complete -c netwire -n "__fish_netwire_using_subcommand down" -s h -l help -d 'Print help'
 complete -c netwire -n "__fish_netwire_using_subcommand gc" -l dry-run -d 'Say what would be freed, and free nothing'

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_nsrun_global_optspecs
-    string join \n h/help V/version
+    string join \n schema h/help V/version
 end
 
 function __fish_nsrun_needs_command
@@ -24,6 +24,7 @@ function __fish_nsrun_using_subcommand
     contains -- $cmd[1] $argv
 end
 
+complete -c nsrun -n "__fish_nsrun_needs_command" -l schema -d 'Print the JSON Schema of the record, pod-record(5)'
 complete -c nsrun -n "__fish_nsrun_needs_command" -s h -l help -d 'Print help'
 complete -c nsrun -n "__fish_nsrun_needs_command" -s V -l version -d 'Print version'
 complete -c nsrun -n "__fish_nsrun_needs_command" -f -a "up" -d 'Make namespaces and a process that holds them: a record in, a record out'
@@ -152,6 +153,7 @@ complete -c nsrun -n "__fish_nsrun_using_subcommand wait" -s h -l help -d 'Print
 complete -c nsrun -n "__fish_nsrun_using_subcommand kill" -l id -d 'Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone' -r
 complete -c nsrun -n "__fish_nsrun_using_subcommand kill" -s P -l pod -d 'Read the record from FILE; `-` is stdin, even though a name is given' -r -F
 complete -c nsrun -n "__fish_nsrun_using_subcommand kill" -s a -l all -d 'To every process in the pod'
+complete -c nsrun -n "__fish_nsrun_using_subcommand kill" -l dry-run -d 'Print whom it would be sent to, and send nothing'
 complete -c nsrun -n "__fish_nsrun_using_subcommand kill" -s h -l help -d 'Print help'
 complete -c nsrun -n "__fish_nsrun_using_subcommand check" -l json -d 'One JSON object on one line instead of a table'
 complete -c nsrun -n "__fish_nsrun_using_subcommand check" -s h -l help -d 'Print help'

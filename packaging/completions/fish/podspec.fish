@@ -10,5 +10,6 @@ netwire\t'Published ports of a pod, for netwire up'
 drop\t'Who a container is and its command, for nsrun drop'
 exec\t'The same without the command, for another one in the container'"
 complete -c podspec -l get -d 'Print the value of KEY in each record: podspec.containers, netwire.ips.0.address; nothing and status 1 where there is none' -r
+complete -c podspec -l schema -d 'Print the JSON Schema of the record, pod-record(5)'
 complete -c podspec -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c podspec -s V -l version -d 'Print version'
