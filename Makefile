@@ -36,8 +36,8 @@ VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test group
 VM_QUICK = laws limits v2
 VM_STORIES = $(VM_QUICK) pipe
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
-# What does more with CHROOT0_SWEEP=all.
-LONG_TESTS = faults killed load
+# What does more with CHROOT0_SWEEP=all or CHROOT0_LONG=1.
+LONG_TESTS = faults faults_net faults_restart faults_told killed load mutated stages
 LINT_PACKAGES = shellcheck
 IMAGES = scripts/vm/images
 BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat strace
@@ -76,7 +76,7 @@ test-gnu: ## the tools as glibc builds them, with the checks of a debug build, a
 test-long: all ## each fault at each system call, much bad input, long soaks, a thousand pods: hours (root)
 	@scripts/packages.sh $(TEST_PACKAGES)
 	CHROOT0_LONG=1 $(CARGO) test --locked --workspace --exclude tests --target $(TARGET) bad_input
-	CHROOT0_BIN="$(abspath $(OUT))" CHROOT0_SWEEP=all CHROOT0_TEST_SECONDS=3600 $(CARGO) test --locked --package tests --target $(TARGET) \
+	CHROOT0_BIN="$(abspath $(OUT))" CHROOT0_SWEEP=all CHROOT0_LONG=1 CHROOT0_TEST_SECONDS=3600 $(CARGO) test --locked --package tests --target $(TARGET) \
 	  $(LONG_TESTS:%=--test %) --no-fail-fast
 	$(MAKE) --no-print-directory bench PARTS=many
 

@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{Call, SysError};
 
 use crate::error::Error;
@@ -298,7 +297,7 @@ impl Group {
         let mut at = 0;
         while at < found.len() {
             if at == USUAL {
-                raise_descriptors();
+                sys::allow_descriptors();
             }
             for name in found[at].children()? {
                 if let Some(child) = found[at].child(&name)? {
@@ -380,14 +379,6 @@ impl Group {
         rustix::fs::unlinkat(&self.dir, name, AtFlags::REMOVEDIR)
             .call(|| format!("rmdir({})", self.path.join(name).display()))
     }
-}
-
-/// As many descriptors as may be: there is one for each group.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.maximum;
-    // Where it fails, the next open(2) says so.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
 }
 
 impl AsFd for Group {

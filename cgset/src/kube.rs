@@ -1,8 +1,16 @@
 //! Kubernetes' requests and limits, as the kubelet turns them into a pod's limits.
 
+use std::io::Read as _;
+use std::path::Path;
+
+use nix::errno::Errno;
 use serde_json::{Map, Value as Json};
+use sys::ToErrno as _;
 
 use crate::error::Error;
+
+/// Of a file, as of a record.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What the resources of a pod's containers come to.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,13 +45,7 @@ pub(crate) fn read(text: &str) -> Result<Kube, Error> {
     let text = match is_json {
         true => text,
         false => {
-            file = std::fs::read_to_string(text).map_err(|error| {
-                Error::Usage(format!(
-                    "--kube: open({}): {}",
-                    text.escape_debug(),
-                    reason(&error)
-                ))
-            })?;
+            file = read_file(text)?;
             &file
         }
     };
@@ -65,9 +67,19 @@ pub(crate) fn read(text: &str) -> Result<Kube, Error> {
     })
 }
 
-fn reason(error: &std::io::Error) -> String {
-    use sys::ToErrno as _;
-    error.to_errno().desc().to_owned()
+/// What is in a file, which is no longer than a record may be.
+fn read_file(path: &str) -> Result<String, Error> {
+    let shown = path.escape_debug();
+    let failed = |errno: Errno| Error::Usage(format!("--kube: open({shown}): {}", errno.desc()));
+    let file = sys::Input::open(Path::new(path)).map_err(|error| failed(error.errno))?;
+    let mut text = Vec::new();
+    file.take(MAX_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|error| failed(error.to_errno()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(Error::Usage(format!("--kube: {shown}: larger than 1 MiB")));
+    }
+    String::from_utf8(text).map_err(|_| Error::Usage(format!("--kube: {shown}: no text")))
 }
 
 fn container(resources: &Json, ignored: &mut Vec<String>) -> Result<Container, Error> {

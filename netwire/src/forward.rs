@@ -22,7 +22,6 @@ use std::time::Duration;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use record::Record;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::Call;
 
 use crate::TOOL;
@@ -53,7 +52,7 @@ pub(crate) fn forward(record: &Record, args: &ForwardArgs) -> Result<(), Error> 
     let watch = Watch::of(&pod)?;
     // Before there is anything to wait for: who asks us to stop right after "ready" is heard.
     let signals = stop_signals()?;
-    let descriptors = raise_limit();
+    let descriptors = usize::try_from(sys::allow_descriptors()).unwrap_or(usize::MAX);
     let listeners = listen::all(&args.ports)?;
     let reporter = Reporter::new(record.id().unwrap_or_default(), args.verbose, args.quiet);
     let idle = Duration::from_secs(args.udp_idle.into());
@@ -99,21 +98,6 @@ fn stop_signals() -> Result<SignalFd, Error> {
         .call(|| "sigprocmask(SIG_BLOCK)".into())?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     Ok(SignalFd::with_flags(&set, flags).call(|| "signalfd()".into())?)
-}
-
-/// As many descriptors as we may have, and how many that is.
-fn raise_limit() -> usize {
-    const ENDLESS: u64 = 1 << 30;
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let now = match setrlimit(Resource::Nofile, raised) {
-        Ok(()) => limit.maximum,
-        Err(_) => limit.current,
-    };
-    usize::try_from(now.unwrap_or(ENDLESS)).unwrap_or(usize::MAX)
 }
 
 /// Whether `fd` is a terminal.

@@ -40,6 +40,9 @@ pub(crate) fn gc(args: &GcArgs) -> Result<String, Error> {
             text += &format!("{} of {whose}\n", lease.address);
         }
     }
+    for subnet in Directory::forget_networks_that_are_gone(args.dry_run)? {
+        text += &format!("subnet {subnet}\n");
+    }
     for name in bridge::deserted()? {
         if !args.dry_run {
             bridge::release(&name, false, &mut host)?;
@@ -72,7 +75,7 @@ fn is_deserted(host: &mut Socket, id: &Id, link: &Link) -> Result<bool, Error> {
     if veth.is_some_and(|veth| veth.alias.as_deref() == Some(names::ifalias(id))) {
         return Ok(false);
     }
-    let state = match record::known(TOOL, id) {
+    let state = match record::try_known(TOOL, id)? {
         Known::Nothing => return Ok(true),
         Known::Unfinished => return Ok(false),
         Known::Up(state) => state,
@@ -101,7 +104,7 @@ fn is_dead(host: &mut Socket, id: &str, ifname: &str) -> Result<bool, Error> {
     )?) {
         return Ok(false);
     }
-    let state = match record::known(TOOL, &id) {
+    let state = match record::try_known(TOOL, &id)? {
         Known::Nothing => return Ok(true),
         Known::Unfinished => return Ok(false),
         Known::Up(state) => state,

@@ -143,7 +143,7 @@ impl Pool {
     pub(crate) fn release(&self, owner: &Owner, address: Option<IpAddr>) -> Result<(), Error> {
         let dir = &self.directory;
         // A record tells the network, and may lie: nothing is written where nothing of the owner, or of nobody, can be.
-        let is_ours = dir.is_our_making() || dir.claims.has(self.subnet, self.dir())?;
+        let is_ours = dir.is_our_making()? || dir.claims.has(self.subnet, self.dir())?;
         if dir.path.exists() && !is_ours && self.leases_of(owner, address)?.is_empty() {
             return dir.claims.remove_if_empty();
         }

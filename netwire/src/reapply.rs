@@ -28,7 +28,7 @@ fn everything() -> Result<Vec<Part>, Error> {
     let mut all = Vec::new();
     for id in record::ids()? {
         // Who is half made puts it there himself.
-        let Known::Up(state) = record::known(TOOL, &id) else {
+        let Known::Up(state) = record::try_known(TOOL, &id)? else {
             continue;
         };
         for attachment in state::attachments(&state)? {

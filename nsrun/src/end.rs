@@ -17,7 +17,7 @@ use sys::{Call, SysError, pidfd_send_signal, pidfd_wait};
 use crate::cli::DownArgs;
 use crate::error::Error;
 use crate::pin;
-use crate::pod::{self, Found, Pod, Process};
+use crate::pod::{Found, Pod, Process};
 use crate::procfs::{self, Status};
 use crate::request::holder_path;
 use crate::state::State;
@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// `nsrun down`
 pub(crate) fn down(arguments: &DownArgs) -> ExitCode {
-    pod::allow_descriptors();
+    sys::allow_descriptors();
     if arguments.dry_run {
         return record::show(crate::TOOL, &arguments.source, dry_run);
     }
@@ -84,7 +84,10 @@ fn undo_pod(down: &mut Down, arguments: &DownArgs) -> Result<(), Error> {
     let states = [down.state.as_ref(), down.indexed.as_ref()];
     for state in states.into_iter().flatten().filter_map(State::from_json) {
         for kind in Namespace::ALL {
-            let path = down.record.namespace_path(kind)?;
+            // What nobody can read is no path of ours; the record keeps it.
+            let Ok(path) = down.record.namespace_path(kind) else {
+                break;
+            };
             let is_ours =
                 |path| path == holder_path(state.holder.pid, kind) || path == state.path(kind);
             if path.is_some_and(is_ours) && kinds(state.made).contains(&kind) {

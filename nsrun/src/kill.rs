@@ -8,13 +8,13 @@ use record::{Id, Record};
 use crate::cli::KillArgs;
 use crate::end;
 use crate::error::Error;
-use crate::pod::{self, Pod, Process};
+use crate::pod::{Pod, Process};
 use crate::state::State;
 use crate::sys;
 
 /// `nsrun kill`
 pub(crate) fn kill(arguments: &KillArgs) -> ExitCode {
-    pod::allow_descriptors();
+    ::sys::allow_descriptors();
     record::show(crate::TOOL, &arguments.source, |record| {
         let processes = reached(record, arguments)?;
         if arguments.dry_run {

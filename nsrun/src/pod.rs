@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use record::{Groups, Id, Namespace};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{Call, SysError, pidfd_wait};
 
 use crate::error::Error;
@@ -39,17 +38,6 @@ pub(crate) struct Found {
 
 /// Descriptors that are left for files of /proc and of groups when there are too few for all processes.
 const ROOM: usize = 16;
-
-/// Lets this process have as many descriptors as it may: it takes one for each process of a pod.
-pub(crate) fn allow_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    let limit = Rlimit {
-        current: limit.maximum,
-        ..limit
-    };
-    // What cannot be is told when there are too few.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
 
 /// What makes a process one of the pod.
 #[derive(Debug, Default)]

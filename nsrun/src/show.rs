@@ -6,7 +6,6 @@ use record::{Id, Record};
 
 use crate::cli::ShowArgs;
 use crate::error::Error;
-use crate::pod;
 use crate::snapshot::Snapshot;
 use crate::state::State;
 use crate::table;
@@ -14,7 +13,7 @@ use crate::view::View;
 
 /// `nsrun show`
 pub(crate) fn show(arguments: &ShowArgs) -> ExitCode {
-    pod::allow_descriptors();
+    sys::allow_descriptors();
     if arguments.all {
         let shown = all(arguments).and_then(|(text, is_all)| {
             crate::run::print(&text)?;

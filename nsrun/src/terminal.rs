@@ -110,9 +110,11 @@ impl Pty {
             typed: Vec::new(),
             is_in_front: false,
             interrupted: None,
+            lost: None,
             child,
         };
-        relay.run()
+        let status = relay.run()?;
+        relay.lost.map_or(Ok(status), Err)
     }
 }
 
@@ -132,6 +134,8 @@ struct Relay {
     /// The last key that was typed is the one that interrupts; who has not heard of it: 0 for our group, or we alone where the
     /// caller's terminal has told the group.
     interrupted: Option<i32>,
+    /// Why what CMD said could not be written, where somebody should have had it.
+    lost: Option<SysError>,
     child: Pid,
 }
 
@@ -223,7 +227,11 @@ impl Relay {
                 } else {
                     stderr.as_fd()
                 };
-                if !write_all(to, &bytes[..count]) {
+                if let Err(errno) = write_all(to, &bytes[..count]) {
+                    // Who has gone does not miss it: a pipe's reader, a terminal that hung up.
+                    if !matches!(errno, rustix::io::Errno::PIPE | rustix::io::Errno::IO) {
+                        self.lost = Some(SysError::new("write(stdout)", errno));
+                    }
                     // Nobody looks any more; CMD is told as by any terminal that goes.
                     sys::kill(self.child.as_raw(), libc::SIGHUP);
                     self.shows = false;
@@ -360,14 +368,14 @@ fn is_foreground() -> bool {
     group.is_err() || group.is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw())
 }
 
-/// False: nobody takes it any more.
-fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> bool {
+/// Writes everything, however often it takes.
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> Result<(), rustix::io::Errno> {
     while !bytes.is_empty() {
         match rustix::io::write(to, bytes) {
             Ok(count) => bytes = &bytes[count..],
             Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-            Err(_) => return false,
+            Err(errno) => return Err(errno),
         }
     }
-    true
+    Ok(())
 }

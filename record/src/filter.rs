@@ -104,6 +104,10 @@ pub(crate) fn write_record(record: &Record) -> Result<(), Error> {
 }
 
 fn print(text: &str) -> Result<(), Error> {
+    // What has been done already does not fail for want of somebody to tell nothing to.
+    if text.is_empty() {
+        return Ok(());
+    }
     if sys::stdout_was_closed() {
         return Err(sys::SysError::new("write(stdout)", nix::errno::Errno::EBADF).into());
     }

@@ -184,13 +184,23 @@ pub fn ids() -> Result<Vec<Id>, Error> {
         Err(error) if error.to_errno() == Errno::ENOENT => return Ok(Vec::new()),
         entries => entries.call(|| format!("opendir({})", dir.display()))?,
     };
-    let named = entries.flatten().filter(|entry| {
-        // Killed before its first write: nothing was made yet.
-        entry.path().join("record.json").exists()
-    });
-    let mut ids: Vec<Id> = named
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect();
+    let mut ids: Vec<Id> = Vec::new();
+    for entry in entries {
+        let entry = entry.call(|| format!("getdents({})", dir.display()))?;
+        let name = entry.file_name();
+        let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let path = entry.path().join("record.json");
+        match fs::symlink_metadata(&path) {
+            Ok(_) => ids.push(id),
+            // Killed before its first write: nothing was made yet.
+            Err(error) if [Errno::ENOENT, Errno::ENOTDIR].contains(&error.to_errno()) => {}
+            Err(error) => {
+                return Err(SysError::new(format!("stat({})", path.display()), error).into());
+            }
+        }
+    }
     ids.sort();
     Ok(ids)
 }
@@ -198,12 +208,6 @@ pub fn ids() -> Result<Vec<Id>, Error> {
 /// The record of `id` without taking the lock.
 fn peek(id: &Id) -> Result<Option<Record>, Error> {
     read(&names::run_dir().join(id.as_ref()).join("record.json"))
-}
-
-/// Whether `id` has a directory, with a record in it or not yet.
-pub(crate) fn exists(id: &Id) -> bool {
-    let found = fs::symlink_metadata(names::run_dir().join(id.as_ref()));
-    !found.is_err_and(|error| error.to_errno() == Errno::ENOENT)
 }
 
 fn read(path: &Path) -> Result<Option<Record>, Error> {
@@ -301,12 +305,28 @@ pub enum Known {
 /// What the index says of `tool` and `id`.
 #[must_use]
 pub fn known(tool: &str, id: &Id) -> Known {
+    try_known(tool, id).unwrap_or(Known::Unfinished)
+}
+
+/// The same to somebody who must not pass over what cannot be read.
+///
+/// # Errors
+/// A system call failed; a damaged record is [`Known::Unfinished`].
+pub fn try_known(tool: &str, id: &Id) -> Result<Known, Error> {
     match peek(id) {
-        Ok(Some(indexed)) if is_pending(Some(&indexed), tool) => Known::Unfinished,
-        Ok(Some(indexed)) => indexed
+        Ok(Some(indexed)) if is_pending(Some(&indexed), tool) => Ok(Known::Unfinished),
+        Ok(Some(indexed)) => Ok(indexed
             .get(tool)
-            .map_or(Known::Nothing, |state| Known::Up(state.clone())),
-        Ok(None) if !exists(id) => Known::Nothing,
-        Ok(None) | Err(_) => Known::Unfinished,
+            .map_or(Known::Nothing, |state| Known::Up(state.clone()))),
+        Ok(None) => {
+            let dir = names::run_dir().join(id.as_ref());
+            match fs::symlink_metadata(&dir) {
+                Ok(_) => Ok(Known::Unfinished),
+                Err(error) if error.to_errno() == Errno::ENOENT => Ok(Known::Nothing),
+                Err(error) => Err(SysError::new(format!("stat({})", dir.display()), error).into()),
+            }
+        }
+        Err(error @ Error::Sys(_)) => Err(error),
+        Err(_) => Ok(Known::Unfinished),
     }
 }

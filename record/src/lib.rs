@@ -46,7 +46,7 @@ pub use error::{Error, Failure};
 pub use filter::{for_exec, one, show};
 pub use hidden::{MASKED_PATHS, READ_ONLY_PATHS};
 pub use id::Id;
-pub use index::{Known, ids, indexed, known};
+pub use index::{Known, ids, indexed, known, try_known};
 pub use mappings::IdMapping;
 pub use namespace::Namespace;
 pub use object::Record;

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use serde_json::{Value, json};
-use sys::{Call, SysError};
+use sys::{Call, SysError, ToErrno};
 
 /// Which process a pid meant when it was written down.
 ///
@@ -34,7 +34,7 @@ impl ProcessId {
             pid,
             starttime: starttime(pid)?,
             boot_id: boot_id()?,
-            pidns: own_pidns(),
+            pidns: own_pidns()?,
         })
     }
 
@@ -47,10 +47,7 @@ impl ProcessId {
             return Ok(None);
         }
         // There it lives or has ended, and here its number is of somebody else, or of nobody.
-        if self
-            .pidns
-            .is_some_and(|pidns| own_pidns().is_some_and(|own| own != pidns))
-        {
+        if self.pidns.is_some() && own_pidns()?.is_some_and(|own| Some(own) != self.pidns) {
             let call = format!("pidfd_open({})", self.pid);
             let error = SysError::new(call, Errno::EXDEV);
             return Err(error.hint("a process of another pid namespace: do it there"));
@@ -111,9 +108,13 @@ pub fn boot_id() -> Result<String, SysError> {
 }
 
 /// The inode of our pid namespace; None without /proc.
-fn own_pidns() -> Option<u64> {
-    let found = fs::metadata("/proc/self/ns/pid").ok()?;
-    Some(std::os::unix::fs::MetadataExt::ino(&found))
+fn own_pidns() -> Result<Option<u64>, SysError> {
+    let path = "/proc/self/ns/pid";
+    match fs::metadata(path) {
+        Ok(found) => Ok(Some(std::os::unix::fs::MetadataExt::ino(&found))),
+        Err(error) if error.to_errno() == Errno::ENOENT => Ok(None),
+        Err(error) => Err(SysError::new(format!("stat({path})"), error)),
+    }
 }
 
 /// In a /proc of another pid namespace every number is of somebody else.

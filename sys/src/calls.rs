@@ -110,8 +110,9 @@ pub fn close_range_cloexec(first: u32) -> Result<(), Errno> {
 /// close_range(2)'s work on kernels before 5.11.
 fn close_on_exec_by_proc(first: u32) -> Result<(), SysError> {
     let list = std::fs::read_dir("/proc/self/fd").call(|| "opendir(/proc/self/fd)".into())?;
-    for entry in list.flatten() {
+    for entry in list {
         let number = entry
+            .call(|| "getdents(/proc/self/fd)".into())?
             .file_name()
             .to_str()
             .and_then(|name| name.parse::<i32>().ok());

@@ -15,6 +15,7 @@ mod error;
 mod exec;
 mod file;
 mod input;
+mod limits;
 mod linger;
 #[cfg(all(target_env = "musl", target_arch = "x86_64"))]
 mod mem;
@@ -35,6 +36,7 @@ pub use error::{Call, NO_CALL, SysError, ToErrno};
 pub use exec::{Command, ExecError, Program, exec, restore_signals};
 pub use file::{gone, is_still, read_kernel, read_open_kernel};
 pub use input::{Input, descriptor};
+pub use limits::{allow_descriptors, most_descriptors};
 pub use linger::{LINGERS, Lingering, linger};
 pub use module::Module;
 pub use mountinfo::{Mount, mountinfo};

@@ -56,6 +56,7 @@ pub mod mountinfo;
 mod node;
 mod output;
 pub mod pod;
+mod settings;
 pub mod sweep;
 pub mod trial;
 pub mod web;

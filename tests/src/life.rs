@@ -83,8 +83,12 @@ pub fn live(node: &Node, around: &str, input: &str) -> (Output, Vec<Failed>) {
         let tool = step.split('-').next().unwrap_or_default();
         // Where the undo needs the same that is one more line, and the next down does it.
         let lines = 1 + said.matches("(not undone: ").count();
-        let is_one_line =
-            said.matches(';').count() == lines && said.starts_with(&format!("{tool}: "));
+        // Of a chain it may be the next link.
+        let is_its = |said: &str| {
+            said.starts_with(&format!("{tool}: "))
+                || (step == "mkbox-exec" && said.starts_with("nsrun: "))
+        };
+        let is_one_line = said.matches(';').count() == lines && is_its(said);
         let is_clear = [1, 125, 126].contains(&status) && is_one_line;
         assert!(is_clear || status == 137, "{around}: {step}: {run}");
         failed.push(Failed {

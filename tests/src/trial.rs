@@ -25,6 +25,8 @@ pub enum Verb {
     Exec,
     /// Nothing is left, or it says why and the next one leaves nothing.
     Down,
+    /// What it tells, as text or in a file; or a status of 1 or 2 and why.
+    Tell,
 }
 
 /// One verb and what is around it; all but the first two are scripts.
@@ -40,11 +42,13 @@ pub struct Trial<'a> {
     pub each: &'a str,
     /// What is disturbed: one command, redirections after it.
     pub command: &'a str,
+    /// After the command, before anybody looks.
+    pub then: &'a str,
     /// Takes away what `each` and the run have made, by the record in `$record`.
     pub by_record: &'a str,
     /// The same by name.
     pub by_id: &'a str,
-    /// Lines of the world with this in them may be missing after an `up` that carried on: there is a way to do without.
+    /// Lines of the world with this in them, or one of these with `|` between, may be missing after an `up` that carried on: there is a way to do without.
     pub may_lack: &'a str,
     /// Takes away what `once` has made.
     pub finally: &'a str,
@@ -75,13 +79,29 @@ struct Run {
     after: World,
 }
 
+impl Trial<'static> {
+    /// What rows have in common.
+    pub const ROW: Self = Self {
+        tool: "",
+        verb: Verb::Up,
+        once: "true",
+        each: "pod=",
+        command: "",
+        then: "true",
+        by_record: "true",
+        by_id: "true",
+        may_lack: "",
+        finally: "true",
+    };
+}
+
 impl Trial<'_> {
     /// Disturbs the command everywhere, or at a sample of places that is the same each time; panics with all that was wrong.
     #[track_caller]
     pub fn leaves_nothing(&self) {
         let node = Node::new();
         node.sh(self.once).succeeds();
-        let places = every_place(&node, self.each, self.command);
+        let places = every_place(&node, self.each, &self.whole_command());
         // What a first run leaves on purpose, as an index does that knows a pod, is there from now on.
         node.sh(self.by_id).succeeds();
         let base = node.world();
@@ -94,7 +114,7 @@ impl Trial<'_> {
             let judged = self.judge(&node, &base, &good, (place, fault), &run, &mut counts);
             // An exec has nothing that down would take.
             let down = match self.verb {
-                Verb::Exec => None,
+                Verb::Exec | Verb::Tell if self.by_id == "true" => None,
                 _ => Some(self.take_down(&node, &run, counts.tried % 2 == 1)),
             };
             let left = settle(&node, &base, NOTHING);
@@ -129,6 +149,14 @@ impl Trial<'_> {
         node.assert_as_it_was();
     }
 
+    /// The command with what follows it, as in a run that is not disturbed.
+    fn whole_command(&self) -> String {
+        format!(
+            "{} >.stdout 2>.stderr; status=$?\n{}\ncat .stderr >&2; rm .stdout .stderr\n(exit $status)",
+            self.command, self.then
+        )
+    }
+
     /// The command once, with this before it, upon what it needs.
     fn run(&self, node: &Node, prefix: &str) -> Run {
         // Not a file that the shell would leave when it is killed, but for what the world is told of.
@@ -136,10 +164,12 @@ impl Trial<'_> {
             .sh(&format!(
                 "{}
                 timeout -k 1 30 {prefix} {} >.stdout 2>.stderr
-                printf '%s\\0%s\\0%s\\0%s\\0' $? \"$(<.stderr)\" \"$(<.stdout)\" \"$pod\"
+                status=$?
+                {}
+                printf '%s\\0%s\\0%s\\0%s\\0' $status \"$(<.stderr)\" \"$(<.stdout)\" \"$pod\"
                 rm .stdout .stderr
                 exec /mnt/node world",
-                self.each, self.command
+                self.each, self.command, self.then
             ))
             .succeeds();
         let fields: Vec<&str> = said.stdout.splitn(5, '\0').collect();
@@ -202,8 +232,9 @@ impl Trial<'_> {
                 // What it said that it could not do is no lie.
                 Verb::Up if run.stderr.lines().count() > good.stderr.lines().count() => Ok(()),
                 Verb::Up => good.is_like(run, self.may_lack),
+                Verb::Tell if run.stdout == good.stdout => good.is_like(run, self.may_lack),
                 Verb::Exec if run.stdout == good.stdout => Ok(()),
-                Verb::Exec => Err(format!("success without {:?}", good.stdout)),
+                Verb::Exec | Verb::Tell => Err(format!("success without {:?}", good.stdout)),
                 Verb::Down => settle(node, base, RUN_DIR)
                     .map_or(Ok(()), |left| Err(format!("success, but\n{left}"))),
             };
@@ -213,7 +244,7 @@ impl Trial<'_> {
         let undoes = match self.verb {
             // What the undo needs as well fails there too; that is said, and the next down does it.
             Verb::Up => !run.stderr.contains("(not undone: "),
-            Verb::Exec => true,
+            Verb::Exec | Verb::Tell => true,
             Verb::Down => false,
         };
         let left = if undoes {
@@ -227,7 +258,7 @@ impl Trial<'_> {
     /// The status is one of ours and each line the tool's. Where it is the write to stderr that fails, the record alone tells.
     fn says_why(&self, run: &Run) -> Result<(), String> {
         let statuses = match self.verb {
-            Verb::Up | Verb::Down => 1..=2,
+            Verb::Up | Verb::Down | Verb::Tell => 1..=2,
             Verb::Exec => 125..=127,
         };
         if !statuses.contains(&run.status) {
@@ -238,7 +269,10 @@ impl Trial<'_> {
         };
         let record: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
         let flows = record["failed"]["tool"] == *self.tool;
-        let is_said = !run.stderr.is_empty() || flows || run.said.script.contains("trace=write");
+        // At a terminal of the command's own stderr is that, too.
+        let is_shown = run.stdout.lines().any(is_ours);
+        let is_said =
+            !run.stderr.is_empty() || flows || is_shown || run.said.script.contains("trace=write");
         match is_said && run.stderr.lines().all(is_ours) {
             true => Ok(()),
             false => Err("no clear line".to_owned()),
@@ -249,14 +283,18 @@ impl Trial<'_> {
 impl Run {
     /// Whether the other made the same things, whatever their numbers are.
     fn is_like(&self, other: &Self, may_lack: &str) -> Result<(), String> {
-        let may_lack = |line: &str| !may_lack.is_empty() && line.contains(may_lack);
+        let may_lack = |line: &str| {
+            let mut any = may_lack.split('|').filter(|text| !text.is_empty());
+            any.any(|text| line.contains(text))
+        };
         let [ours, theirs] = [self, other].map(|run| shape(&run.after.without(may_lack)));
         if let Some(difference) = ours.difference(&theirs) {
             return Err(format!("success with other things:\n{difference}"));
         }
         let keys = |run: &Self| {
             let record: Value = serde_json::from_str(&run.stdout).unwrap_or_default();
-            keys(&record, "")
+            let all = keys(&record, "").into_iter();
+            all.filter(|key| !may_lack(key)).collect::<Vec<_>>()
         };
         match keys(self) == keys(other) {
             true => Ok(()),
@@ -340,10 +378,13 @@ fn settle(node: &Node, base: &World, left_out: &str) -> Option<String> {
     }
 }
 
-/// What differs, but for what the index says: a down leaves in it what the record specifies.
+/// What differs, but for what the index says: a down leaves in it what the record specifies; and how often services were
+/// changed.
 fn difference(before: &World, after: &World, left_out: &str) -> Option<String> {
     let is_index = |line: &str| {
-        line.contains("file: /run/chroot0/foo/record.json ") || line.contains(left_out)
+        line.contains("file: /run/chroot0/foo/record.json ")
+            || line.contains("file: /run/chroot0/.services/log.")
+            || line.contains(left_out)
     };
     before
         .without(is_index)

@@ -10,21 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::mountinfo::mounts;
+use crate::settings;
 
 /// Trees whose files are compared; all others of a node are read-only or the kernel's.
 const TREES: [&str; 6] = ["/run", "/var/lib", "/home", "/tmp", "/dev", "/dev/shm"];
-
-/// Switches of a network namespace that a tool might turn.
-const SYSCTLS: [&str; 8] = [
-    "ipv4/ip_forward",
-    "ipv4/conf/all/forwarding",
-    "ipv4/conf/default/forwarding",
-    "ipv4/conf/all/rp_filter",
-    "ipv4/conf/all/route_localnet",
-    "ipv4/conf/all/proxy_arp",
-    "ipv4/ip_unprivileged_port_start",
-    "ipv6/conf/all/forwarding",
-];
 
 /// Larger files are compared by size only.
 const HASHED_BYTES: u64 = 1 << 20;
@@ -114,18 +103,17 @@ impl World {
             }
         }
         // not installed: then netwire has no nft to speak of either, it speaks netlink
-        for (number, thing) in output_of("nft list ruleset")
-            .unwrap_or_default()
-            .into_iter()
-            .enumerate()
-        {
-            add("nft", format!("{number:05} {thing}"));
-        }
-        for name in SYSCTLS {
-            if let Ok(value) = fs::read_to_string(Path::new("/proc/sys/net").join(name)) {
-                add("sysctl", format!("net/{name} = {}", value.trim_end()));
+        // In order within a table; which of two was made first says nothing.
+        let (mut table, mut number) = (String::new(), 0);
+        for thing in output_of("nft list ruleset").unwrap_or_default() {
+            number += 1;
+            if let Some(name) = thing.strip_prefix("table ") {
+                (table, number) = (name.trim_end_matches(" {").to_owned(), 0);
             }
+            add("nft", format!("{table} {number:05} {thing}"));
         }
+        settings::sysctls(&mut add);
+        settings::queues(|command| output_of(command).unwrap_or_default(), &mut add);
         add(
             "hostname",
             fs::read_to_string("/proc/sys/kernel/hostname")?

@@ -2,35 +2,20 @@
 //!
 //! A sample of them that is the same each time, all with `CHROOT0_SWEEP=all`.
 
-use tests::Node;
-use tests::sweep::{Place, places};
 use tests::trial::{Trial, Verb};
-
-/// What the rows below have in common.
-const TRIAL: Trial = Trial {
-    tool: "",
-    verb: Verb::Up,
-    once: "true",
-    each: "pod=",
-    command: "",
-    by_record: "true",
-    by_id: "true",
-    may_lack: "",
-    finally: "true",
-};
 
 const CGSET: Trial = Trial {
     tool: "cgset",
     by_record: "cgset down --kill <<<\"$record\" >/dev/null",
     by_id: "cgset down --kill --id foo >/dev/null",
-    ..TRIAL
+    ..Trial::ROW
 };
 
 const NSRUN: Trial = Trial {
     tool: "nsrun",
     by_record: "nsrun down <<<\"$record\" >/dev/null",
     by_id: "nsrun down --id foo >/dev/null",
-    ..TRIAL
+    ..Trial::ROW
 };
 
 const NETWIRE: Trial = Trial {
@@ -40,14 +25,14 @@ const NETWIRE: Trial = Trial {
     by_record: "netwire down <<<\"$record\" >/dev/null",
     by_id: "netwire down --id foo >/dev/null",
     finally: "nsrun down <pod.json >/dev/null; rm pod.json",
-    ..TRIAL
+    ..Trial::ROW
 };
 
 const MKBOX: Trial = Trial {
     tool: "mkbox",
     by_record: "mkbox down <<<\"$record\" >/dev/null",
     by_id: "mkbox down --id foo >/dev/null",
-    ..TRIAL
+    ..Trial::ROW
 };
 
 const EXEC: Trial = Trial {
@@ -55,7 +40,7 @@ const EXEC: Trial = Trial {
     each: "pod=",
     by_record: "true",
     by_id: "true",
-    ..TRIAL
+    ..Trial::ROW
 };
 
 /// A pod with everything that the network can have.
@@ -69,8 +54,9 @@ const LARGE_BOX: &str = "mkbox up -q --id foo --bind-programs rm,ls --copy cat -
 fn cgset_up() {
     Trial {
         command: "cgset up --id foo memory.max=512Mi pids.max=100",
-        // Where there is no memory for a group of its own the process is in the pod's.
-        may_lack: "group: /sys/fs/cgroup/memory/pod-foo/pause",
+        // Where there is no memory for a group of its own the process is in the pod's; and where the freezer may not be used
+        // there is none.
+        may_lack: "group: /sys/fs/cgroup/memory/pod-foo/pause|group: /sys/fs/cgroup/freezer/pod-foo|/cgset/groups/freezer|/cgset/inodes/freezer",
         ..CGSET
     }
     .leaves_nothing();
@@ -150,6 +136,18 @@ fn nsrun_exec_in_new_namespaces() {
     Trial {
         tool: "nsrun",
         command: "nsrun exec --map-root-user --net --pid --uts --mount-proc --init -- echo ran",
+        ..EXEC
+    }
+    .leaves_nothing();
+}
+
+#[test]
+fn nsrun_exec_with_a_pty() {
+    Trial {
+        tool: "nsrun",
+        once: "nsrun up --id foo --net >pod.json",
+        command: "nsrun exec -P pod.json --pid --pty -- echo ran",
+        finally: "nsrun down <pod.json >/dev/null; rm pod.json",
         ..EXEC
     }
     .leaves_nothing();
@@ -239,7 +237,7 @@ fn netwire_service_up() {
         each: "pod=",
         command: "netwire service up web --vip 10.96.0.1 --vip fd00:96::1 --port 80 --affinity 3h --to 10.244.0.2 --to fd00:244::2",
         by_id: "netwire service down --all; netwire reapply >/dev/null",
-        ..TRIAL
+        ..Trial::ROW
     }
     .leaves_nothing();
 }
@@ -252,7 +250,7 @@ fn netwire_service_down() {
         each: "pod=; netwire service up web --vip 10.96.0.1 --vip fd00:96::1 --port 80 --to 10.244.0.2 --to fd00:244::2 2>/dev/null",
         command: "netwire service down web",
         by_id: "netwire service down --all; netwire reapply >/dev/null",
-        ..TRIAL
+        ..Trial::ROW
     }
     .leaves_nothing();
 }
@@ -338,62 +336,4 @@ fn pause_as_an_init() {
         ..EXEC
     }
     .leaves_nothing();
-}
-
-#[test]
-fn a_restart_of_which_a_call_fails_goes_back_to_the_pins() {
-    let node = Node::new();
-    let kill =
-        "pid=$(jq .nsrun.pid foo.json); kill -KILL $pid; while kill -0 $pid 2>&-; do :; done";
-    node.sh(&format!(
-        "nsrun up --id foo --net --mount --pid --uts --pin >foo.json; {kill}"
-    ))
-    .succeeds();
-    let up = "nsrun up <foo.json >again.json";
-    let found = places(&node, up, 4);
-    node.sh(&format!("mv again.json foo.json; {kill}"))
-        .succeeds();
-    let (mut failed, mut wrong) = (0, Vec::new());
-    for place in found {
-        let Place { call, nth, .. } = &place;
-        if ["exit_group", "wait4", "close", "execve", "poll", "ppoll"].contains(&call.as_str()) {
-            continue;
-        }
-        let world = node.world();
-        let run = node.sh(&format!("{} {up}", place.fail("EIO")));
-        if run.status == 0 {
-            node.sh(&format!("mv again.json foo.json; {kill}"))
-                .succeeds();
-            continue;
-        }
-        failed += 1;
-        let flows = node
-            .sh("grep -q '\"failed\":{\"tool\":\"nsrun\"' again.json")
-            .status
-            == 0;
-        node.sh("rm -f again.json").succeeds();
-        let lines = run
-            .stderr
-            .lines()
-            .filter(|line| line.starts_with("nsrun: "));
-        // Of the pid namespace a new pin may be there already: it holds one that has ended, as the old one did.
-        let renewed = |line: &str| line.starts_with("mount: ") && line.contains("pid:[");
-        let left = world
-            .without(renewed)
-            .difference(&node.world().without(renewed));
-        if !(flows || lines.count() > 0) || left.is_some() {
-            wrong.push(format!("{call} {nth}: {run}{}", left.unwrap_or_default()));
-        }
-    }
-    assert!(
-        wrong.is_empty(),
-        "EIO at these calls:\n{}",
-        wrong.join("\n")
-    );
-    assert!(failed > 20, "only {failed} runs failed");
-    node.sh(&format!(
-        "{up} && nsrun down <again.json >/dev/null; rm *.json"
-    ))
-    .succeeds();
-    node.assert_as_it_was();
 }

@@ -26,7 +26,7 @@ const WITH_A_WAY_ROUND: [&str; 13] = [
 ];
 
 /// Without a way round, and which steps say so; those after them find a record that failed.
-const NEEDED: [(&str, &[&str]); 12] = [
+const NEEDED: [(&str, &[&str]); 13] = [
     ("clone3", &["nsrun-up"]),
     ("pidfd_open", &["nsrun-up", "nsrun-exec-new"]),
     ("pidfd_send_signal", &["nsrun-up"]),
@@ -40,6 +40,7 @@ const NEEDED: [(&str, &[&str]); 12] = [
     ("pivot_root", &["mkbox-exec"]),
     // Of nsrun behind the pivot, which is not of the box.
     ("execveat", &["mkbox-exec"]),
+    ("prlimit64", &["mkbox-exec", "nsrun-drop"]),
 ];
 
 /// The steps that fail where `calls` answer ENOSYS.

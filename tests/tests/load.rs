@@ -88,6 +88,82 @@ fn two_hundred_at_once_want_the_same_ten_pods() {
     }
 }
 
+#[test]
+fn two_hundred_services_at_once() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net | netwire up --subnet 10.244.0.0/24 >foo.json")
+        .succeeds();
+    let world = node.world();
+    let all = |command: &str| {
+        let run = node.sh(&at_once(command)).succeeds();
+        let failed = run.stdout.lines().find(|line| line.contains(" failed: "));
+        assert_eq!(failed, None, "{command}: {run}");
+    };
+    all("netwire service up s$i --vip 10.96.0.$i --port 80 --to 10.244.0.2");
+    all("netwire service set s$i --add 10.244.0.3");
+    node.sh("nft list ruleset | grep -o '10[.]96[.]0[.][0-9]*' | sort -u | wc -l")
+        .prints(&MANY.to_string());
+    all("netwire service down s$i");
+    node.sh("netwire reapply").succeeds();
+    node.assert_same(&world, "two hundred services");
+    // Of ten names: each call does it, or says that another was first.
+    let run = node
+        .sh(&at_once(
+            "n=$((i % 10)); netwire service up s$n --vip 10.96.0.$((n + 1)) --port 80 --to 10.244.0.$((i % 3 + 2)) &&
+            netwire service set s$n --add 10.244.0.9; netwire service down s$n",
+        ))
+        .succeeds();
+    for line in run.stdout.lines() {
+        let line = line.split_once(" failed: ").map_or(line, |(_, said)| said);
+        let is_told = line.starts_with("netwire: ") && !line.contains("panicked");
+        assert!(is_told, "{line}: {run}");
+    }
+    node.sh("netwire service down --all; netwire reapply")
+        .succeeds();
+    node.assert_same(&world, "ten services");
+    node.sh("nsrun down <foo.json | netwire down >/dev/null; rm foo.json")
+        .succeeds();
+    node.becomes_as_it_was();
+}
+
+#[test]
+fn two_hundred_forwards_at_once() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net >foo.json
+        nsrun exec -P foo.json -- /mnt/node serve 80 'I am foo' >listening 2>/dev/null </dev/null & disown
+        until [ -s listening ]; do sleep 0.01; done")
+        .succeeds();
+    let world = node.world();
+    // Ready or ended, all of them; then those that are ready are asked, and told to end.
+    let forwards = |port: &str| {
+        node.sh(&format!(
+            "for i in $(seq {MANY}); do netwire forward -q --id foo 127.0.0.1:{port}:80 >out$i 2>err$i & pids[i]=$!; done
+            for i in ${{!pids[@]}}; do until grep -qsx ready out$i || ! kill -0 ${{pids[i]}} 2>/dev/null; do sleep 0.01; done; done
+            cat out* | sed -nE 's/^127.0.0.1:([0-9]*) .*/\\1/p' >ports
+            while read -r port; do curl -s -m 20 http://127.0.0.1:$port/ && echo; done <ports | sort | uniq -c
+            kill $(jobs -p) 2>/dev/null; wait
+            cat err* | sed 's/:[0-9]*)/:PORT)/' | sort | uniq -c; rm -f out* err* ports"
+        ))
+        .succeeds()
+        .stdout
+    };
+    let distinct = forwards("");
+    assert_eq!(distinct.trim(), format!("{MANY} I am foo"));
+    let colliding = forwards("$((8000 + i % 10))");
+    let lines: Vec<&str> = colliding.lines().map(str::trim).collect();
+    assert_eq!(lines.first(), Some(&"10 I am foo"), "{colliding}");
+    let told: usize = lines[1..]
+        .iter()
+        .filter(|line| line.contains(" netwire: ") && line.contains("Address already in use"))
+        .filter_map(|line| line.split(' ').next()?.parse::<usize>().ok())
+        .sum();
+    assert_eq!(told, MANY - 10, "{colliding}");
+    node.assert_same(&world, "two hundred forwards");
+    node.sh("nsrun down <foo.json >/dev/null; rm foo.json listening")
+        .succeeds();
+    node.becomes_as_it_was();
+}
+
 /// All of a life's, without the limit.
 const CLEAN: &str = "for tool in nsrun netwire; do $tool down --id foo >/dev/null || exit; done; cgset down --kill --id foo >/dev/null &&
     { mkbox down --id box >/dev/null || mkbox down life/box; } >/dev/null 2>&1; rm -rf life";

@@ -174,3 +174,15 @@ fn a_bridge_that_nobody_came_for_is_freed() {
     node.sh("rm foo.json; rmdir /run/chroot0").succeeds();
     node.becomes_as_it_was();
 }
+
+#[test]
+fn the_claim_of_a_subnet_whose_network_is_gone_is_freed() {
+    let node = Node::new();
+    node.sh("mkdir -p /run/chroot0/.subnets; ln -s /var/lib/cni/networks/gone /run/chroot0/.subnets/10.9.0.0-24")
+        .succeeds();
+    node.sh("netwire gc --dry-run").prints("subnet 10.9.0.0/24");
+    node.sh("netwire gc").prints("subnet 10.9.0.0/24");
+    node.sh("netwire gc").prints("");
+    node.sh("rmdir /run/chroot0").succeeds();
+    node.becomes_as_it_was();
+}

@@ -207,23 +207,34 @@ impl Wish {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
             Err(error) => return Err(SysError::new(format!("mkdir({shown})"), error).into()),
         };
+        let mut begun = None;
+        let copied = self.copy_into(root, path, &mut begun);
+        if copied.is_err() {
+            // What stands in the way of that is told by the error that is on its way.
+            if let Some(Ok(target)) = begun.map(|target| target.readable()) {
+                let _ = crate::tree::remove_contents(&target, path);
+            }
+            if is_new {
+                let _ = std::fs::remove_dir(path);
+            }
+        }
+        copied
+    }
+
+    /// Fills a directory; in `begun` is what has to be emptied when that fails.
+    fn copy_into(&self, root: &Root, path: &Path, begun: &mut Option<Root>) -> Result<(), Error> {
+        let shown = path.display();
         let target = Root::open(path)?;
         if !target.is_empty()? {
             return Err(Error::Failed(format!("--output {shown}: is not empty")));
         }
         let place = std::fs::canonicalize(path).call(|| format!("realpath({shown})"))?;
-        let copied = match place.starts_with(root.shown()) {
-            true => Err(Error::Usage(format!("--output {shown}: lies in the box"))),
-            false => from::copy_directory(root, &target, self.newest),
-        };
-        if copied.is_err() {
-            let emptied = crate::tree::remove_contents(&target.readable()?, path);
-            if is_new && emptied.is_ok() {
-                // What stands in the way of that is told by the error that is on its way.
-                let _ = std::fs::remove_dir(path);
-            }
+        if place.starts_with(root.shown()) {
+            return Err(Error::Usage(format!("--output {shown}: lies in the box")));
         }
-        copied.map(|notices| notices.iter().for_each(|line| crate::fill::say(line)))
+        let notices = from::copy_directory(root, begun.insert(target), self.newest)?;
+        notices.iter().for_each(|line| crate::fill::say(line));
+        Ok(())
     }
 
     fn archive<W: Write>(&self, root: &Root, output: W, shown: &Path) -> Result<(), Error> {

@@ -65,13 +65,7 @@ impl Claims {
 
     /// Whether `subnet` is in `dir`.
     pub(super) fn has(&self, subnet: Subnet, dir: &Path) -> Result<bool, Error> {
-        let path = self.path(subnet);
-        match fs::read_link(&path) {
-            Ok(found) => Ok(found == dir),
-            // None, or no link: not ours.
-            Err(error) if [Errno::ENOENT, Errno::EINVAL].contains(&error.to_errno()) => Ok(false),
-            Err(error) => Err(SysError::new(format!("readlink({})", path.display()), error).into()),
-        }
+        Ok(link_at(&self.path(subnet))?.is_some_and(|found| found == dir))
     }
 
     /// Forgets that `subnet` is in `dir`.
@@ -93,10 +87,24 @@ impl Claims {
 
     /// Every subnet that pods have leases of, and where.
     pub(super) fn all(&self) -> Result<Vec<(Subnet, PathBuf)>, Error> {
-        let named = entries(&self.0)?.into_iter().filter_map(|name| {
-            let subnet: Subnet = name.replace('-', "/").parse().ok()?;
-            Some((subnet, fs::read_link(self.0.join(&name)).ok()?))
-        });
-        Ok(named.collect())
+        let mut claims = Vec::new();
+        for name in entries(&self.0)? {
+            let Ok(subnet) = name.replace('-', "/").parse() else {
+                continue;
+            };
+            if let Some(dir) = link_at(&self.0.join(name))? {
+                claims.push((subnet, dir));
+            }
+        }
+        Ok(claims)
+    }
+}
+
+/// Where the link at `path` leads. None: there is nothing, or no link, which is not ours.
+fn link_at(path: &Path) -> Result<Option<PathBuf>, Error> {
+    match fs::read_link(path) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if [Errno::ENOENT, Errno::EINVAL].contains(&error.to_errno()) => Ok(None),
+        Err(error) => Err(SysError::new(format!("readlink({})", path.display()), error).into()),
     }
 }

@@ -59,11 +59,18 @@ impl Directory {
     /// Of every network of this machine, those of others included.
     pub(crate) fn all() -> Result<Vec<Self>, Error> {
         let networks = place::networks();
-        let mut paths: Vec<PathBuf> = entries(&networks)?
-            .iter()
-            .map(|name| networks.join(name))
-            .filter(|path| path.is_dir())
-            .collect();
+        let mut paths = Vec::new();
+        for name in entries(&networks)? {
+            let path = networks.join(name);
+            match fs::metadata(&path) {
+                Ok(found) if found.is_dir() => paths.push(path),
+                Ok(_) => {}
+                Err(error) if error.to_errno() == Errno::ENOENT => {}
+                Err(error) => {
+                    return Err(SysError::new(format!("stat({})", path.display()), error).into());
+                }
+            }
+        }
         paths.sort();
         let of = |path| Self {
             path,
@@ -72,6 +79,36 @@ impl Directory {
             claims: Claims::of(&names::run_dir()),
         };
         Ok(paths.into_iter().map(of).collect())
+    }
+
+    /// Forgets which subnets are in networks that are no more, as who was killed between the two leaves it; says which.
+    pub(crate) fn forget_networks_that_are_gone(dry_run: bool) -> Result<Vec<Subnet>, Error> {
+        let claims = Claims::of(&names::run_dir());
+        let mut freed = Vec::new();
+        for (subnet, path) in claims.all()? {
+            match fs::symlink_metadata(&path) {
+                Err(error) if error.to_errno() == Errno::ENOENT => freed.push(subnet),
+                Ok(_) => continue,
+                Err(error) => {
+                    return Err(SysError::new(format!("stat({})", path.display()), error).into());
+                }
+            }
+            if !dry_run {
+                let network = Self {
+                    path,
+                    is_given: false,
+                    is_private: !place::are_of_cni(),
+                    claims: claims.clone(),
+                };
+                // There is nothing to lock: it is made for that, as who wants an address there does, and goes again.
+                let _lock = network.lock_or_make()?;
+                network.tidy()?;
+            }
+        }
+        if !dry_run {
+            claims.remove_if_empty()?;
+        }
+        Ok(freed)
     }
 
     /// Takes back every lease of ours of which `is_stale` says that nobody can be using it, and returns which; `dry_run`: returns
@@ -83,7 +120,7 @@ impl Directory {
     ) -> Result<Vec<Lease>, Error> {
         // Nothing is written where nothing is ours.
         let has_unnamed = self.path.join(UNNAMED).exists();
-        if !self.is_our_making() && !has_unnamed && self.ours()?.is_empty() {
+        if !self.is_our_making()? && !has_unnamed && self.ours()?.is_empty() {
             return Ok(Vec::new());
         }
         let Some(_lock) = self.lock()? else {
@@ -163,8 +200,8 @@ impl Directory {
 
     /// Whether it was made here, so that it goes with its last lease. host-local's stays, and so does one that an
     /// administrator made.
-    pub(super) fn is_our_making(&self) -> bool {
-        !self.is_given && is_sticky(&self.path)
+    pub(super) fn is_our_making(&self) -> Result<bool, Error> {
+        Ok(!self.is_given && is_sticky(&self.path)? == Some(true))
     }
 
     /// Forgets what no lease is left of, under the lock: claims of subnets, and the directory if it was made here.
@@ -179,7 +216,7 @@ impl Directory {
             }
         }
         self.claims.remove_if_empty()?;
-        if !self.is_our_making() {
+        if !self.is_our_making()? {
             return Ok(());
         }
         if leases.is_empty() {
@@ -214,7 +251,7 @@ impl Directory {
         };
         for dir in self.path.ancestors().take(above) {
             // One that is gone may have been removed by who was killed before he came to the next.
-            if fs::symlink_metadata(dir).is_ok() && !is_sticky(dir) {
+            if is_sticky(dir)? == Some(false) {
                 break;
             }
             match fs::remove_dir(dir).map_err(|error| error.to_errno()) {
@@ -330,8 +367,13 @@ fn any<T>(
     Ok(false)
 }
 
-fn is_sticky(dir: &Path) -> bool {
-    fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir() && found.mode() & STICKY != 0)
+/// None: there is nothing.
+fn is_sticky(dir: &Path) -> Result<Option<bool>, Error> {
+    match fs::symlink_metadata(dir) {
+        Ok(found) => Ok(Some(found.is_dir() && found.mode() & STICKY != 0)),
+        Err(error) if [Errno::ENOENT, Errno::ENOTDIR].contains(&error.to_errno()) => Ok(None),
+        Err(error) => Err(SysError::new(format!("stat({})", dir.display()), error).into()),
+    }
 }
 
 /// What is in a directory, as far as its names are text; nothing in one that is not there.
@@ -345,8 +387,11 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<String>, Error> {
             return Err(SysError::new(format!("opendir({})", dir.display()), error).into());
         }
     };
-    let names = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok());
-    Ok(names.collect())
+    let mut names = Vec::new();
+    for entry in entries {
+        // A part of them would pass for all: a lease that nobody takes back, or a network that is taken for empty.
+        let entry = entry.call(|| format!("getdents({})", dir.display()))?;
+        names.extend(entry.file_name().into_string());
+    }
+    Ok(names)
 }

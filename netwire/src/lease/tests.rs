@@ -257,7 +257,7 @@ fn what_an_earlier_boot_had_makes_room_and_what_is_not_ours_stays() {
     pool.release(&owner("q"), None).unwrap();
     pool.release(&owner("p4"), None).unwrap();
     // and it is host-local's from now on
-    assert!(container.exists() && !pool.directory.is_our_making());
+    assert!(container.exists() && !pool.directory.is_our_making().unwrap());
     fs::remove_file(container).unwrap();
     pool.reserve(&owner("r"), None, never).unwrap();
     pool.release(&owner("r"), None).unwrap();

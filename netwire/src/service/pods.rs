@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
+use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -107,7 +108,8 @@ pub(crate) fn pods(paths: &[PathBuf], selector: Option<&Selector>) -> Result<Vec
 fn read(path: &Path, records: &mut Vec<Value>) -> Result<(), Error> {
     if path.is_dir() {
         let entries = fs::read_dir(path).call(|| format!("opendir({})", path.display()))?;
-        let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+        let files: io::Result<Vec<PathBuf>> = entries.map(|entry| Ok(entry?.path())).collect();
+        let mut files = files.call(|| format!("getdents({})", path.display()))?;
         files.retain(|file| {
             file.extension()
                 .is_some_and(|extension| extension == "json")

@@ -1,7 +1,7 @@
 //! Resource limits of CMD; getrlimit(2).
 
 use nix::errno::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde_json::{Value, json};
 use sys::ToErrno;
 
@@ -102,7 +102,7 @@ impl Limit {
 
     /// What is not given is as it is, but for dumps of memory, and descriptors as select(2) can take them.
     pub(crate) fn defaults(given: &[Self]) -> Vec<Self> {
-        let nofile = getrlimit(Resource::Nofile);
+        let most = sys::most_descriptors();
         let standard = [
             Self {
                 resource: Resource::Core,
@@ -111,8 +111,8 @@ impl Limit {
             },
             Self {
                 resource: Resource::Nofile,
-                soft: Some(nofile.maximum.unwrap_or(1024).min(1024)),
-                hard: nofile.maximum,
+                soft: Some(most.unwrap_or(1024).min(1024)),
+                hard: most,
             },
         ];
         let is_free = |limit: &Self| given.iter().all(|other| other.resource != limit.resource);
