@@ -196,12 +196,7 @@ pub(crate) fn undo(id: &Id, state: &Value) -> Result<(), Error> {
             missed: None,
         })
     };
-    let mut ending = Ending {
-        found: holder()?,
-        find: holder,
-        met: BTreeMap::new(),
-        verbose: false,
-    };
+    let mut ending = Ending::new(holder, false)?;
     ending.kill(None)?;
     Ok(reap(ending.met.into_values())?)
 }
@@ -226,12 +221,7 @@ pub(crate) fn split(processes: Vec<Process>, pod: &Pod) -> (Vec<Process>, Vec<Pr
 fn end(pod: &Pod, grace: Duration, verbose: bool) -> Result<(), Error> {
     pod.thaw();
     let until = Instant::now() + grace;
-    let mut ending = Ending {
-        find: || pod.find(),
-        found: pod.find()?,
-        met: BTreeMap::new(),
-        verbose,
-    };
+    let mut ending = Ending::new(|| pod.find(), verbose)?;
     for spared in [pod.holder, None] {
         ending.ask(spared, until)?;
         ending.kill(spared)?;
@@ -246,19 +236,32 @@ struct Ending<F> {
     found: Found,
     /// Those of earlier looks, to be reaped.
     met: BTreeMap<i32, Process>,
+    /// Not all could be held at once: the others have to be found yet, and need the descriptors of those of earlier looks.
+    has_few: bool,
     verbose: bool,
 }
 
 impl<F: Fn() -> Result<Found, Error>> Ending<F> {
+    fn new(find: F, verbose: bool) -> Result<Self, Error> {
+        let found = find()?;
+        Ok(Self {
+            has_few: found.missed.is_some(),
+            find,
+            found,
+            met: BTreeMap::new(),
+            verbose,
+        })
+    }
+
     fn look(&mut self) -> Result<(), Error> {
-        let before = std::mem::take(&mut self.found);
-        // With too few descriptors the others have to be found, and they need those.
-        if before.missed.is_none() {
-            for process in before.processes {
-                self.met.entry(process.pid).or_insert(process);
-            }
+        for process in std::mem::take(&mut self.found.processes) {
+            self.met.entry(process.pid).or_insert(process);
+        }
+        if self.has_few {
+            self.met.clear();
         }
         self.found = (self.find)()?;
+        self.has_few |= self.found.missed.is_some();
         Ok(())
     }
 
@@ -270,18 +273,17 @@ impl<F: Fn() -> Result<Found, Error>> Ending<F> {
 
     /// Sends TERM to each that is there, and waits for those whom it can end.
     ///
-    /// What they start in order to end well gets no TERM, and the time it takes.
+    /// What they start in order to end well gets no TERM, and the time it takes; unless nobody can tell it from who was there.
     fn ask(&mut self, spared: Option<i32>, until: Instant) -> Result<(), Error> {
         if Instant::now() >= until {
             return Ok(());
         }
         let mut asked = HashSet::new();
         loop {
-            let missed = self.found.missed.is_some();
             let is_first = asked.is_empty();
             let mut is_new = false;
             for process in self.without(spared) {
-                if (is_first || missed) && asked.insert(process.pid) {
+                if (is_first || self.has_few) && asked.insert(process.pid) {
                     ask_one(process, self.verbose)?;
                     is_new = true;
                 }
@@ -294,7 +296,7 @@ impl<F: Fn() -> Result<Found, Error>> Ending<F> {
                     pidfd_wait(process.pidfd.as_fd(), LOOK.min(left))?;
                 }
                 // They have ended by now, and there are others.
-                None if is_new && missed => {}
+                None if is_new && self.has_few => {}
                 None => return Ok(()),
             }
             self.look()?;

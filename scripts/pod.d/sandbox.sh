@@ -15,7 +15,8 @@ make_sandbox() {
 }
 
 wire() {
-    [ "$(get podspec.network "$spec")" = POD ] || { cat && return; }
+    mode=$(get podspec.network "$spec") || return
+    [ "$mode" = POD ] || { cat && return; }
     # Words of their own, both of them.
     eval "netwire up $network $1"
 }

@@ -60,7 +60,10 @@ fn any_stage_of_pod_killed_is_cleaned_by_pod_down() {
         for how in HOW
             .iter()
             .enumerate()
-            .filter_map(|(index, how)| (sweep::all() || number % HOW.len() == index).then_some(how))
+            // Every second one, each time in another way, or all in all ways.
+            .filter_map(|(index, how)| {
+                (sweep::all() || number % (2 * HOW.len()) == 2 * index).then_some(how)
+            })
         {
             let disturbed = match verb {
                 "up" => format!(
@@ -89,8 +92,9 @@ fn any_stage_of_pod_killed_is_cleaned_by_pod_down() {
         wrong.len()
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Most of what is killed, the script does again or does without.
     assert!(
-        killed > tried / 4,
+        killed > tried / 10,
         "only {killed} of {tried} runs were stopped"
     );
     pods.sh("rm -r stages foo.yaml .count").succeeds();
