@@ -107,6 +107,8 @@ impl Directory {
         }
         if !dry_run {
             claims.remove_if_empty()?;
+            // And those above, of which the last network is no more.
+            Self::new(&Place::default()).remove_directories()?;
         }
         Ok(freed)
     }
