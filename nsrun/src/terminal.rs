@@ -101,8 +101,12 @@ impl Pty {
             SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK,
         )
         .call(|| "signalfd()".into())?;
+        let stdout = std::io::stdout().is_terminal();
+        let stderr = std::io::stderr().is_terminal();
         let mut relay = Relay {
             ours,
+            shows_on_stdout: stdout || !stderr,
+            shows_on_terminal: stdout || stderr,
             signals,
             raw: Raw::default(),
             reads: true,
@@ -127,6 +131,10 @@ struct Relay {
     reads: bool,
     /// CMD's side has not hung up.
     shows: bool,
+    /// Not on stderr, which is the terminal where stdout is somewhere else.
+    shows_on_stdout: bool,
+    /// Known from the start: one that has hung up does not say that it is a terminal.
+    shows_on_terminal: bool,
     /// What CMD's side has not taken yet.
     typed: Vec<u8>,
     /// The keys of the caller's terminal are for us, and it is raw.
@@ -214,7 +222,7 @@ impl Relay {
         poll(&mut fds, Some(&at_once)).is_ok_and(|count| count > 0)
     }
 
-    /// From CMD's side to stdout; to stderr where stdout is somewhere else.
+    /// From CMD's side to the caller's.
     fn show(&mut self) {
         let mut bytes = [0; 4096];
         match rustix::io::read(&self.ours, &mut bytes) {
@@ -222,14 +230,16 @@ impl Relay {
             Ok(0) | Err(rustix::io::Errno::IO) => self.shows = false,
             Ok(count) => {
                 let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
-                let to = if stdout.is_terminal() || !stderr.is_terminal() {
+                let to = if self.shows_on_stdout {
                     stdout.as_fd()
                 } else {
                     stderr.as_fd()
                 };
                 if let Err(errno) = write_all(to, &bytes[..count]) {
-                    // Who has gone does not miss it: a pipe's reader, a terminal that hung up.
-                    if !matches!(errno, rustix::io::Errno::PIPE | rustix::io::Errno::IO) {
+                    // Who has gone does not miss it: a pipe's reader, a terminal that hung up. A disk that fails is another thing.
+                    let has_gone = errno == rustix::io::Errno::PIPE
+                        || errno == rustix::io::Errno::IO && self.shows_on_terminal;
+                    if !has_gone {
                         self.lost = Some(SysError::new("write(stdout)", errno));
                     }
                     // Nobody looks any more; CMD is told as by any terminal that goes.
