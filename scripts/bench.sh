@@ -93,7 +93,7 @@ raw=
     bare='pause --version'
 }
 # A pod and a box that several parts use.
-cgset up --id "held-$tag" memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
+cgset up --id "held-$tag" memory.max=512Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
 mkbox up --copy pause --proc "$work/root" >"$work/root.json"
 
 for part; do
