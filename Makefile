@@ -30,9 +30,11 @@ DEMO_PACKAGES = busybox-static curl iproute2 mount procps
 TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dnsmasq-base golang-github-opencontainers-specs-dev iptables iputils-ping jq libc-bin libcap2-bin nftables python3 strace uidmap util-linux
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 IMAGE_PACKAGES = cpio e2fsprogs kmod mmdebstrap qemu-system-x86
-# What is different on cgroup v2: cgset's own tests, and of the stories those about groups (VM_QUICK, which make test runs); the
-# others take as long again, and any can be named: make test-vm VM_STORIES="prefixes wait"
-VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat
+# On cgroup v2 and the first root: the tools' own tests (of mkbox those that do not race with it, which takes long where processors
+# are emulated), and of the stories those about groups (VM_QUICK, which make test runs); the others take as long again, and any can be
+# named: make test-vm VM_STORIES="prefixes wait"
+VM_TESTS = --package cgset --package mkbox --package netwire --package nsrun --package tests $(VM_STORIES:%=--test %) \
+  --test cli --test groups --test processes --test control --test parent --test compat --test terminal --test life
 VM_QUICK = laws limits v2
 VM_STORIES = $(VM_QUICK) pipe
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
