@@ -5,7 +5,7 @@ use record::{Id, names};
 use crate::antispoof::When;
 use crate::bridge;
 use crate::cidr::{Cidr, width};
-use crate::device::Device;
+use crate::device::{Device, Moved};
 use crate::error::Error;
 use crate::link::{self, By};
 use crate::mode::Mode;
@@ -25,74 +25,11 @@ pub(crate) fn check(
     pod: &PodNamespace,
     host: &mut Socket,
 ) -> Result<(), Error> {
-    let differs = |what: String| Err(differing(id, &what));
-    if is.mode != wanted.mode {
-        let (is_so, wanted_so) = (&is.mode, &wanted.mode);
-        return differs(format!("{} is {is_so}, not {wanted_so}", is.ifname));
-    }
-    let subnets = |nets: &[Net]| {
-        let subnets: Vec<String> = nets.iter().map(|net| net.subnet.to_string()).collect();
-        subnets.join(" and ")
-    };
-    let (is_in, wanted_in) = (subnets(&is.nets), subnets(&wanted.nets));
-    if is_in != wanted_in {
-        return differs(format!("{} is in {is_in}, not in {wanted_in}", is.ifname));
-    }
-    if is.leases != wanted.leases && !is.nets.is_empty() {
-        let (is, wanted) = (is.leases.dir(), wanted.leases.dir());
-        let (is, wanted) = (is.display(), wanted.display());
-        return differs(format!("the lease is in {is}, not in {wanted}"));
-    }
-    let mut gateways = is.nets.iter().zip(&wanted.nets);
-    if let Some((is_at, wanted)) = gateways.find(|(is, wanted)| is.subnet != wanted.subnet) {
-        let (is_at, wanted) = (is_at.subnet.gateway(), wanted.subnet.gateway());
-        return differs(format!("the gateway is {is_at}, not {wanted}"));
-    }
-    for (is_at, wanted) in is.nets.iter().zip(&wanted.nets) {
-        match (is_at.address, wanted.address) {
-            (Some(is_at), Some(wanted)) if is_at != wanted => {
-                return differs(format!("{} has {is_at}, not {wanted}", is.ifname));
-            }
-            (None, _) => return differs(format!("{} has no address", is.ifname)),
-            _ => {}
-        }
-    }
-    if (is.nat, &is.nat_except) != (wanted.nat, &wanted.nat_except) {
-        let nat = |nat: bool, except: &[Cidr]| {
-            let except: Vec<String> = except
-                .iter()
-                .map(|range| format!(" --nat-except {range}"))
-                .collect();
-            if nat {
-                format!("--nat{}", except.concat())
-            } else {
-                "no --nat".to_owned()
-            }
-        };
-        let (is_so, wanted) = (
-            nat(is.nat, &is.nat_except),
-            nat(wanted.nat, &wanted.nat_except),
-        );
-        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
-    }
-    if is.rate != wanted.rate {
-        let rate = |rate: Option<Rate>| {
-            rate.map_or("no --rate".to_owned(), |rate| format!("--rate {rate}"))
-        };
-        let (is_so, wanted) = (rate(is.rate), rate(wanted.rate));
-        return differs(format!("{} has {is_so}, not {wanted}", is.ifname));
-    }
-    if is.ports != wanted.ports {
-        let ports = |ports: &[Publish]| {
-            let ports: Vec<String> = ports.iter().map(Publish::to_string).collect();
-            if ports.is_empty() {
-                "none".to_owned()
-            } else {
-                ports.join(" ")
-            }
-        };
-        let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
-        return differs(format!("published is {is}, not {wanted}"));
+    let otherwise = other_place(is, wanted)
+        .or_else(|| other_address(is, wanted))
+        .or_else(|| other_traffic(is, wanted));
+    if let Some(what) = otherwise {
+        return Err(differing(id, &what));
     }
     if is.policy != wanted.policy {
         let why = format!(
@@ -101,30 +38,118 @@ pub(crate) fn check(
         );
         return Err(Error::failed(format!("{id}: {why}")));
     }
-    match (is.antispoof, wanted.antispoof) {
-        (true, When::Never) => return differs("it is kept from passing for another".into()),
-        (false, When::Always) => return differs("it is not kept from passing for another".into()),
-        (true, _) if wanted.loose && !is.loose => {
-            let why = "net.ipv4.conf.all.rp_filter is 2 by now, and it may pass for another";
-            return differs(why.into());
-        }
-        _ => {}
+    if let Some(what) = other_guard(is, wanted) {
+        return Err(differing(id, what));
     }
     if let Some(first) = differences(id, is, Some(pod), host)?.into_iter().next() {
-        return differs(first.text);
+        return Err(differing(id, &first.text));
     }
+    match other_end(is, wanted, pod)? {
+        Some(what) => Err(differing(id, &what)),
+        None => Ok(()),
+    }
+}
+
+/// How it is connected, in which subnets, and where its leases are.
+fn other_place(is: &Attachment, wanted: &Wanted) -> Option<String> {
+    if is.mode != wanted.mode {
+        let (is_so, wanted_so) = (&is.mode, &wanted.mode);
+        return Some(format!("{} is {is_so}, not {wanted_so}", is.ifname));
+    }
+    let subnets = |nets: &[Net]| {
+        let subnets: Vec<String> = nets.iter().map(|net| net.subnet.to_string()).collect();
+        subnets.join(" and ")
+    };
+    let (is_in, wanted_in) = (subnets(&is.nets), subnets(&wanted.nets));
+    if is_in != wanted_in {
+        return Some(format!("{} is in {is_in}, not in {wanted_in}", is.ifname));
+    }
+    if is.leases != wanted.leases && !is.nets.is_empty() {
+        let (is, wanted) = (is.leases.dir(), wanted.leases.dir());
+        let (is, wanted) = (is.display(), wanted.display());
+        return Some(format!("the lease is in {is}, not in {wanted}"));
+    }
+    None
+}
+
+/// Of the same subnets: gateways and addresses.
+fn other_address(is: &Attachment, wanted: &Wanted) -> Option<String> {
+    let mut gateways = is.nets.iter().zip(&wanted.nets);
+    if let Some((is_at, wanted)) = gateways.find(|(is, wanted)| is.subnet != wanted.subnet) {
+        let (is_at, wanted) = (is_at.subnet.gateway(), wanted.subnet.gateway());
+        return Some(format!("the gateway is {is_at}, not {wanted}"));
+    }
+    let mut nets = is.nets.iter().zip(&wanted.nets);
+    nets.find_map(|(is_at, wanted)| match (is_at.address, wanted.address) {
+        (Some(is_at), Some(wanted)) if is_at != wanted => {
+            Some(format!("{} has {is_at}, not {wanted}", is.ifname))
+        }
+        (None, _) => Some(format!("{} has no address", is.ifname)),
+        _ => None,
+    })
+}
+
+/// What is done to its packets: translation, rate and published ports.
+fn other_traffic(is: &Attachment, wanted: &Wanted) -> Option<String> {
+    let nat = |nat: bool, except: &[Cidr]| {
+        let except = except.iter().map(|range| format!(" --nat-except {range}"));
+        match nat {
+            true => format!("--nat{}", except.collect::<String>()),
+            false => "no --nat".to_owned(),
+        }
+    };
+    if (is.nat, &is.nat_except) != (wanted.nat, &wanted.nat_except) {
+        let is_so = nat(is.nat, &is.nat_except);
+        let wanted = nat(wanted.nat, &wanted.nat_except);
+        return Some(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
+    let rate =
+        |rate: Option<Rate>| rate.map_or("no --rate".to_owned(), |rate| format!("--rate {rate}"));
+    if is.rate != wanted.rate {
+        let (is_so, wanted) = (rate(is.rate), rate(wanted.rate));
+        return Some(format!("{} has {is_so}, not {wanted}", is.ifname));
+    }
+    let ports = |ports: &[Publish]| match ports {
+        [] => "none".to_owned(),
+        ports => {
+            let ports: Vec<String> = ports.iter().map(Publish::to_string).collect();
+            ports.join(" ")
+        }
+    };
+    (is.ports != wanted.ports).then(|| {
+        let (is, wanted) = (ports(&is.ports), ports(&wanted.ports));
+        format!("published is {is}, not {wanted}")
+    })
+}
+
+/// Whether it may pass for another.
+fn other_guard(is: &Attachment, wanted: &Wanted) -> Option<&'static str> {
+    match (is.antispoof, wanted.antispoof) {
+        (true, When::Never) => Some("it is kept from passing for another"),
+        (false, When::Always) => Some("it is not kept from passing for another"),
+        (true, _) if wanted.loose && !is.loose => {
+            Some("net.ipv4.conf.all.rp_filter is 2 by now, and it may pass for another")
+        }
+        _ => None,
+    }
+}
+
+/// MTU and hardware address of the pod's end, where some are wanted.
+fn other_end(
+    is: &Attachment,
+    wanted: &Wanted,
+    pod: &PodNamespace,
+) -> Result<Option<String>, Error> {
     let name = is.ifname.as_ref();
     let peer = link::find(&mut pod.socket(false)?, By::Name(name), false)?;
     let place = pod.path().display();
     let (mtu, mac) = peer.map_or((None, None), |peer| (Some(peer.mtu), peer.mac));
     if let Some(wanted) = wanted.mtu.filter(|_| mtu != wanted.mtu) {
         let mtu = mtu.unwrap_or_default();
-        return differs(format!("{name} has MTU {mtu}, not {wanted}"));
+        return Ok(Some(format!("{name} has MTU {mtu}, not {wanted}")));
     }
-    match wanted.mac.filter(|_| mac != wanted.mac) {
-        Some(mac) => differs(format!("{name} in {place} has not {mac}")),
-        None => Ok(()),
-    }
+    let other = wanted.mac.filter(|_| mac != wanted.mac);
+    Ok(other.map(|mac| format!("{name} in {place} has not {mac}")))
 }
 
 /// The same of a device that is in the pod already.
@@ -172,69 +197,87 @@ pub(crate) fn differences(
     pod: Option<&PodNamespace>,
     host: &mut Socket,
 ) -> Result<Vec<Difference>, Error> {
-    let mut found = Vec::new();
-    let mut differs = |what: &'static str, text: String| {
-        let ifname = is.ifname.clone();
-        found.push(Difference { ifname, what, text });
+    let found = match pod {
+        None => vec![(
+            "namespace",
+            "the pod's network namespace is gone".to_owned(),
+        )],
+        Some(pod) if is.mode.is_loopback() => of_loopback(pod)?,
+        Some(pod) => match is.mode.moved() {
+            Some(moved) => of_device(is, moved, pod)?,
+            None => of_link(id, is, pod, host)?,
+        },
     };
-    let Some(pod) = pod else {
-        differs("namespace", "the pod's network namespace is gone".into());
-        return Ok(found);
+    let difference = |(what, text)| Difference {
+        ifname: is.ifname.clone(),
+        what,
+        text,
     };
-    if is.mode.is_loopback() {
-        let lo = link::find(&mut pod.socket(false)?, By::Name("lo"), false)?;
-        if !lo.is_some_and(|lo| lo.up) {
-            differs("link", "lo is down".into());
-        }
-        return Ok(found);
+    Ok(found.into_iter().map(difference).collect())
+}
+
+/// What it is about, and a sentence.
+type Found = Vec<(&'static str, String)>;
+
+fn of_loopback(pod: &PodNamespace) -> Result<Found, Error> {
+    let lo = link::find(&mut pod.socket(false)?, By::Name("lo"), false)?;
+    Ok(match lo.is_some_and(|lo| lo.up) {
+        true => Vec::new(),
+        false => vec![("link", "lo is down".to_owned())],
+    })
+}
+
+/// Of an interface of the host that was moved in.
+fn of_device(is: &Attachment, moved: &Moved, pod: &PodNamespace) -> Result<Found, Error> {
+    let mut inside = pod.socket(false)?;
+    let link = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
+    let Some(link) = link.filter(|link| link.mac == moved.mac) else {
+        return Ok(vec![("link", format!("{} is gone", is.ifname))]);
+    };
+    if !link.up {
+        return Ok(vec![("link", format!("{} is down", is.ifname))]);
     }
-    if let Some(moved) = is.mode.moved() {
-        let mut inside = pod.socket(false)?;
-        let link = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
-        match link.filter(|link| link.mac == moved.mac) {
-            None => differs("link", format!("{} is gone", is.ifname)),
-            Some(link) if !link.up => differs("link", format!("{} is down", is.ifname)),
-            Some(link) => {
-                let there = link::addresses(inside, link.index)?;
-                let gone = moved.addresses.iter().filter(|one| !there.contains(one));
-                for (address, prefix) in gone {
-                    let text = format!("{} lacks {address}/{prefix}", is.ifname);
-                    differs("address", text);
-                }
-            }
-        }
-        return Ok(found);
-    }
+    let there = link::addresses(inside, link.index)?;
+    let gone = moved.addresses.iter().filter(|one| !there.contains(one));
+    let lacks = gone.map(|(address, prefix)| format!("{} lacks {address}/{prefix}", is.ifname));
+    Ok(lacks.map(|text| ("address", text)).collect())
+}
+
+/// Of a link of its own: both ends, the bridge, addresses and routes.
+fn of_link(
+    id: &Id,
+    is: &Attachment,
+    pod: &PodNamespace,
+    host: &mut Socket,
+) -> Result<Found, Error> {
     let (name, place) = (is.host(id), pod.path().display());
     let end = link::find(host, By::Name(&name), false)?;
     let Some(end) = end.filter(|end| end.alias.as_deref() == Some(names::ifalias(id))) else {
-        differs("link", format!("{name} is gone"));
-        return Ok(found);
+        return Ok(vec![("link", format!("{name} is gone"))]);
     };
     let mut inside = pod.socket(false)?;
     let peer = link::find(&mut inside, By::Name(is.ifname.as_ref()), false)?;
     let Some(peer) = peer.filter(|peer| peer.peer.unwrap_or(peer.index) == end.index) else {
-        let ifname = &is.ifname;
-        let text = format!("{ifname} in {place} is not the other end of {name}");
-        differs("link", text);
-        return Ok(found);
+        let text = format!("{} in {place} is not the other end of {name}", is.ifname);
+        return Ok(vec![("link", text)]);
     };
+    let mut found = Vec::new();
     for link in [&end, &peer].into_iter().filter(|link| !link.up) {
-        differs("link", format!("{} is down", link.name));
+        found.push(("link", format!("{} is down", link.name)));
     }
     if let Some(text) = bridge::drift(&is.mode, &end, host)? {
-        differs("bridge", text);
+        found.push(("bridge", text));
     }
     let there = link::addresses(inside, peer.index)?;
     for net in is.assigned_nets() {
         let (address, prefix) = (net.address, net.subnet.prefix());
         if !there.contains(&(address, prefix)) {
             let text = format!("{} in {place} lacks {address}/{prefix}", is.ifname);
-            differs("address", text);
+            found.push(("address", text));
         }
         let to = Some((end.index, width(address)));
         if is.mode == Mode::Ptp && link::route_to(host, address)? != to {
-            differs("route", format!("{address} is not routed to {name}"));
+            found.push(("route", format!("{address} is not routed to {name}")));
         }
     }
     Ok(found)

@@ -4,7 +4,9 @@
 //! Several `up`s and `down`s may be at it, and others at other tables. Each reads the ruleset, and what it then changes is
 //! one transaction that the kernel refuses when the ruleset is not of the generation that was read.
 
+mod known;
 mod lacks;
+mod noted;
 mod repair;
 mod seen;
 mod told;
@@ -22,7 +24,9 @@ use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
 use crate::uplink::{self, Uplink};
 
+pub(crate) use known::parts;
 pub(crate) use lacks::lacks;
+use noted::{Noted, Notes};
 pub(crate) use repair::{Part, change, changes, put_back, repair};
 use seen::Seen;
 pub(crate) use seen::generation;
@@ -219,35 +223,62 @@ pub(crate) fn remove(id: &Id, ifname: &str, verbose: bool) -> Result<(), Error> 
 
 fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {
     let mut closed: Vec<Uplink> = Vec::new();
-    until_it_counts(|| {
+    // From when it is known that this is the last to when nothing is left: nobody else notes anything meanwhile.
+    let mut notes: Option<Notes> = None;
+    let is_last = until_it_counts(|| {
         let seen = Seen::read(socket)?;
         let mut requests = Vec::new();
         for table in TABLES.into_iter().filter(|table| seen.exists(*table)) {
             if seen.has_others(table, comment) {
                 let mine = seen.of(comment).filter(|element| is_in(element, table));
                 requests.extend(remove_elements(&mine.cloned().collect::<Vec<_>>()));
-                continue;
+            } else {
+                requests.push(nft::delete_table(table));
             }
-            if table == INET {
-                // As long as the table is there it tells what is still to be restored.
-                closed = seen.opened();
-                uplink::close(&closed)?;
-                requests.extend(forwarding::remove_accept(socket)?);
-            }
-            requests.push(nft::delete_table(table));
         }
-        if seen.exists(INET) && seen.has_others(INET, comment) {
+        let mut is_last = !seen.has_others(INET, comment);
+        if is_last && notes.is_none() {
+            notes = Notes::lock()?;
+        }
+        if is_last && notes.is_some() {
+            // The table may have been flushed, and say nothing of those that are there.
+            is_last = !known::others_need_it(comment);
+        }
+        if is_last {
+            let (turned, rules) = restore_host(socket, &seen, notes.as_mut())?;
+            closed = turned;
+            requests.splice(0..0, rules);
+        } else {
             // Somebody came while we were about to switch the light off.
             uplink::open(&closed)?;
         }
         if requests.is_empty() {
-            return Ok(());
+            return Ok(is_last);
         }
         match socket.transaction(seen.generation, requests) {
             Err(error) if error.refused() == Some(Errno::ENOENT) => Err(again(error)),
-            answer => answer,
+            answer => answer.map(|()| is_last),
         }
-    })
+    })?;
+    match notes.filter(|_| is_last) {
+        Some(notes) => notes.forget(),
+        None => Ok(()),
+    }
+}
+
+/// Turns back the switches of the host that were turned; says which, and what takes our rules out of the chains of others.
+fn restore_host(
+    socket: &mut Socket,
+    seen: &Seen,
+    notes: Option<&mut Notes>,
+) -> Result<(Vec<Uplink>, Vec<Request>), Error> {
+    let noted = notes.map_or(Ok(Noted::default()), Notes::noted)?;
+    // As long as the table is there it tells what is still to be restored.
+    let mut turned = seen.opened();
+    turned.extend(noted.opened.iter().cloned());
+    uplink::close(&turned)?;
+    let rules = forwarding::remove_accept(socket, noted.accepts())?;
+    Ok((turned, rules))
 }
 
 fn is_in(element: &Element, table: Table) -> bool {
@@ -257,6 +288,10 @@ fn is_in(element: &Element, table: Table) -> bool {
 /// Records that these switches of the host are about to be turned, each that is not recorded yet.
 pub(crate) fn note_opened(uplinks: &[Uplink], verbose: bool) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
+    let _notes = Notes::with(&Noted {
+        opened: uplinks.to_vec(),
+        ..Noted::default()
+    })?;
     until_it_counts(|| {
         let seen = Seen::read(&mut socket)?;
         let noted = seen.opened();
@@ -274,12 +309,18 @@ pub(crate) fn note_opened(uplinks: &[Uplink], verbose: bool) -> Result<(), Error
 /// Adds what lets packets of pods through the chains of others.
 pub(crate) fn accept(ipv4: bool, ipv6: bool, verbose: bool) -> Result<(), Error> {
     let mut socket = Socket::netfilter(verbose)?;
+    let accepted = [ipv4, ipv6];
+    let _notes = Notes::with(&Noted {
+        accepted,
+        ..Noted::default()
+    })?;
     until_it_counts(|| {
-        let generation = generation(&mut socket)?;
-        let requests = forwarding::add_accept(&mut socket, ipv4, ipv6)?;
-        match requests.is_empty() {
+        let mut seen = Seen::look(&mut socket, &[INET])?;
+        seen.read_rules(&mut socket)?;
+        let way = forwarding::add_accept(&mut socket, accepted, seen.accepts())?;
+        match way.requests.is_empty() {
             true => Ok(()),
-            false => socket.transaction(generation, requests),
+            false => socket.transaction(seen.generation, way.requests),
         }
     })
 }

@@ -146,46 +146,59 @@ fn dropping_in(socket: &mut Socket, ipv4: bool, ipv6: bool) -> Result<Vec<Chain>
     Ok(without)
 }
 
+/// What lets packets of pods through, and the chains that did not.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) chains: Vec<String>,
+}
+
+/// For one transaction: our chain that marks, unless it `is_whole`, and a rule that accepts what is marked in each chain that drops.
+pub(crate) fn add_accept(
+    socket: &mut Socket,
+    [ipv4, ipv6]: [bool; 2],
+    is_whole: bool,
+) -> Result<Way, Error> {
+    let mut way = Way::default();
+    let dropping = dropping_in(socket, ipv4, ipv6)?;
+    if !is_whole && (!dropping.is_empty() || has_rules(socket)?) {
+        way.requests.extend(ruleset::create_accept());
+        way.chains.push(format!("{INET} {ACCEPT}"));
+    }
+    for chain in dropping {
+        let rule = ruleset::accept_marked(chain.family, &chain.table, &chain.name);
+        way.requests.push(rule);
+        way.chains.push(chain.to_string());
+    }
+    Ok(way)
+}
+
+/// Whether a chain of somebody else has a rule of ours.
+fn has_rules(socket: &mut Socket) -> Result<bool, Error> {
+    for chain in chains(socket)? {
+        if !rules(socket, &chain)?.ours.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn has_accept(socket: &mut Socket) -> Result<bool, Error> {
     let attributes = nft::Attributes::default()
         .text(1, INET.name)
         .text(3, ACCEPT);
     let message = ("NFT_MSG_GETCHAIN", nft::message::GETCHAIN);
-    match socket.batch(vec![nft::request(
-        message,
-        ACCEPT,
-        0,
-        nft::INET,
-        &attributes,
-    )]) {
+    let get = nft::request(message, ACCEPT, 0, nft::INET, &attributes);
+    match socket.batch(vec![get]) {
         Ok(_) => Ok(true),
         Err(error) if error.refused() == Some(Errno::ENOENT) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// For one transaction: our chain that marks, and a rule that accepts what is marked in each chain that drops.
-pub(crate) fn add_accept(
-    socket: &mut Socket,
-    ipv4: bool,
-    ipv6: bool,
-) -> Result<Vec<Request>, Error> {
-    let dropping = dropping_in(socket, ipv4, ipv6)?;
-    let mut requests = Vec::new();
-    if !dropping.is_empty() && !has_accept(socket)? {
-        requests.extend(ruleset::create_accept());
-    }
-    requests.extend(
-        dropping
-            .iter()
-            .map(|chain| ruleset::accept_marked(chain.family, &chain.table, &chain.name)),
-    );
-    Ok(requests)
-}
-
-/// For one transaction: those rules go.
-pub(crate) fn remove_accept(socket: &mut Socket) -> Result<Vec<Request>, Error> {
-    if !has_accept(socket)? {
+/// For one transaction: those rules go. They are looked for where they were `noted`, or have our chain.
+pub(crate) fn remove_accept(socket: &mut Socket, noted: bool) -> Result<Vec<Request>, Error> {
+    if !noted && !has_accept(socket)? {
         return Ok(Vec::new());
     }
     let mut requests = Vec::new();

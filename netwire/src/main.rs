@@ -86,7 +86,7 @@ fn main() -> ExitCode {
             record::up(TOOL, &args.source, change, down::undo)
         }
         Verb::Reapply(args) => print(reapply::reapply(args)),
-        Verb::Gc(args) => print(gc::gc(args)),
+        Verb::Gc(args) => print_and_judge(gc::gc(args)),
         Verb::Forward(args) => forward_one(args),
         Verb::Why(args) => print_why(args),
         Verb::Check(args) if args.source.id.is_none() && args.source.pod.is_none() => {
@@ -188,13 +188,17 @@ fn forward_one(args: &ForwardArgs) -> ExitCode {
 /// `why`: a line, and a status for scripts.
 fn print_why(args: &WhyArgs) -> ExitCode {
     let record = record::one(&args.source).map_err(Error::from);
-    let answer = record.and_then(|record| why::why(&record, args));
-    let mut is_open = false;
-    let printed = print(answer.map(|(text, open)| {
-        is_open = open;
+    print_and_judge(record.and_then(|record| why::why(&record, args)))
+}
+
+/// A text, and 1 when what it says is not all that should be.
+fn print_and_judge(answer: Result<(String, bool), Error>) -> ExitCode {
+    let mut is_good = false;
+    let printed = print(answer.map(|(text, good)| {
+        is_good = good;
         text
     }));
-    match printed == ExitCode::SUCCESS && !is_open {
+    match printed == ExitCode::SUCCESS && !is_good {
         true => ExitCode::FAILURE,
         false => printed,
     }

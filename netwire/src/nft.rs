@@ -19,7 +19,8 @@ pub(crate) use bulk::Bulk;
 pub(crate) use element::{Element, add_elements, elements, get_elements, remove_elements};
 pub(crate) use expression::Expression;
 pub(crate) use object::{
-    Set, Type, delete_table, get_sets, new_chain, new_rule, new_set, new_table, set_name,
+    Set, Type, delete_table, flush_chain, get_sets, new_chain, new_rule, new_set, new_table,
+    set_name,
 };
 
 /// struct nfgenmsg of linux/netfilter/nfnetlink.h: family, version, id of a resource.

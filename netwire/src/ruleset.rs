@@ -13,7 +13,7 @@ mod policy;
 use crate::netlink::Request;
 use crate::nft::{self, Expression, REGISTERS, Set, Table, Type};
 
-pub(crate) use accept::{ACCEPT, FOREIGN, accept_marked, create_accept};
+pub(crate) use accept::{ACCEPT, FOREIGN, accept_marked, count_accept, create_accept};
 pub(crate) use elements::{comment, elements, ifname_key, owner};
 pub(crate) use family::{Family, IPV4, IPV6};
 

@@ -89,6 +89,23 @@ impl Uplink {
         format!("net.{family}.conf.{}.{switch}", self.name)
     }
 
+    /// What it was, in one line: as [`Self::of_note`] reads it.
+    pub(crate) fn note(&self) -> String {
+        format!("{} was {}", self.sysctl(), self.switch.values().0)
+    }
+
+    /// None: it is the note of something else.
+    pub(crate) fn of_note(line: &str) -> Option<Self> {
+        Switch::ALL.into_iter().find_map(|switch| {
+            let rest = line.strip_prefix(&format!("net.{}.conf.", switch.family()))?;
+            let name = rest.strip_suffix(&format!(".{}", switch.comment()))?;
+            // It becomes part of a path.
+            let good = !name.is_empty() && !name.contains('/') && name != "..";
+            let name = name.to_owned();
+            good.then_some(Self { switch, name })
+        })
+    }
+
     /// What it is when it is in the way.
     fn what(&self) -> String {
         format!("{} is {}", self.sysctl(), self.switch.values().0)

@@ -88,14 +88,12 @@ fn reapply_puts_everything_of_all_pods_back() {
     ] {
         node.sh(&up(pod, wishes)).succeeds();
     }
-    // Nobody remembers that.
-    let opened = r#"s/"up0" comment "forwarding was 0"//; /elements = { *}/d"#;
-    let whole = words(&node, opened);
+    let whole = words(&node, "");
     node.sh("netwire reapply").succeeds().prints("");
     for flush in FLUSHES {
         node.sh(flush).succeeds();
         node.sh("netwire reapply").succeeds();
-        same(&whole, &words(&node, opened), flush);
+        same(&whole, &words(&node, ""), flush);
     }
     // one that ended by itself needs nothing
     node.sh(&up("gone", "--publish 8082:80 --sysctl-host"))
@@ -104,7 +102,7 @@ fn reapply_puts_everything_of_all_pods_back() {
         .succeeds();
     node.sh("nft flush ruleset; netwire reapply | sort")
         .succeeds()
-        .prints("bar eth0\nfoo eth0\nsix eth0");
+        .prints("bar eth0\nfoo eth0\nnet.ipv4.conf.up0.forwarding was 0\nsix eth0");
     let script = serving(
         &[("foo", 80)],
         &format!("nsrun exec -P world.json -- {CURL} http://192.0.2.1:8080/"),
@@ -113,8 +111,94 @@ fn reapply_puts_everything_of_all_pods_back() {
     for pod in ["foo", "bar", "baz", "six", "gone"] {
         node.sh(&down(pod)).succeeds();
     }
-    node.sh("echo 0 >/proc/sys/net/ipv4/conf/up0/forwarding")
+    node.assert_same(&world, "left behind");
+    node.sh(NO_WORLD).succeeds();
+    node.becomes_as_it_was();
+}
+
+/// A chain of somebody else that drops, whose owner loads it anew when he likes.
+const DROPS: &str = "nft 'table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }'";
+
+#[test]
+fn reapply_lets_packets_through_the_chains_of_others_again() {
+    let node = Node::new();
+    node.sh(WORLD).succeeds();
+    node.sh(DROPS).succeeds();
+    let firewall = node.world();
+    let wishes = "--nat --publish 8080:80 --sysctl-host --accept-forward";
+    node.sh(&up("foo", wishes)).succeeds().prints("");
+    // who came later and wants none of it, and is the last
+    node.sh(&up("bar", "--publish 8081:80")).succeeds();
+    let whole = words(&node, "");
+    let ask = |pod: &str, port| {
+        let script = format!(
+            "nsrun exec -P {pod}.json -- {CURL} http://203.0.113.7/; echo
+             nsrun exec -P world.json -- {CURL} http://192.0.2.1:{port}/"
+        );
+        serving(&[("world", 80), (pod, 80)], &script)
+    };
+    let answers = "world 80 192.0.2.1\nfoo 80 192.0.2.9";
+    let both = ["chain inet chroot0 accepted", "chain ip filter FORWARD"];
+    let [accepted, foreign] = both;
+    for (flush, says) in [
+        ("nft flush ruleset".to_owned(), both.as_slice()),
+        ("nft flush table inet chroot0".into(), &[accepted]),
+        ("nft flush chain inet chroot0 raw".into(), &[accepted]),
+        ("nft flush chain inet chroot0 accepted".into(), &[accepted]),
+        ("nft delete table inet chroot0".into(), &[accepted]),
+        ("nft flush chain ip filter FORWARD".into(), &[foreign]),
+        (format!("nft delete table ip filter; {DROPS}"), &[foreign]),
+    ] {
+        let flush = match flush.ends_with("ruleset") {
+            true => format!("{flush}; {DROPS}"),
+            false => flush,
+        };
+        node.sh(&flush).succeeds();
+        let said = node.sh("netwire reapply --dry-run").succeeds().stdout;
+        node.sh("netwire reapply")
+            .succeeds()
+            .prints(said.trim_end());
+        let chains = said.lines().filter(|line| line.starts_with("chain"));
+        assert_eq!(chains.collect::<Vec<_>>(), says, "{flush}");
+        same(&whole, &words(&node, ""), &flush);
+        node.sh("netwire reapply").succeeds().prints("");
+    }
+    node.sh(&ask("foo", 8080)).succeeds().prints(answers);
+    // What was opened is known after a flush, with and without reapply.
+    node.sh(&down("foo")).succeeds();
+    node.sh(&format!("nft flush ruleset; {DROPS}; netwire reapply"))
         .succeeds();
+    node.sh(&serving(
+        &[("bar", 80)],
+        &format!("nsrun exec -P world.json -- {CURL} http://192.0.2.1:8081/"),
+    ))
+    .succeeds()
+    .prints("bar 80 192.0.2.9");
+    node.sh("nft delete table inet chroot0").succeeds();
+    node.sh(&down("bar")).succeeds();
+    node.assert_same(&firewall, "left behind");
+    node.sh("nft delete table ip filter").succeeds();
+    node.sh(NO_WORLD).succeeds();
+    node.becomes_as_it_was();
+}
+
+#[test]
+fn who_leaves_a_flushed_table_leaves_the_host_open_for_those_that_are_there() {
+    let node = Node::new();
+    node.sh(WORLD).succeeds();
+    let world = node.world();
+    for pod in ["foo", "bar"] {
+        node.sh(&up(pod, "--nat --sysctl-host")).succeeds();
+    }
+    let forwarding = || node.sh("cat /proc/sys/net/ipv4/conf/up0/forwarding");
+    node.sh("nft flush ruleset").succeeds();
+    node.sh(&down("foo")).succeeds();
+    forwarding().prints("1");
+    node.sh("netwire reapply")
+        .succeeds()
+        .prints("bar eth0\nnet.ipv4.conf.up0.forwarding was 0");
+    node.sh(&down("bar")).succeeds();
+    forwarding().prints("0");
     node.assert_same(&world, "left behind");
     node.sh(NO_WORLD).succeeds();
     node.becomes_as_it_was();

@@ -74,6 +74,51 @@ fn only_addresses_that_were_offered_are_given() {
 }
 
 #[test]
+fn gc_goes_on_after_a_pod_that_it_cannot_ask() {
+    let node = Node::new();
+    let ids = ["broken", "damaged", "first", "last", "torn"];
+    for id in ids {
+        node.sh(&format!(
+            "nsrun up --id {id} --net | netwire up --subnet 10.244.0.0/24 --nat --sysctl-host >{id}.json"
+        ))
+        .succeeds();
+    }
+    node.sh(&format!(
+        "for id in {}; do nsrun down <$id.json >/dev/null; done; while ip -br link | grep -q ^veth; do :; done
+         cd /run/chroot0; for id in broken damaged torn; do cp $id/record.json /tmp/$id; done
+         rm broken/record.json; mkdir broken/record.json; echo '{{' >damaged/record.json
+         jq -c '.netwire.attachments = 1' /tmp/torn >torn/record.json",
+        ids.join(" ")
+    ))
+    .succeeds();
+    let freed = "10.244.0.4 of first eth0\n10.244.0.5 of last eth0\nnf_tables of first eth0\nnf_tables of last eth0";
+    for gc in ["netwire gc --dry-run", "netwire gc"] {
+        let output = node.sh(gc).ends(1);
+        // elements of a set come as their hashes are
+        let mut lines: Vec<&str> = output.stdout.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines.join("\n"), freed, "{output}");
+        let mut said: Vec<&str> = output.stderr.lines().collect();
+        said.sort_unstable();
+        let starts = [
+            "netwire: broken: open(/run/chroot0/broken/record.json): Is a directory",
+            "netwire: damaged: /run/chroot0/damaged/record.json: ",
+            "netwire: torn: netwire.attachments: ",
+        ];
+        assert_eq!(said.len(), starts.len(), "{output}");
+        for (line, start) in said.iter().zip(starts) {
+            assert!(line.starts_with(start), "{output}");
+        }
+    }
+    node.sh("rmdir /run/chroot0/broken/record.json; for id in broken damaged torn; do mv /tmp/$id /run/chroot0/$id/record.json; done")
+        .succeeds();
+    node.sh("netwire gc").succeeds();
+    node.sh("for id in broken damaged first last torn; do netwire down <$id.json >/dev/null || exit; done; rm *.json")
+        .succeeds();
+    node.becomes_as_it_was();
+}
+
+#[test]
 fn what_a_crash_left_is_freed_and_nothing_else() {
     let node = Node::new();
     for id in ["lives", "died", "lost", "renamed"] {

@@ -2,13 +2,15 @@
 
 use record::Id;
 
+use super::noted::Noted;
 use super::seen::Seen;
 use super::{add_elements, is_in, needed, remove, remove_elements, until_it_counts};
 use crate::cli::ReapplyArgs;
 use crate::error::Error;
+use crate::forwarding;
 use crate::netlink::{Request, Socket};
-use crate::nft::{self, Element};
-use crate::ruleset::{self, LAYERS, Layer, TABLES};
+use crate::nft::{self, Element, Table};
+use crate::ruleset::{self, INET, LAYERS, Layer, TABLES};
 use crate::state::Attachment;
 
 /// Puts back what the tables lack of what `attachment` needs, as after a flush by somebody else.
@@ -47,26 +49,7 @@ pub(crate) fn put_back(
         let mut seen = Seen::read(&mut socket)?;
         seen.read_rules(&mut socket)?;
         let wanted = wanted()?;
-        let all: Vec<Element> = wanted.iter().flat_map(|(_, of)| of).cloned().collect();
-        let mut requests = Vec::new();
-        for table in TABLES {
-            let layers = || LAYERS.iter().filter(|layer| layer.table == table);
-            let broken = layers().any(|layer| seen.has(layer) && !seen.is_whole(layer));
-            if broken {
-                requests.push(nft::delete_table(table));
-            }
-            let wants = |layer: &&Layer| needed(&all).any(|other| std::ptr::eq(other, *layer));
-            let lacks = |layer: &&Layer| !seen.has(layer) && wants(layer);
-            let anew = |layer: &&Layer| broken && (seen.has(layer) || wants(layer));
-            let missing = layers().filter(|layer| lacks(layer) || anew(layer));
-            requests.extend(missing.flat_map(Layer::create));
-            if broken {
-                let there = seen.elements.iter();
-                for (element, whose) in there.filter(|(element, _)| is_in(element, table)) {
-                    requests.extend(add_elements(std::slice::from_ref(element), whose));
-                }
-            }
-        }
+        let mut requests = layers(&seen, &wanted);
         let mut lacking = Vec::new();
         for (comment, elements) in &wanted {
             let lacks = |wanted: &&Element| !seen.of(comment).any(|there| there == *wanted);
@@ -76,6 +59,10 @@ pub(crate) fn put_back(
                 lacking.push(comment.clone());
             }
         }
+        let mut all = wanted.iter().flat_map(|(_, elements)| elements);
+        if all.any(|element| is_in(element, INET)) || seen.has_others(INET, "") {
+            of_host(&mut socket, &seen, &mut requests, &mut lacking)?;
+        }
         match requests.is_empty() || args.dry_run {
             true => Ok(lacking),
             false => socket
@@ -83,6 +70,61 @@ pub(crate) fn put_back(
                 .map(|()| lacking),
         }
     })
+}
+
+/// Makes what the tables lack of layers.
+fn layers(seen: &Seen, wanted: &[Part]) -> Vec<Request> {
+    let all = wanted.iter().flat_map(|(_, of)| of).cloned();
+    let all: Vec<Element> = all.collect();
+    let mut requests = Vec::new();
+    for table in TABLES {
+        let layers = || LAYERS.iter().filter(|layer| layer.table == table);
+        let broken = is_broken(seen, table);
+        if broken {
+            requests.push(nft::delete_table(table));
+        }
+        let wants = |layer: &&Layer| needed(&all).any(|other| std::ptr::eq(other, *layer));
+        let lacks = |layer: &&Layer| !seen.has(layer) && wants(layer);
+        let anew = |layer: &&Layer| broken && (seen.has(layer) || wants(layer));
+        let missing = layers().filter(|layer| lacks(layer) || anew(layer));
+        requests.extend(missing.flat_map(Layer::create));
+        if broken {
+            let there = seen.elements.iter();
+            for (element, whose) in there.filter(|(element, _)| is_in(element, table)) {
+                requests.extend(add_elements(std::slice::from_ref(element), whose));
+            }
+        }
+    }
+    requests
+}
+
+/// Whether a table has lost rules or sets, and is to be made anew.
+fn is_broken(seen: &Seen, table: Table) -> bool {
+    let mut layers = LAYERS.iter().filter(|layer| layer.table == table);
+    layers.any(|layer| seen.has(layer) && !seen.is_whole(layer))
+}
+
+/// What was noted of the host: what it was before, and the way through the chains of others.
+fn of_host(
+    socket: &mut Socket,
+    seen: &Seen,
+    requests: &mut Vec<Request>,
+    lacking: &mut Vec<String>,
+) -> Result<(), Error> {
+    let noted = Noted::read()?;
+    let there = seen.opened();
+    for uplink in noted.opened.iter().filter(|one| !there.contains(one)) {
+        requests.extend(add_elements(&[uplink.element()], &uplink.switch.comment()));
+        lacking.push(uplink.note());
+    }
+    if noted.accepts() {
+        let is_whole = !is_broken(seen, INET) && seen.accepts();
+        let way = forwarding::add_accept(socket, noted.accepted, is_whole)?;
+        requests.extend(way.requests);
+        let chains = way.chains.into_iter();
+        lacking.extend(chains.map(|chain| format!("chain {chain}")));
+    }
+    Ok(())
 }
 
 /// Makes the part of an attachment what it is now, whatever it was before, in one transaction.

@@ -6,7 +6,7 @@ use super::ATTEMPTS;
 use crate::error::{Error, NEEDS_NF_TABLES};
 use crate::netlink::{Socket, string};
 use crate::nft::{self, Element, Table};
-use crate::ruleset::{self, LAYERS, Layer};
+use crate::ruleset::{self, INET, LAYERS, Layer};
 use crate::uplink::Uplink;
 
 /// What is in our tables.
@@ -116,16 +116,23 @@ impl Seen {
     /// Whether all of it is; [`Self::read_rules`] comes before.
     pub(super) fn is_whole(&self, layer: &Layer) -> bool {
         let sets = (layer.sets)();
-        let count = |name: &str| {
-            let mut rules = self.rules.iter();
-            let found = rules.find(|(table, chain, _)| *table == layer.table && chain == name);
-            found.map_or(0, |(.., count)| *count)
-        };
         sets.iter().all(|set| self.has_set(layer.table, set.name))
             && layer
                 .counts()
                 .into_iter()
-                .all(|(chain, expected)| count(chain) == expected)
+                .all(|(chain, expected)| self.count(layer.table, chain) == expected)
+    }
+
+    /// How many rules a chain has; none: it may not be there.
+    pub(super) fn count(&self, table: Table, chain: &str) -> usize {
+        let mut rules = self.rules.iter();
+        let found = rules.find(|(of, name, _)| *of == table && name == chain);
+        found.map_or(0, |(.., count)| *count)
+    }
+
+    /// Whether the chain that marks what is accepted is there, whole.
+    pub(super) fn accepts(&self) -> bool {
+        self.count(INET, ruleset::ACCEPT) == ruleset::count_accept()
     }
 
     pub(super) fn of<'a>(&'a self, comment: &'a str) -> impl Iterator<Item = &'a Element> {

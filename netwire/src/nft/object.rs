@@ -158,6 +158,14 @@ pub(crate) fn new_chain(table: Table, name: &str, kind: &str, hook: u32, priorit
     )
 }
 
+/// Takes all rules out of a chain.
+pub(crate) fn flush_chain(table: Table, name: &str) -> Request {
+    let attributes = Attributes::default().text(1, table.name).text(2, name);
+    let what = format!("{table} {name}");
+    let message = ("NFT_MSG_DELRULE", message::DELRULE);
+    request(message, &what, 0, table.family, &attributes)
+}
+
 /// A rule at the end of a chain, or at its beginning; with a comment as nft(8) shows it.
 pub(crate) fn new_rule(
     family: u8,

@@ -14,10 +14,15 @@ pub(crate) const FOREIGN: &str = "chroot0";
 /// The mark by which that rule knows what is to be accepted. A bit that kube-proxy, podman and docker leave alone.
 const MARK: u32 = 0x0100_0000;
 
-/// Marks what goes to and from pods, for a rule in each such chain.
+/// How many rules the chain has.
+pub(crate) fn count_accept() -> usize {
+    marked().len()
+}
+
+/// What goes to and from pods, and is marked for a rule in each chain that drops.
 ///
 /// A verdict of ours cannot keep a packet from another chain, and a rule there cannot ask our sets.
-pub(crate) fn create_accept() -> Vec<Request> {
+fn marked() -> Vec<Vec<Expression>> {
     let from_a_pod = vec![
         Expression::meta(META_IIFNAME, REGISTERS[0]),
         Expression::lookup(VETHS, false),
@@ -39,9 +44,17 @@ pub(crate) fn create_accept() -> Vec<Request> {
             rules.push([to_a_pod.clone(), steps].concat());
         }
     }
+    rules
+}
+
+/// Makes the chain, or makes it whole again.
+pub(crate) fn create_accept() -> Vec<Request> {
     // before the filters of others, and after nobody's mark
-    let mut requests = vec![nft::new_chain(INET, ACCEPT, "filter", hook::FORWARD, -2)];
-    for mut expressions in rules {
+    let mut requests = vec![
+        nft::new_chain(INET, ACCEPT, "filter", hook::FORWARD, -2),
+        nft::flush_chain(INET, ACCEPT),
+    ];
+    for mut expressions in marked() {
         expressions.extend([
             Expression::meta(META_MARK, REGISTERS[0]),
             Expression::bits(REGISTERS[0], (!MARK).to_ne_bytes(), MARK.to_ne_bytes()),

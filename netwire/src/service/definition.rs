@@ -1,5 +1,6 @@
 //! A service as it is wanted: what it is kept as, read as and shown as in JSON.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -67,6 +68,32 @@ impl Port {
             port: target.port.or(self.target).unwrap_or(self.port),
             weight: target.weight,
         }
+    }
+
+    /// Why both cannot be of one service.
+    fn collides_with(&self, other: &Self) -> Option<String> {
+        if (other.port, other.protocol) == (self.port, self.protocol) {
+            return Some(format!("port {} is given twice", self.label()));
+        }
+        if let Some(name) = self.name.as_ref().filter(|_| self.name == other.name) {
+            return Some(format!("two ports are called {name}"));
+        }
+        let same = (other.node, other.protocol) == (self.node, self.protocol);
+        let node = self.node.filter(|_| same)?;
+        Some(format!("two ports have the node port {node}"))
+    }
+
+    /// Of one family.
+    fn has_too_many(&self, ipv4: bool) -> Option<String> {
+        let slots = self.slot_count(ipv4);
+        let weights = match slots == self.to.len() {
+            true => "",
+            false => ", counted by weight",
+        };
+        (slots > MOST_SLOTS).then(|| {
+            let label = self.label();
+            format!("port {label}: {slots} endpoints{weights}, {MOST_SLOTS} is the most")
+        })
     }
 
     /// The endpoints of a family, each as often as its weight says.
@@ -190,65 +217,38 @@ impl Service {
                 "{name:?} is no name of a port (lower-case letters, digits and '-')"
             ));
         }
-        for other in others {
-            if (other.port, other.protocol) == (port.port, port.protocol) {
-                return Err(format!("port {label} is given twice"));
-            }
-            if port.name.is_some() && port.name == other.name {
-                return Err(format!(
-                    "two ports are called {}",
-                    port.name.as_deref().unwrap_or_default()
-                ));
-            }
-            if port.node.is_some() && (other.node, other.protocol) == (port.node, port.protocol) {
-                return Err(format!(
-                    "two ports have the node port {}",
-                    port.node.unwrap_or_default()
-                ));
-            }
-        }
-        let mut seen = std::collections::HashSet::new();
+        let collides = others.iter().find_map(|other| port.collides_with(other));
+        collides.map_or(Ok(()), Err)?;
+        let mut seen = HashSet::new();
         for one in &port.to {
             if !seen.insert((one.ip, one.port)) {
-                return Err(format!(
-                    "port {label}: endpoint {} is given twice",
-                    one.address()
-                ));
+                let address = one.address();
+                return Err(format!("port {label}: endpoint {address} is given twice"));
             }
-            if let Some(why) = refuses(one.ip) {
-                return Err(format!("port {label}: {why}"));
-            }
-            if addresses.contains(&one.ip) {
-                return Err(format!(
-                    "{} is an endpoint and the address of the service",
-                    one.ip
-                ));
-            }
-            if !self
-                .vips
-                .iter()
-                .any(|vip| vip.is_ipv4() == one.ip.is_ipv4())
-            {
-                return Err(format!(
-                    "endpoint {}: no address of the service is of its family",
-                    one.ip
-                ));
-            }
+            self.check_endpoint(one.ip, &label, addresses)?;
         }
-        for ipv4 in [true, false] {
-            let slots = port.slot_count(ipv4);
-            if slots > MOST_SLOTS {
-                let weights = if slots == port.to.len() {
-                    ""
-                } else {
-                    ", counted by weight"
-                };
-                return Err(format!(
-                    "port {label}: {slots} endpoints{weights}, {MOST_SLOTS} is the most"
-                ));
-            }
+        [true, false]
+            .into_iter()
+            .find_map(|ipv4| port.has_too_many(ipv4))
+            .map_or(Ok(()), Err)
+    }
+
+    fn check_endpoint(&self, ip: IpAddr, label: &str, addresses: &[IpAddr]) -> Result<(), String> {
+        if let Some(why) = refuses(ip) {
+            return Err(format!("port {label}: {why}"));
         }
-        Ok(())
+        if addresses.contains(&ip) {
+            return Err(format!(
+                "{ip} is an endpoint and the address of the service"
+            ));
+        }
+        let mut vips = self.vips.iter();
+        match vips.any(|vip| vip.is_ipv4() == ip.is_ipv4()) {
+            true => Ok(()),
+            false => Err(format!(
+                "endpoint {ip}: no address of the service is of its family"
+            )),
+        }
     }
 
     /// What is different about `wanted`, in a few words.

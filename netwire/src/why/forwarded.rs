@@ -128,50 +128,15 @@ fn through(
     let mut socket = Socket::open(false)?;
     let netfilter = Socket::netfilter(false);
     let rules = netfilter.and_then(Rules::read).ok();
+    let rules = rules.as_ref();
+    let mut packet = packet(departure, input, destination, port, &mut socket)?;
+    if !translated(rules, &mut packet, walk) {
+        return Ok(());
+    }
     let incoming = Incoming {
         source: departure.source,
         interface: input.index,
     };
-    let back = kernel::way(&mut socket, departure.source, None)?;
-    let local = kernel::way(&mut socket, destination, None)?.is_ok_and(|way| way.local);
-    let mut packet = Packet {
-        input: (input.name.clone(), input.index),
-        output: (String::new(), 0),
-        source: departure.source,
-        destination,
-        port,
-        local,
-        from_there: back.is_ok_and(|way| way.interface == input.index),
-        mark: 0,
-        redirected: false,
-        scattered: false,
-        masqueraded: false,
-    };
-    if let Some(rules) = &rules
-        && let Some(culprit) = machine::pass(rules, PREROUTING, &mut packet)
-    {
-        blame(step_of(&culprit), &culprit, "", walk);
-        if walk.is_closed() {
-            return Ok(());
-        }
-    }
-    if packet.scattered {
-        walk.open(
-            "nat",
-            format!("{destination} is a service, of several endpoints"),
-        );
-        return Ok(());
-    }
-    if packet.redirected {
-        let to = packet.destination;
-        let port = packet
-            .port
-            .map_or_else(String::new, |(_, port)| format!(" port {port}"));
-        walk.open(
-            "nat",
-            format!("{destination} is published: it leads to {to}{port}"),
-        );
-    }
     let way = match kernel::way(&mut socket, packet.destination, Some(incoming))? {
         Ok(way) => way,
         Err(errno) => {
@@ -181,13 +146,9 @@ fn through(
     };
     packet.local = way.local;
     if way.local {
-        walk.open(
-            "forward",
-            format!("{} is the host itself", packet.destination),
-        );
-        if let Some(rules) = &rules
-            && let Some(culprit) = machine::pass(rules, INPUT, &mut packet)
-        {
+        let host = packet.destination;
+        walk.open("forward", format!("{host} is the host itself"));
+        if let Some(culprit) = pass(rules, INPUT, &mut packet) {
             blame(step_of(&culprit), &culprit, "", walk);
         }
         return stale(&packet, destination, port, walk);
@@ -199,27 +160,87 @@ fn through(
     let next = way.gateway.unwrap_or(packet.destination);
     walk.open("forward", format!("leaves by {} to {next}", output.name));
     packet.output = (output.name.clone(), output.index);
-    for hook in [FORWARD, POSTROUTING] {
-        let culprit = rules
-            .as_ref()
-            .and_then(|rules| machine::pass(rules, hook, &mut packet));
-        if let Some(culprit) = culprit {
-            blame(
-                step_of(&culprit),
-                &culprit,
-                &whose(&culprit, pod, &output),
-                walk,
-            );
-        } else if hook == FORWARD {
-            walk.open("policy", "all rules let it pass");
-        }
-        if walk.is_closed() {
-            return Ok(());
-        }
+    if !let_out(rules, pod, &output, &mut packet, walk) {
+        return Ok(());
     }
     back_from_the_world(&packet, &output, walk)?;
     arrival.next = Some((output, next));
     stale(&packet, destination, port, walk)
+}
+
+/// As it comes in from the pod.
+fn packet(
+    departure: &Departure,
+    input: &Link,
+    destination: IpAddr,
+    port: Option<(u8, u16)>,
+    socket: &mut Socket,
+) -> Result<Packet, Error> {
+    let back = kernel::way(socket, departure.source, None)?;
+    let local = kernel::way(socket, destination, None)?.is_ok_and(|way| way.local);
+    Ok(Packet {
+        input: (input.name.clone(), input.index),
+        output: (String::new(), 0),
+        source: departure.source,
+        destination,
+        port,
+        local,
+        from_there: back.is_ok_and(|way| way.interface == input.index),
+        mark: 0,
+        redirected: false,
+        scattered: false,
+        masqueraded: false,
+    })
+}
+
+/// No rules, no culprit.
+fn pass(rules: Option<&Rules>, hook: u32, packet: &mut Packet) -> Option<Culprit> {
+    rules.and_then(|rules| machine::pass(rules, hook, packet))
+}
+
+/// What becomes of it before it is routed; whether there is one place where it goes on.
+fn translated(rules: Option<&Rules>, packet: &mut Packet, walk: &mut Walk) -> bool {
+    let destination = packet.destination;
+    if let Some(culprit) = pass(rules, PREROUTING, packet) {
+        blame(step_of(&culprit), &culprit, "", walk);
+        if walk.is_closed() {
+            return false;
+        }
+    }
+    if packet.scattered {
+        let text = format!("{destination} is a service, of several endpoints");
+        walk.open("nat", text);
+        return false;
+    }
+    if packet.redirected {
+        let port = packet.port.map(|(_, port)| format!(" port {port}"));
+        let (to, port) = (packet.destination, port.unwrap_or_default());
+        let text = format!("{destination} is published: it leads to {to}{port}");
+        walk.open("nat", text);
+    }
+    true
+}
+
+/// Whether the rules let it pass to where it leaves.
+fn let_out(
+    rules: Option<&Rules>,
+    pod: &Pod,
+    output: &Link,
+    packet: &mut Packet,
+    walk: &mut Walk,
+) -> bool {
+    for hook in [FORWARD, POSTROUTING] {
+        if let Some(culprit) = pass(rules, hook, packet) {
+            let whose = whose(&culprit, pod, output);
+            blame(step_of(&culprit), &culprit, &whose, walk);
+        } else if hook == FORWARD {
+            walk.open("policy", "all rules let it pass");
+        }
+        if walk.is_closed() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Of our own rules: those of which pod they are.
