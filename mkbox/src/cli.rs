@@ -250,6 +250,9 @@ pub(crate) struct PackArgs {
     /// Compress the archive
     #[arg(short = 'z', long)]
     pub(crate) gzip: bool,
+    /// Print what would be written and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// The box to pack
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
     pub(crate) root: Option<String>,

@@ -101,4 +101,5 @@ complete -c mkbox -n "__fish_mkbox_using_subcommand pack" -l format -d 'dir, tar
 tar\t'A tar archive'
 cpio\t'A cpio archive as the kernel takes it for an initramfs (newc)'"
 complete -c mkbox -n "__fish_mkbox_using_subcommand pack" -s z -l gzip -d 'Compress the archive'
+complete -c mkbox -n "__fish_mkbox_using_subcommand pack" -l dry-run -d 'Print what would be written and do nothing'
 complete -c mkbox -n "__fish_mkbox_using_subcommand pack" -s h -l help -d 'Print help'
