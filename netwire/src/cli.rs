@@ -89,6 +89,10 @@ pub(crate) struct ForwardArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) udp_idle: u32,
 
+    /// Print where it would listen and what that leads to, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// No progress line on a terminal
     #[arg(short, long)]
     pub(crate) quiet: bool,

@@ -114,6 +114,7 @@ complete -c netwire -n "__fish_netwire_using_subcommand why" -s h -l help -d 'Pr
 complete -c netwire -n "__fish_netwire_using_subcommand forward" -l id -d 'Name of the pod: up begins a record, the others know it' -r
 complete -c netwire -n "__fish_netwire_using_subcommand forward" -s P -l pod -d 'Read the record from FILE; `-` is stdin, with a name too' -r -F
 complete -c netwire -n "__fish_netwire_using_subcommand forward" -l udp-idle -d 'Forget a client of UDP who was silent for so long' -r
+complete -c netwire -n "__fish_netwire_using_subcommand forward" -l dry-run -d 'Print where it would listen and what that leads to, and do nothing'
 complete -c netwire -n "__fish_netwire_using_subcommand forward" -s q -l quiet -d 'No progress line on a terminal'
 complete -c netwire -n "__fish_netwire_using_subcommand forward" -s v -l verbose -d 'Say each connection on stderr when it ends'
 complete -c netwire -n "__fish_netwire_using_subcommand forward" -s h -l help -d 'Print help'
