@@ -1,15 +1,23 @@
 # shellcheck shell=sh disable=SC2154,SC2034
 # A container: becoming it, ending it, running it again and again. Read by pod(1).
 
-# Becomes the container: its group, the pod's namespaces with processes of its own, its root, and only the rights it was given.
-become() {
+# The chain that is the container, in `line`: its group, the pod's namespaces with processes of its own, its root, and only the
+# rights it was given.
+chain() {
     record=$dir/$1.json
     case $(get podspec.pid "$spec") in CONTAINER) own=--pid ;; *) own=--fork ;; esac
     limits=$(podspec --words cgset "$record")
     drop=$(podspec --words drop "$record")
     [ "$(get podspec.tty "$record")" != true ] || own="$own --pty=yes"
+    line="cgset exec -q -P \"\$sandbox\" $1${limits:+ $limits} -- nsrun exec -P \"\$sandbox\" $own"
+    line="$line -- mkbox exec -P \"\$dir/$1.json\" -- nsrun drop $drop"
+}
+
+# Becomes it.
+become() {
+    chain "$1"
     [ ! -p "$dir/$1.in" ] || exec <>"$dir/$1.in"
-    eval "exec cgset exec -q -P \"\$sandbox\" \"\$1\" $limits -- nsrun exec -P \"\$sandbox\" $own -- mkbox exec -P \"\$record\" -- nsrun drop $drop"
+    eval "exec $line"
 }
 
 # Writes down what has become of a container.
