@@ -40,7 +40,7 @@ DEB_PACKAGES = debhelper dpkg-dev jq lintian
 LONG_TESTS = faults faults_net faults_restart faults_told killed load mutated stages
 LINT_PACKAGES = shellcheck
 IMAGES = scripts/vm/images
-BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun hyperfine iptables jailkit nftables python3 socat strace
+BENCH_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun iptables jailkit nftables python3 socat strace
 
 # What the bench of make ci measures: that it runs, and the ratios for whoever reads the log.
 SMOKE_PARTS = nsrun cgset

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Side by side with peers in one run: medians, and the ratio to the peer in the same group. Absolute times belong to the
-# machine and the moment; the ratios are what to quote. Needs root, hyperfine, and the five tools in PATH.
+# machine and the moment; the ratios are what to quote. Needs root, python3, and the five tools in PATH.
 # usage: bench.sh [PART...]       parts: pause mkbox nsrun cgset netwire service forward pod; all of these when none is named; and
 #                                 many (a thousand sandboxes) and throughput, which take a minute each
 set -euo pipefail
@@ -43,16 +43,16 @@ trap clean_up EXIT
 trap 'clean_up; exit 130' INT TERM HUP
 runs=${RUNS:-40}
 
-# compare TITLE NAME COMMAND [NAME COMMAND]...: the first is ours. A command that needs a shell gets sh, on both sides.
+# compare TITLE NAME COMMAND [NAME COMMAND]...: in turn; the first is ours. A command that needs a shell gets sh, on both sides.
 # What has to be done before each run, and is not measured, is in the array prepare, one for each command.
 prepare=()
 compare() {
-    local title=$1 arguments=() before
+    local arguments=("$1") before
     shift
-    for before in "${prepare[@]}"; do arguments+=(--prepare "sh -c '$before'"); done
+    for before in "${prepare[@]}"; do arguments+=("--prepare=$before"); done
     prepare=()
     while [ $# -gt 0 ]; do
-        arguments+=(--command-name "$1")
+        arguments+=("$1")
         case $2 in
         *[\|\;\>]*)
             printf '%s\n' "$2" >"$work/$#.sh"
@@ -62,13 +62,7 @@ compare() {
         esac
         shift 2
     done
-    hyperfine --shell none --style none --warmup 3 --runs "$runs" --export-json "$work/figures.json" "${arguments[@]}" >/dev/null 2>"$work/errors" ||
-        { cat "$work/errors" >&2; return 1; }
-    printf '\n%s\n' "$title"
-    jq -r '.results | .[0].median as $ours | .[] |
-        "\(.command)\t\(.median * 1e6 | round / 1000)\t\(.min * 1e6 | round / 1000)\t\(.median / $ours * 100 | round / 100)"' \
-        "$work/figures.json" | awk -F '\t' 'BEGIN { printf "  %-44s %10s %10s %8s\n", "", "median ms", "min ms", "x ours" }
-        { printf "  %-44s %10.3f %10.3f %8.2f\n", $1, $2, $3, $4 }'
+    python3 "$parts/turns.py" "$runs" "${arguments[@]}"
 }
 
 # in_c NAME [LIBRARY]: compiles NAME.c, which does the same with the bare system calls, to $work/NAME. False where there is no compiler.
@@ -93,7 +87,7 @@ raw=
     bare='pause --version'
 }
 # A pod and a box that several parts use.
-cgset up --id "held-$tag" memory.max=64Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
+cgset up --id "held-$tag" memory.max=512Mi | nsrun up --net --ipc --uts | netwire up --subnet 10.244.0.0/24 >"$work/held.json"
 mkbox up --copy pause --proc "$work/root" >"$work/root.json"
 
 for part; do

@@ -188,7 +188,7 @@ impl Relay {
                 && let Some(status) = self.signal()?
             {
                 // What it said last.
-                while self.shows && self.has_more() {
+                while self.shows && !self.what_is_there().is_empty() {
                     self.show();
                 }
                 self.raw.restore();
@@ -213,21 +213,24 @@ impl Relay {
         }
     }
 
-    fn has_more(&self) -> bool {
+    /// What poll(2) knows of CMD's side now.
+    fn what_is_there(&self) -> PollFlags {
         let mut fds = [PollFd::from_borrowed_fd(self.ours.as_fd(), PollFlags::IN)];
         let at_once = Timespec {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        poll(&mut fds, Some(&at_once)).is_ok_and(|count| count > 0)
+        match poll(&mut fds, Some(&at_once)) {
+            Ok(_) => fds[0].revents(),
+            Err(_) => PollFlags::empty(),
+        }
     }
 
     /// From CMD's side to the caller's.
     fn show(&mut self) {
         let mut bytes = [0; 4096];
         match rustix::io::read(&self.ours, &mut bytes) {
-            // EIO: nobody has their side open.
-            Ok(0) | Err(rustix::io::Errno::IO) => self.shows = false,
+            Ok(0) => self.shows = false,
             Ok(count) => {
                 let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
                 let to = if self.shows_on_stdout {
@@ -239,16 +242,23 @@ impl Relay {
                     // Who has gone does not miss it: a pipe's reader, a terminal that hung up. A disk that fails is another thing.
                     let has_gone = errno == rustix::io::Errno::PIPE
                         || errno == rustix::io::Errno::IO && self.shows_on_terminal;
-                    if !has_gone {
-                        self.lost = Some(SysError::new("write(stdout)", errno));
-                    }
-                    // Nobody looks any more; CMD is told as by any terminal that goes.
-                    sys::kill(self.child.as_raw(), libc::SIGHUP);
-                    self.shows = false;
+                    self.look_away((!has_gone).then(|| SysError::new("write(stdout)", errno)));
                 }
             }
-            Err(_) => {}
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+            // Nobody has their side open, and all that was said has been read.
+            Err(rustix::io::Errno::IO) if !self.what_is_there().contains(PollFlags::IN) => {
+                self.shows = false;
+            }
+            Err(errno) => self.look_away(Some(SysError::new("read(ptmx)", errno))),
         }
+    }
+
+    /// Nobody sees what CMD says any more: it is told as by any terminal that goes.
+    fn look_away(&mut self, lost: Option<SysError>) {
+        self.lost = lost;
+        self.shows = false;
+        sys::kill(self.child.as_raw(), libc::SIGHUP);
     }
 
     /// From stdin, as much as there is.

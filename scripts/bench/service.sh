@@ -54,7 +54,7 @@ replay=
 ! in_c replay || replay=$work/replay
 if [ -n "$replay" ]; then
     in_kernel "$ours.batch" netwire service up <"$ours.json"
-    prepare+=("$forgotten")
+    prepare[0]=$forgotten prepare+=("$forgotten")
     load+=('its messages alone, in C' "$replay $ours.batch")
 fi
 if command -v iptables-restore >/dev/null; then
@@ -72,8 +72,7 @@ add=('netwire service up' "$one"
 if [ -n "$replay" ]; then
     # shellcheck disable=SC2086 # words
     in_kernel "$ours.batch1" $one
-    netwire service down one
-    prepare+=("$forgotten; netwire service up <$ours.json; $settle")
+    prepare[0]="$forgotten; netwire service up <$ours.json; $settle" prepare+=("${prepare[0]}")
     add+=('its messages alone, in C' "$replay $ours.batch1")
 fi
 if command -v iptables-restore >/dev/null; then
@@ -87,7 +86,7 @@ prepare=("$gone")
 if [ -n "$replay" ]; then
     netwire service down --all
     in_kernel "$work/svc.10000.batch" netwire service up <"$work/svc.10000.json"
-    prepare+=("$forgotten")
+    prepare=("$forgotten" "$forgotten")
 fi
 compare '10 000 services' 'netwire service up' "netwire service up <$work/svc.10000.json >/dev/null" \
     ${replay:+'its messages alone, in C' "$replay $work/svc.10000.batch"}
