@@ -8,6 +8,10 @@ if [ "${PICTURES_INSIDE:-}" = "" ]; then
     out=${1:-$here/../docs}
     mkdir -p "$out"
     out=$(cd "$out" && pwd)
+    # The groups of a pod foo are the machine's own.
+    for group in /sys/fs/cgroup/pod-foo /sys/fs/cgroup/*/pod-foo; do
+        [ ! -e "$group" ] || { echo "pictures.sh: $group: there is a pod foo on this machine (nsrun show --id foo)" >&2; exit 1; }
+    done
     run=$(mktemp -d)
     trap 'rmdir "$run"' EXIT
     # Somebody else's processes are no part of the picture, nor is what else is in the machine's /run.
@@ -30,8 +34,9 @@ ip link add up0 type veth peer name w0 netns "$(jq .nsrun.pid world.json)"
 ip address add 192.0.2.1/24 dev up0
 ip link set up0 up
 ip route add default via 192.0.2.9
-cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts |
-    netwire up --subnet 10.244.0.0/24 --nat --publish 8080:80 --sysctl-host >foo.json
+set -- 'cgset up --id foo memory.max=512Mi pids.max=100' 'nsrun up --net --ipc --uts' \
+    'netwire up --subnet 10.244.0.0/24 --nat --publish 8080:80 --sysctl-host'
+eval "$1 | tee 1.json | $2 | tee 2.json | $3 >foo.json"
 nsrun up --id bar --net | netwire up --subnet 10.244.0.0/24 >bar.json
 netwire service up web --vip 10.96.0.10 --port 80 --to 10.244.0.2 --to 10.244.0.3 >/dev/null
 mkbox up -q --copy sh,sleep --proc box >box.json
@@ -46,6 +51,8 @@ until [ "$(cgset tree -P foo.json | grep -c '[0-9] sleep 1000')" = 2 ]; do
 done
 
 netwire show --all --svg >"$out/pod.svg"
+style=$(sed -n '/<style>/,/<defs>/p' "$out/pod.svg")
+jq -rs -f "$here/pipe.jq" --arg style "$style" 1.json 2.json foo.json --args "$@" >"$out/pipe.svg"
 {
     nsrun show --tree -P foo.json
     echo

@@ -42,8 +42,10 @@ pub(crate) enum Verb {
     /// Let every process in the pod's groups stand still
     Freeze(FreezeArgs),
     /// Let them go on
+    #[command(after_help = "Example: cgset thaw app <foo.json")]
     Thaw(NameArgs),
     /// End every process in the pod's groups, which stay
+    #[command(after_help = "Example: cgset kill app <foo.json")]
     Kill(NameArgs),
     /// Remove the pod's groups: record in, record out
     Down(DownArgs),
@@ -63,19 +65,22 @@ pub(crate) struct Talk {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example: cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net >foo.json"
+)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Move this process, with all its threads, into the pod's group "exec"; may come more than once
+    /// Move this process into the pod's group "exec" (may be repeated)
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) pid: Vec<i32>,
-    /// Make the pod's group in GROUP, a path below each mount, made where it is missing
+    /// Make the pod's group in GROUP, which is made where it is missing
     #[arg(long, value_name = "GROUP")]
     pub(crate) parent: Option<String>,
-    /// Kubernetes' resources of a container, or an array of them: JSON {"requests":{...},"limits":{...}}, or a file
+    /// Kubernetes' resources of a container, or a list of them: JSON, or a file
     #[arg(long, value_name = "RESOURCES")]
     pub(crate) kube: Option<String>,
-    /// Give the pod's groups, but not its limits, to this user and group: they may make groups in it and enter them
+    /// Let this user and group make groups in the pod's, below its limits
     #[arg(long, value_name = "UID:GID")]
     pub(crate) delegate: Option<Owner>,
     /// Print what would be made and written, and do nothing
@@ -92,6 +97,9 @@ pub(crate) struct UpArgs {
 #[command(
     override_usage = "cgset exec -P FILE [NAME] [KEY=VALUE]... -- CMD...\n       cgset exec --id ID [NAME] [KEY=VALUE]... -- CMD..."
 )]
+#[command(
+    after_help = "Example: cgset exec -P foo.json app memory.max=64Mi -- nsrun exec -P foo.json -- ls"
+)]
 pub(crate) struct ExecArgs {
     /// The pod's record, in a file or /dev/fd/N; stdin belongs to the command
     #[arg(
@@ -102,13 +110,13 @@ pub(crate) struct ExecArgs {
         conflicts_with = "id"
     )]
     pub(crate) pod: Option<PathBuf>,
-    /// The pod by its name; without NAME it is made, with these limits, if there is none
+    /// The pod by its name; without NAME it is made where there is none
     #[arg(long, value_name = "ID")]
     pub(crate) id: Option<Id>,
-    /// Kubernetes' resources of a container, or an array of them: JSON {"requests":{...},"limits":{...}}, or a file
+    /// Kubernetes' resources of a container, or a list of them: JSON, or a file
     #[arg(long, value_name = "RESOURCES")]
     pub(crate) kube: Option<String>,
-    /// Stay until the command has ended, say whether the OOM killer was there, and remove the group with all that is in it
+    /// Stay until CMD has ended, tell of the OOM killer, remove the group
     #[arg(long)]
     pub(crate) rm: bool,
     /// Print what would be made and written, and do nothing
@@ -125,6 +133,7 @@ pub(crate) struct ExecArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: cgset show <foo.json")]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -134,12 +143,14 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: cgset tree <foo.json")]
 pub(crate) struct TreeArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: cgset watch --interval 0.5 --count 2 <foo.json")]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -170,6 +181,7 @@ pub(crate) struct NameArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: cgset freeze app <foo.json; cgset thaw app <foo.json")]
 pub(crate) struct FreezeArgs {
     #[command(flatten)]
     pub(crate) of: NameArgs,
@@ -180,6 +192,7 @@ pub(crate) struct FreezeArgs {
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("event").required(true))]
+#[command(after_help = "Example: cgset wait --empty --timeout 10 app <foo.json")]
 pub(crate) struct WaitArgs {
     #[command(flatten)]
     pub(crate) of: NameArgs,
@@ -192,7 +205,7 @@ pub(crate) struct WaitArgs {
     /// Until every process in them stands still
     #[arg(long, group = "event")]
     frozen: bool,
-    /// Until somebody in them had to wait for memory, cpu or io: RESOURCE or RESOURCE:STALL/WINDOW (memory:150ms/1s)
+    /// Until somebody had to wait for memory, cpu or io (memory:150ms/1s)
     #[arg(long, value_name = "RESOURCE", group = "event")]
     pressure: Option<Pressure>,
     /// Give up after SECONDS, with status 1
@@ -232,13 +245,14 @@ fn interval(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: nsrun down <foo.json | cgset down >/dev/null")]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     /// End the processes that are still in the groups
     #[arg(long, conflicts_with = "to")]
     pub(crate) kill: bool,
-    /// Move the processes that are still in the groups to GROUP, a path below each mount: / or /other
+    /// Move the processes that are still in the groups to GROUP: / or /other
     #[arg(long, value_name = "GROUP")]
     pub(crate) to: Option<String>,
     /// Print what would be removed, and do nothing
@@ -249,6 +263,7 @@ pub(crate) struct DownArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: cgset check --json")]
 pub(crate) struct CheckArgs {
     /// Print one JSON object on one line instead of the table
     #[arg(long)]

@@ -51,23 +51,24 @@ pub(crate) enum Verb {
     override_usage = "mkbox up [--copy PROG,...] [--proc] [--bind SRC:DST[:ro]] [--tmpfs DST] [OPTIONS] BOX\n       \
                             mkbox up -P FILE [OPTIONS] [BOX]"
 )]
+#[command(after_help = "Example: mkbox up --copy sh,ls --proc --tmpfs /tmp box >box.json")]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     /// Copy these programs, with their libraries, into the box
     #[arg(long, value_name = "PROG", value_delimiter = ',', value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) copy: Vec<String>,
-    /// Begin with a root file system: a directory, a tar archive (plain, gzip or zstd), or an OCI image layout, as a directory or archive
+    /// Begin with a directory, a tar (plain, gzip, zstd) or an OCI layout
     #[arg(long, value_name = "PATH")]
     pub(crate) from: Option<PathBuf>,
     /// The image's name in the OCI layout
     #[arg(long = "ref", value_name = "NAME", requires = "from")]
     pub(crate) reference: Option<String>,
-    /// Take along what programs look for while they run: nss, locale, terminfo, certs, tz, or a file or directory by its path
+    /// Take along nss, locale, terminfo, certs, tz, or a file by its path
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub(crate) with: Vec<Bundle>,
-    /// Take along the libraries that programs say they open, down to this need
-    #[arg(long, value_name = "NEED", value_enum, default_value_t = Priority::Required)]
+    /// Take libraries programs open, if so needed [default: required]
+    #[arg(long, value_name = "NEED", value_enum, hide_possible_values = true, hide_default_value = true, default_value_t = Priority::Required)]
     pub(crate) dlopen: Priority,
     /// Take the files of another machine, which are below DIR
     #[arg(long, value_name = "DIR")]
@@ -75,7 +76,7 @@ pub(crate) struct UpArgs {
     /// Make /bin, /sbin and /lib links to those in /usr
     #[arg(long)]
     pub(crate) merged_usr: bool,
-    /// Keep owners, set-user-ID and set-group-ID bits and file capabilities of what is copied
+    /// Keep owners, set-ID bits and file capabilities of what is copied
     #[arg(long)]
     pub(crate) keep_privileges: bool,
     #[command(flatten)]
@@ -99,6 +100,7 @@ pub(crate) struct UpArgs {
 #[command(
     override_usage = "mkbox exec [-v] [-w DIR] BOX [--] [CMD...]\n       mkbox exec [-v] [-w DIR] -P FILE [--] [CMD...]"
 )]
+#[command(after_help = "Example: mkbox exec box -- ls /")]
 pub(crate) struct ExecArgs {
     /// Enter the box of the record in FILE
     #[arg(short = 'P', long = "pod", value_name = "FILE")]
@@ -142,6 +144,7 @@ impl ExecArgs {
     override_usage = "mkbox show [--json] [--tree | --why FILE | --manifest [--sha256]] BOX\n       \
                       mkbox show [OPTIONS] [--id ID | -P FILE]"
 )]
+#[command(after_help = "Example: mkbox show --why ls box")]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -170,6 +173,7 @@ pub(crate) struct ShowArgs {
 #[command(
     override_usage = "mkbox down [-v] [--keep DIR]... BOX\n       mkbox down [-v] [--keep DIR]... [--id ID | -P FILE]"
 )]
+#[command(after_help = "Example: mkbox down box")]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -189,6 +193,7 @@ pub(crate) struct DownArgs {
 
 /// `mkbox check`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: mkbox check box")]
 pub(crate) struct CheckArgs {
     /// Print one JSON object on one line instead of a table
     #[arg(long)]
@@ -212,10 +217,11 @@ fn inside(path: &str) -> Result<String, String> {
 #[command(
     override_usage = "mkbox verify [--json] [--manifest FILE] BOX\n       mkbox verify [OPTIONS] [--id ID | -P FILE]"
 )]
+#[command(after_help = "Example: mkbox verify box")]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Compare with the manifest in FILE, as `mkbox show --manifest` prints it [default: the one beside the box]
+    /// What `mkbox show --manifest` printed [default: that beside the box]
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
     /// Print one JSON object a line
@@ -231,18 +237,22 @@ pub(crate) struct VerifyArgs {
 #[command(
     override_usage = "mkbox pack [--format FORMAT] [--gzip] --output OUT BOX\n       mkbox pack [OPTIONS] --output OUT [--id ID | -P FILE]"
 )]
+#[command(after_help = "Example: mkbox pack --output box.tar.gz box")]
 pub(crate) struct PackArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// What to write: a directory that is new or empty, or an archive; `-` is stdout
+    /// What to write: a new or empty directory, an archive; `-` is stdout
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// What it is to be [default: what its name ends in (.tar, .tar.gz, .tgz, .cpio, .cpio.gz), else a directory]
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    /// dir, tar or cpio [default: as OUT ends: .tar, .tar.gz, .cpio, ...]
+    #[arg(long, value_enum, hide_possible_values = true, value_name = "FORMAT")]
     pub(crate) format: Option<Format>,
     /// Compress the archive
     #[arg(short = 'z', long)]
     pub(crate) gzip: bool,
+    /// Print what would be written and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// The box to pack
     #[arg(value_name = "BOX", conflicts_with_all = ["id", "pod"])]
     pub(crate) root: Option<String>,

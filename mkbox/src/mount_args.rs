@@ -10,19 +10,19 @@ use crate::mount_flag::MountFlag;
 /// Part of `mkbox up`'s.
 #[derive(Debug, Args)]
 pub(crate) struct MountArgs {
-    /// Show these programs in the box, with their libraries: bound read-only when it is entered, nothing is copied
+    /// Show these programs in it: bound read-only, nothing is copied
     #[arg(long, value_name = "PROG,...", value_delimiter = ',', value_parser = NonEmptyStringValueParser::new())]
     pub(crate) bind_programs: Vec<String>,
-    /// Make the box a writable layer above these directories, the first on top
-    #[arg(long, value_name = "LOWER[:LOWER...]", value_parser = NonEmptyStringValueParser::new())]
+    /// A writable layer above these directories, the first on top
+    #[arg(long, value_name = "LOWER[:LOWER]", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) overlay: Vec<String>,
-    /// Keep the writable layer in memory, and throw it away when CMD ends
+    /// Keep that layer in memory, and throw it away when CMD ends
     #[arg(long)]
     pub(crate) ephemeral: bool,
-    /// Write these files below /etc (passwd, group, hosts, hostname, resolv.conf, nsswitch.conf) [default: all]
+    /// Write these files below /etc: passwd,group,hosts... [default: all]
     #[arg(long, value_name = "FILE,...", value_delimiter = ',', num_args = 0..=1, require_equals = true, default_missing_value = "passwd,group,hosts,hostname,resolv.conf,nsswitch.conf")]
     pub(crate) etc: Vec<File>,
-    /// Mount the proc file system on /proc when the box is entered
+    /// Mount proc on /proc when the box is entered
     #[arg(long, value_name = "OPTION,...", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub(crate) proc: Option<ProcFlag>,
     /// Mount sysfs on /sys, read-only
@@ -31,22 +31,22 @@ pub(crate) struct MountArgs {
     /// Mount the groups that CMD is in on /sys/fs/cgroup, read-only
     #[arg(long)]
     pub(crate) cgroup: bool,
-    /// Mount a minimal /dev: null zero full random urandom tty ptmx pts shm mqueue fd stdin stdout stderr
+    /// Mount a minimal /dev: null zero full random tty pts shm mqueue ...
     #[arg(long)]
     pub(crate) dev: bool,
-    /// Mount the file or directory SRC on DST when the box is entered; `ro` makes it read-only
-    #[arg(long, value_name = "SRC:DST[:OPTION,...]")]
+    /// Mount SRC on DST when the box is entered; `ro` makes it read-only
+    #[arg(long, value_name = "SRC:DST[:OPT]")]
     pub(crate) bind: Vec<BindFlag>,
-    /// The same with all that is mounted below SRC, which is made if it is missing
-    #[arg(long, value_name = "SRC:DST[:OPTION,...]")]
+    /// The same with all mounted below SRC, which is made if missing
+    #[arg(long, value_name = "SRC:DST[:OPT]")]
     pub(crate) volume: Vec<VolumeFlag>,
-    /// Mount an empty file system in memory on DST when the box is entered
-    #[arg(long, value_name = "DST[:OPTION,...]")]
+    /// Mount an empty file system in memory on DST
+    #[arg(long, value_name = "DST[:OPT]")]
     pub(crate) tmpfs: Vec<TmpfsFlag>,
-    /// Mount what type=bind|hostPath|emptyDir|configMap|secret|FILESYSTEM,source=SRC,target=DST says
+    /// Mount type=bind|emptyDir|secret|...,source=SRC,target=DST
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) mount: Vec<MountFlag>,
-    /// Hide, and make read-only, what container runtimes do in /proc and /sys
+    /// Hide what container runtimes hide in /proc and /sys
     #[arg(long)]
     pub(crate) mask: bool,
     /// Hide PATH when the box is entered
@@ -58,7 +58,7 @@ pub(crate) struct MountArgs {
     /// Make the box itself read-only when it is entered
     #[arg(long)]
     pub(crate) read_only: bool,
-    /// Make all these mounts now, in this mount namespace; down unmounts them
+    /// Make these mounts now, in this mount namespace; down unmounts them
     #[arg(long)]
     pub(crate) host_mounts: bool,
 }

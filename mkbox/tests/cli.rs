@@ -242,12 +242,12 @@ fn bad_usage_is_2_and_125_for_exec() {
         (
             vec!["up", "--bind", "/tmp", "box"],
             2,
-            "invalid value '/tmp' for '--bind <SRC:DST[:OPTION,...]>': DST is missing (SRC:DST[:ro]) (see mkbox up --help)",
+            "invalid value '/tmp' for '--bind <SRC:DST[:OPT]>': DST is missing (SRC:DST[:ro]) (see mkbox up --help)",
         ),
         (
             vec!["up", "--tmpfs", "run", "box"],
             2,
-            "invalid value 'run' for '--tmpfs <DST[:OPTION,...]>': \"run\" is no absolute path below / without \"..\" (see mkbox up --help)",
+            "invalid value 'run' for '--tmpfs <DST[:OPT]>': \"run\" is no absolute path below / without \"..\" (see mkbox up --help)",
         ),
         (
             vec!["up", "--bind", "/no/such:/x", "box"],

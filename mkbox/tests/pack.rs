@@ -196,6 +196,67 @@ fn cpio_is_understood_by_others() {
 }
 
 #[test]
+fn a_dry_run_lists_what_is_written() {
+    let scratch = Scratch::new();
+    scratch.good(&["up", "--from", "base", "box"]);
+    let lines = |output: &str| -> Vec<String> {
+        let plan = scratch.good(&["pack", "--dry-run", "-o", output, "box"]);
+        assert!(!scratch.path(output).exists(), "{output}");
+        let plan = String::from_utf8(plan).unwrap();
+        plan.lines().map(str::to_owned).collect()
+    };
+    let planned = lines("out.tar");
+    scratch.good(&["pack", "-o", "out.tar", "box"]);
+    let listed = Command::new("tar")
+        .args(["-tf"])
+        .arg(scratch.path("out.tar"))
+        .output();
+    let listed = String::from_utf8(said(listed.unwrap())).unwrap();
+    let members = planned
+        .iter()
+        .filter_map(|line| line.strip_prefix("write(out.tar, "));
+    let member = |line: &str| {
+        let end = line.find([',', ')']).unwrap();
+        line[..end].split(" -> ").next().unwrap().to_owned()
+    };
+    let members: Vec<String> = members.map(member).collect();
+    let listed: Vec<&str> = listed
+        .lines()
+        .map(|name| name.trim_start_matches("./").trim_end_matches('/'))
+        .collect();
+    assert_eq!(
+        members.iter().skip(1).collect::<Vec<_>>(),
+        listed.iter().skip(1).collect::<Vec<_>>()
+    );
+    assert!(listed.len() > 70, "{listed:?}");
+    assert_eq!(planned.first().unwrap(), "open(., O_TMPFILE)");
+    assert_eq!(planned.last().unwrap(), "link(out.tar)");
+    // As a directory: the same things, each below it.
+    let planned = lines("out");
+    assert_eq!(planned.first().unwrap(), "mkdir(out)");
+    assert_eq!(planned.len(), listed.len());
+    assert!(
+        planned.contains(&"symlink(out/bin -> usr/bin)".to_owned()),
+        "{planned:?}"
+    );
+    scratch.good(&["down", "box"]);
+}
+
+#[test]
+fn another_archive_is_replaced_and_what_a_kill_left_goes_with_it() {
+    let scratch = Scratch::new();
+    scratch.good(&["up", "--from", "base", "box"]);
+    scratch.good(&["pack", "-o", "out.tar", "box"]);
+    let whole = fs::read(scratch.path("out.tar")).unwrap();
+    fs::write(scratch.path("out.tar"), "old").unwrap();
+    fs::write(scratch.path(".out.tar.pack"), "killed").unwrap();
+    scratch.good(&["pack", "-o", "out.tar", "box"]);
+    assert!(fs::read(scratch.path("out.tar")).unwrap() == whole);
+    assert!(!scratch.path(".out.tar.pack").exists());
+    scratch.good(&["down", "box"]);
+}
+
+#[test]
 fn an_output_that_cannot_be_is_one_line_and_leaves_nothing() {
     let scratch = Scratch::new();
     scratch.good(&["up", "--from", "base", "box"]);
@@ -232,6 +293,9 @@ fn an_output_that_cannot_be_is_one_line_and_leaves_nothing() {
     ] {
         let arguments = [&["pack"], arguments, &["box"]].concat();
         assert_eq!(scratch.bad(&arguments), (Some(status), line.to_owned()));
+        // What is wrong with the words is wrong with those of a dry run.
+        let dry = [&arguments[..], &["--dry-run"]].concat();
+        assert_eq!(scratch.bad(&dry), (Some(status), line.to_owned()));
         assert_eq!(names(), before);
         assert!(!scratch.path("box/out").exists());
     }

@@ -49,16 +49,20 @@ pub(crate) enum Verb {
     /// Tells what this kernel, user and machine allow; of a pod, what is not as its record says
     Check(CheckArgs),
     /// Addresses that lead to pods, as kube-proxy makes them: up, set, down, show, names
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example: netwire service up web --vip 10.96.0.10 --port 80 --to 10.244.0.2; netwire service show"
+    )]
     Service(ServiceVerb),
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire why 10.244.0.1 <foo.json")]
 pub(crate) struct WhyArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// What the pod wants to reach; an address of IPv6 with a port is written in brackets
+    /// What it wants to reach; IPv6 with a port is written in brackets
     #[arg(value_name = "ADDR|NAME[:PORT[/PROTOCOL]]")]
     pub(crate) target: Target,
 
@@ -72,6 +76,7 @@ pub(crate) struct WhyArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire forward 8080:80 <foo.json")]
 pub(crate) struct ForwardArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -80,9 +85,13 @@ pub(crate) struct ForwardArgs {
     #[arg(required = true, value_name = "[[HOSTADDR:]HOSTPORT:]PORT[/PROTOCOL]")]
     pub(crate) ports: Vec<Spec>,
 
-    /// A client of UDP from whom and to whom nothing came for so long is forgotten
+    /// Forget a client of UDP who was silent for so long
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) udp_idle: u32,
+
+    /// Print where it would listen and what that leads to, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 
     /// No progress line on a terminal
     #[arg(short, long)]
@@ -94,6 +103,7 @@ pub(crate) struct ForwardArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire show --all --svg >pods.svg")]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -114,12 +124,13 @@ pub(crate) struct ShowArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Also numbers, hardware addresses, MTU, routes, published ports, elements of the tables, and all counters
+    /// Also hardware addresses, MTU, routes, published ports, all counters
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire policy --allow 10.244.0.0/24,80 <foo.json >foo.new")]
 pub(crate) struct EnforceArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -141,6 +152,7 @@ pub(crate) struct EnforceArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire reapply --dry-run")]
 pub(crate) struct ReapplyArgs {
     /// Say of whom something is missing, and put back nothing
     #[arg(long)]
@@ -152,6 +164,7 @@ pub(crate) struct ReapplyArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire gc --dry-run")]
 pub(crate) struct GcArgs {
     /// Say what would be freed, and free nothing
     #[arg(long)]
@@ -163,6 +176,7 @@ pub(crate) struct GcArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: nsrun down <foo.json | netwire down >/dev/null")]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -171,7 +185,7 @@ pub(crate) struct DownArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) ifname: Option<Ifname>,
 
-    /// Wait until the kernel is done with the interface, and not only until it is gone
+    /// Wait until the kernel is done with it, not only until it is gone
     #[arg(long)]
     pub(crate) wait: bool,
 
@@ -185,6 +199,7 @@ pub(crate) struct DownArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire check <foo.json")]
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,

@@ -28,7 +28,7 @@ pub(crate) struct DnsArgs {
     #[arg(long, value_name = "OPTION")]
     dns_option: Vec<Word>,
 
-    /// Name that the pod's /etc/hosts has, and its address (may be repeated)
+    /// Name in the pod's /etc/hosts, and its address (may be repeated)
     #[arg(long, value_name = "NAME:ADDRESS")]
     add_host: Vec<Host>,
 }

@@ -49,6 +49,9 @@ pub(crate) fn forward(record: &Record, args: &ForwardArgs) -> Result<(), Error> 
         )));
     }
     let pod = PodNamespace::of(record, None)?;
+    if args.dry_run {
+        return say(&plan(&pod, &args.ports)?);
+    }
     let watch = Watch::of(&pod)?;
     // Before there is anything to wait for: who asks us to stop right after "ready" is heard.
     let signals = stop_signals()?;
@@ -65,6 +68,18 @@ pub(crate) fn forward(record: &Record, args: &ForwardArgs) -> Result<(), Error> 
     pod.inside(move || relay.run())
 }
 
+/// What would be listened on and where that leads to, in the words of [`announce`]; whether the ports are free is not tried.
+fn plan(pod: &PodNamespace, specs: &[Spec]) -> Result<String, Error> {
+    let mut lines: Vec<String> = listen::would(specs);
+    let mut inside = pod.socket(false)?;
+    if let Some(lo) = link::find(&mut inside, By::Name("lo"), false)?
+        && !lo.up
+    {
+        lines.push(format!("pod: {}", requests::lo_up().call));
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
 /// In a new network namespace it is off, and nothing in there can be reached by it.
 fn switch_lo_on(pod: &PodNamespace, verbose: bool) -> Result<(), Error> {
     let mut inside = pod.socket(verbose)?;
@@ -77,7 +92,10 @@ fn switch_lo_on(pod: &PodNamespace, verbose: bool) -> Result<(), Error> {
 /// A line for each socket that listens, and one that says that all do: scripts wait for that.
 fn announce(listeners: &[Listener]) -> Result<(), Error> {
     let lines = listeners.iter().map(|listener| format!("{listener}\n"));
-    let text = lines.chain(["ready\n".to_owned()]).collect::<String>();
+    say(&lines.chain(["ready\n".to_owned()]).collect::<String>())
+}
+
+fn say(text: &str) -> Result<(), Error> {
     let mut stdout = io::stdout().lock();
     let written = stdout
         .write_all(text.as_bytes())

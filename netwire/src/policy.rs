@@ -175,19 +175,19 @@ pub(crate) struct Policy {
 /// As they were typed.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct PolicyArgs {
-    /// Who may begin to talk to the pod, and to which ports; all others may not (may be repeated)
+    /// Who may begin to talk to the pod, and no other (may be repeated)
     #[arg(long, value_name = "PEER[,PORTS]")]
     allow: Vec<Rule>,
 
-    /// Who may not, whatever is allowed; "all": nobody but who is allowed (may be repeated)
+    /// Who may not; "all": but who is allowed (may be repeated)
     #[arg(long, value_name = "PEER[,PORTS]")]
     deny: Vec<Rule>,
 
-    /// To whom the pod may begin to talk; to all others it may not (may be repeated)
+    /// To whom the pod may begin to talk, and no other (may be repeated)
     #[arg(long, value_name = "PEER[,PORTS]")]
     allow_to: Vec<Rule>,
 
-    /// To whom it may not, whatever is allowed; "all": to nobody but who is allowed (may be repeated)
+    /// To whom it may not; "all": but who is allowed (may be repeated)
     #[arg(long, value_name = "PEER[,PORTS]")]
     deny_to: Vec<Rule>,
 }

@@ -133,7 +133,7 @@ fn a_bad_value_says_why_and_the_record_goes_on_as_failed() {
             "--ip" => "ADDRESS",
             "--ifname" => "NAME",
             "--mtu" => "BYTES",
-            "--publish" => "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]",
+            "--publish" => "HOSTPORT:PORT",
             "--nat-except" => "CIDR",
             "--antispoof" => "WHEN",
             "--range" => "FIRST-LAST",

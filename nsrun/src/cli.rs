@@ -84,15 +84,16 @@ pub(crate) enum Verb {
 /// `nsrun up`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun up [--id ID | -P FILE] [OPTIONS] [-- CMD...]")]
+#[command(after_help = "Example: nsrun up --id foo --net --ipc --uts >foo.json")]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]
     pub(crate) namespaces: NamespaceArgs,
-    /// Append stdout and stderr of the process that stays to FILE, instead of /dev/null
+    /// Append stdout and stderr of the process that stays to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,
-    /// Pin the new namespaces to files, so that they outlive the process that holds them: net to /run/netns/ID
+    /// Pin the namespaces to files, which outlive pause: /run/netns/ID
     #[arg(long)]
     pub(crate) pin: bool,
     /// Of exec; CMD of up is run under pause anyway
@@ -106,22 +107,23 @@ pub(crate) struct UpArgs {
 /// `nsrun exec`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun exec [-P FILE] [OPTIONS] [--] [CMD...]")]
+#[command(after_help = "Example: nsrun exec --net --mount --pid --mount-proc -- ps ax")]
 pub(crate) struct ExecArgs {
     /// Join the namespaces and groups that the record in FILE names
     #[arg(short = 'P', long = "pod", value_name = "FILE")]
     pub(crate) pod: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) namespaces: NamespaceArgs,
-    /// Run CMD as a child and wait for it; a new or joined pid namespace implies it
+    /// Run CMD as a child and wait for it; a pid namespace implies it
     #[arg(short, long)]
     pub(crate) fork: bool,
-    /// Become CMD in any case; of a pid namespace only what CMD starts will be in it
+    /// Become CMD in any case; only what CMD starts is in a pid namespace
     #[arg(short = 'F', long, conflicts_with_all = ["fork", "kill_child"])]
     pub(crate) no_fork: bool,
-    /// The signal that CMD gets when nsrun ends first [default: KILL]; implies --fork
+    /// What CMD gets when nsrun ends first [default: KILL]; implies --fork
     #[arg(long, value_name = "SIG", num_args = 0..=1, require_equals = true, default_missing_value = "KILL", value_parser = signal)]
     pub(crate) kill_child: Option<Signal>,
-    /// Whether CMD gets a terminal of its own [default: yes where stdin is a terminal and it ends in nsrun drop, or --setuid makes it another user]
+    /// A terminal of CMD's own [default: on one, before drop or --setuid]
     #[arg(long, value_name = "yes|no", num_args = 0..=1, require_equals = true, default_missing_value = "yes", value_parser = yes_no, conflicts_with = "no_fork")]
     pub(crate) pty: Option<bool>,
     /// Enter the groups of the target process
@@ -132,7 +134,7 @@ pub(crate) struct ExecArgs {
     pub(crate) env: bool,
     #[command(flatten)]
     pub(crate) credentials: CredentialArgs,
-    /// Run CMD under pause, which hands signals on and reaps: what a process 1 has to do
+    /// Run CMD under pause, which hands signals on and reaps as process 1
     #[arg(long)]
     pub(crate) init: bool,
     /// What to run [default: $SHELL, else /bin/sh]
@@ -143,6 +145,7 @@ pub(crate) struct ExecArgs {
 /// `nsrun show`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun show [--id ID | -P FILE | --all] [OPTIONS]")]
+#[command(after_help = "Example: nsrun show --tree <foo.json")]
 pub(crate) struct ShowArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -159,10 +162,11 @@ pub(crate) struct ShowArgs {
 
 /// `nsrun down`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: nsrun down <foo.json | netwire down | cgset down >/dev/null")]
 pub(crate) struct DownArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// How long processes may take to end after TERM before they get KILL [default: 10]
+    /// How long processes may take from TERM to KILL [default: 10]
     #[arg(long, value_name = "SECONDS", default_value = "10", hide_default_value = true, value_parser = seconds)]
     pub(crate) grace: Duration,
     /// Print the steps in order and do nothing
@@ -175,6 +179,7 @@ pub(crate) struct DownArgs {
 
 /// `nsrun check`
 #[derive(Debug, Args)]
+#[command(after_help = "Example: nsrun check --json")]
 pub(crate) struct CheckArgs {
     /// One JSON object on one line instead of a table
     #[arg(long)]
@@ -184,6 +189,7 @@ pub(crate) struct CheckArgs {
 /// `nsrun wait`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun wait [--id ID | -P FILE] [--timeout SECONDS]")]
+#[command(after_help = "Example: nsrun kill <foo.json; nsrun wait --timeout 10 <foo.json")]
 pub(crate) struct WaitArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
@@ -198,6 +204,7 @@ pub(crate) struct WaitArgs {
 /// `nsrun kill`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun kill [--id ID | -P FILE] [--all] [SIGNAL]")]
+#[command(after_help = "Example: nsrun kill --all HUP <foo.json")]
 pub(crate) struct KillArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,

@@ -11,13 +11,13 @@ pub(crate) struct CredentialArgs {
     /// Become user UID, a number or a name, after everything else
     #[arg(short = 'S', long, value_name = "UID", value_parser = user)]
     pub(crate) setuid: Option<u32>,
-    /// Become group GID, a number or a name, and leave all others, after everything else
+    /// Become group GID, and leave all others, after everything else
     #[arg(short = 'G', long, value_name = "GID", value_parser = group)]
     pub(crate) setgid: Option<u32>,
     /// Let CMD keep the capabilities of a new user namespace whoever it is
     #[arg(long)]
     pub(crate) keep_caps: bool,
-    /// Stay who we are in a user namespace that is joined, instead of becoming its root
+    /// Stay who we are in a user namespace that is joined, not its root
     #[arg(long, conflicts_with_all = ["setuid", "setgid"])]
     pub(crate) preserve_credentials: bool,
 }
@@ -33,7 +33,7 @@ fn group(text: &str) -> Result<u32, String> {
 /// Who is who in a new user namespace; each of these implies it.
 #[derive(Debug, Default, Args)]
 pub(crate) struct MapArgs {
-    /// Map the user and group to root in a new user namespace; implies --user, as all --map options do
+    /// Map the user and group to root; implies --user, as all maps do
     #[arg(short = 'r', long)]
     map_root_user: bool,
     /// Map the user and group to themselves
@@ -48,14 +48,14 @@ pub(crate) struct MapArgs {
     /// Map the group to GID, a number or a name
     #[arg(long, value_name = "GID")]
     map_group: Option<String>,
-    /// Map N users, IN and on inside to OUT and on; or root, self, auto, subids, all. May come several times
+    /// Map N users, IN inside to OUT; or root, self, auto, subids, all
     #[arg(long, value_name = "IN:OUT:N")]
     map_users: Vec<Spec>,
     /// The same for groups
     #[arg(long, value_name = "IN:OUT:N")]
     map_groups: Vec<Spec>,
-    /// Whether setgroups(2) may be called in the new user namespace
-    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    /// Whether setgroups(2) may be called in a new user namespace
+    #[arg(long, value_name = "allow|deny", hide_possible_values = true)]
     pub(crate) setgroups: Option<Setgroups>,
 }
 

@@ -13,7 +13,7 @@ use crate::values::hostname;
 /// The grammar of namespaces, the same for `up` and `exec`.
 #[derive(Debug, Default, Args)]
 pub(crate) struct NamespaceArgs {
-    /// Mount namespace: new; =FILE, =PID or =fd:N joins one, =host leaves it alone
+    /// Mount namespace: new; =FILE, =PID or =fd:N joins one, =host: ours
     #[arg(short, long, value_name = "NS", num_args = 0..=1, require_equals = true)]
     mount: Option<Option<OsString>>,
     /// UTS namespace (host name)
@@ -37,7 +37,7 @@ pub(crate) struct NamespaceArgs {
     /// Time namespace
     #[arg(short = 'T', long, value_name = "NS", num_args = 0..=1, require_equals = true)]
     time: Option<Option<OsString>>,
-    /// Join the namespaces of process PID: those named by options without a value, or --all
+    /// Join those of process PID that are named without a value, or --all
     #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
     pub(crate) target: Option<i32>,
     /// With --target: join every namespace that differs from ours
@@ -45,10 +45,10 @@ pub(crate) struct NamespaceArgs {
     pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) maps: MapArgs,
-    /// Add SECONDS to the monotonic clock of a new time namespace; implies --time
+    /// Add SECONDS to the monotonic clock; implies --time
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) monotonic: Option<Offset>,
-    /// Add SECONDS to the boottime clock of a new time namespace; implies --time
+    /// Add SECONDS to the boottime clock; implies --time
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub(crate) boottime: Option<Offset>,
     /// Mount a fresh proc at DIR [default: /proc]; implies --mount
@@ -63,8 +63,8 @@ pub(crate) struct NamespaceArgs {
     /// Set the host name; implies --uts
     #[arg(long, value_name = "NAME", value_parser = hostname)]
     pub(crate) hostname: Option<String>,
-    /// Propagation of all mounts in a new mount namespace [default: private]
-    #[arg(long, value_name = "HOW", hide_default_value = true)]
+    /// Of all mounts: slave, private, shared, unchanged [default: private]
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
     pub(crate) propagation: Option<Propagation>,
     /// Print the steps in order and do nothing
     #[arg(long)]

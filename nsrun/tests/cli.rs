@@ -91,7 +91,7 @@ fn every_flag_of_the_help_is_in_the_man_page() {
             .map(str::trim_start)
             .filter(|line| line.starts_with('-'));
         for option in options
-            .flat_map(|line| line.split([' ', ',', '=', '[']))
+            .flat_map(|line| line.split([' ', ',', '=', '[', ']', ':', ';']))
             .filter(|word| word.starts_with('-'))
         {
             let name = option.trim_start_matches('-');

@@ -34,6 +34,8 @@ Holds the namespaces it is in until TERM or INT. With CMD: its init.
       --id ID        whose pause it is, for ps
   -h, --help
   -V, -v, --version
+
+Example: pause -- sleep 1
 ",
 );
 

@@ -6,7 +6,7 @@ use clap::Parser;
 
 use crate::words::Tool;
 
-/// Reads a Kubernetes Pod manifest, YAML or JSON, and writes records: one for the pod, one for each container
+/// Reads a Kubernetes Pod manifest, and writes records: the pod's, and one for each container
 #[derive(Debug, Parser)]
 #[command(
     name = "podspec",
@@ -22,15 +22,15 @@ pub(crate) struct Cli {
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
 
-    /// Where pods have their directories, the volumes among it [default: that of the tools, /run/chroot0]
+    /// Where pods have their directories [default: /run/chroot0]
     #[arg(long, value_name = "DIR")]
     pub(crate) run_dir: Option<String>,
 
-    /// Complete a container's record by what that of its pod says, in the file POD: addresses, aliases, name servers
+    /// Complete a container's record by what that of its pod, in POD, says
     #[arg(long = "in", value_name = "POD", conflicts_with_all = ["words", "get"])]
     pub(crate) pod: Option<PathBuf>,
 
-    /// And by what its image says, an OCI image configuration or a record: command, environment, user
+    /// And by its image's OCI configuration: command, environment, user
     #[arg(long, value_name = "CONFIG", conflicts_with_all = ["words", "get"])]
     pub(crate) image: Option<PathBuf>,
 
@@ -38,7 +38,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "FILE", requires = "pod")]
     pub(crate) resolv_conf: Option<PathBuf>,
 
-    /// With --in: the name server of a pod whose dnsPolicy is ClusterFirst (may be repeated)
+    /// With --in: name server of dnsPolicy ClusterFirst (may be repeated)
     #[arg(long, value_name = "ADDRESS", requires = "pod")]
     pub(crate) cluster_dns: Vec<std::net::IpAddr>,
 
@@ -51,7 +51,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) cluster_domain: String,
 
-    /// Print what a record says to TOOL on its command line, quoted for a shell: cgset, mkbox, netwire, drop or exec
+    /// Print what a record says to cgset, mkbox, netwire, drop or exec
     #[arg(
         long,
         value_name = "TOOL",
@@ -60,7 +60,7 @@ pub(crate) struct Cli {
     )]
     pub(crate) words: Option<Tool>,
 
-    /// Print the value of KEY in each record: podspec.containers, netwire.ips.0.address; nothing and status 1 where there is none
+    /// Print the value of KEY in each record: netwire.ips.0.address
     #[arg(long, value_name = "KEY")]
     pub(crate) get: Option<String>,
 }

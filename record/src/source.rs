@@ -14,11 +14,11 @@ const MAX_BYTES_OF_MANY: usize = 64 << 20;
 /// Which record a filter reads; the same options for every tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
 pub struct SourceArgs {
-    /// Name of the pod, which is enough: up begins a record, all others take the one that is known; stdin is left alone
+    /// Name of the pod: up begins a record, the others know it
     #[arg(long, value_name = "ID")]
     pub id: Option<Id>,
 
-    /// Read the record from FILE; `-` is stdin, even though a name is given
+    /// Read the record from FILE; `-` is stdin, with a name too
     #[arg(short = 'P', long = "pod", value_name = "FILE")]
     pub pod: Option<PathBuf>,
 }

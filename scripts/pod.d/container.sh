@@ -1,15 +1,23 @@
 # shellcheck shell=sh disable=SC2154,SC2034
 # A container: becoming it, ending it, running it again and again. Read by pod(1).
 
-# Becomes the container: its group, the pod's namespaces with processes of its own, its root, and only the rights it was given.
-become() {
+# The chain that is the container, in `line`: its group, the pod's namespaces with processes of its own, its root, and only the
+# rights it was given.
+chain() {
     record=$dir/$1.json
     case $(get podspec.pid "$spec") in CONTAINER) own=--pid ;; *) own=--fork ;; esac
     limits=$(podspec --words cgset "$record")
     drop=$(podspec --words drop "$record")
     [ "$(get podspec.tty "$record")" != true ] || own="$own --pty=yes"
+    line="cgset exec -q -P \"\$sandbox\" $1${limits:+ $limits} -- nsrun exec -P \"\$sandbox\" $own"
+    line="$line -- mkbox exec -P \"\$dir/$1.json\" -- nsrun drop $drop"
+}
+
+# Becomes it.
+become() {
+    chain "$1"
     [ ! -p "$dir/$1.in" ] || exec <>"$dir/$1.in"
-    eval "exec cgset exec -q -P \"\$sandbox\" \"\$1\" $limits -- nsrun exec -P \"\$sandbox\" $own -- mkbox exec -P \"\$record\" -- nsrun drop $drop"
+    eval "exec $line"
 }
 
 # Writes down what has become of a container.
@@ -84,14 +92,16 @@ was_killed() {
 
 # Runs a container, again and again as the pod's restartPolicy has it, and tells the supervisor when that has come to an end.
 keep() {
-    name=$1 policy=$2 restarts=0 delay=0 killed=0 asked='' child='' main=''
-    trap 'asked=stop; [ -z "$child" ] || end' TERM
-    trap 'asked=restart; [ -z "$child" ] || end' USR1
-    while [ "$asked" != stop ]; do
-        asked='' main='' began=$(date +%s)
+    name=$1 policy=$2 restarts=0 delay=0 killed=0 stop='' anew='' child='' main=''
+    trap 'stop=yes; [ -z "$child" ] || end' TERM
+    trap 'anew=yes; [ -z "$child" ] || end' USR1
+    while [ -z "$stop" ]; do
+        anew='' main='' began=$(date +%s)
         was_killed || :
         (become "$name") </dev/null >>"$dir/$name.log" 2>&1 3>&- 9>&- &
         child=$!
+        # Told when there was nobody to end yet.
+        [ -z "$stop$anew" ] || end
         main_process "$child"
         state running "$restarts" null '' "${main:-null}" "$(starttime "${main:-none}" || echo null)"
         say "$name: started"
@@ -104,14 +114,14 @@ keep() {
         ! was_killed || [ "$status" != 137 ] || reason=OOMKilled
         state terminated "$restarts" "$status" "$reason" null null
         say "$name: ended, status $status ($reason)"
-        [ "$asked" = stop ] && break
-        case $asked,$policy,$status in
-        restart,* | ,Always,*) ;;
+        [ -z "$stop" ] || break
+        case $anew,$policy,$status in
+        yes,* | ,Always,*) ;;
         ,OnFailure,0 | ,Never,*) break ;;
         esac
         # Who ran for ten minutes has recovered.
         [ $(($(date +%s) - began)) -lt 600 ] || delay=0
-        if [ "$asked" != restart ]; then
+        if [ -z "$anew" ]; then
             [ "$delay" = 0 ] || pause_for "$delay"
             delay=$((delay == 0 ? backoff : delay * 2 > most ? most : delay * 2))
         fi

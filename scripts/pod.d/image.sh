@@ -36,20 +36,21 @@ find_config() {
     printf '%s\n' "$blob"
 }
 
-# A directory to begin a container's root with: the image itself, or what it unpacks to.
+# The directory to begin a container's root with, as a word in `lower`: the image itself, or what it unpacks to.
 unpack() {
-    if [ -d "$2" ] && [ ! -f "$2/oci-layout" ]; then
-        printf '%s\n' "$2"
-    else
-        mkbox up -q --id "${pod}_$1.image" --from "$2" "$dir/$1.image" >/dev/null && printf '%s\n' "$dir/$1.image"
-    fi
+    quote "$2"
+    lower=$quoted
+    [ ! -d "$2" ] || [ -f "$2/oci-layout" ] || return 0
+    lower="\"\$dir/$1.image\""
+    step "mkbox up -q --id ${pod}_$1.image --from $quoted $lower >/dev/null"
 }
 
 # The name servers are one file of the pod, which each container has mounted where a manifest mounts nothing else: as in Kubernetes.
 mount_resolv_conf() {
     resolv_conf=
     case $(get mounts "$1") in *'"destination":"/etc/resolv.conf"'*) return ;; esac
-    resolv_conf=type=bind,source=$dir/_etc/resolv.conf,target=/etc/resolv.conf
+    # shellcheck disable=SC2016 # a word in a line
+    resolv_conf='type=bind,source=$dir/_etc/resolv.conf,target=/etc/resolv.conf'
     [ "$(get root.readonly "$1")" != true ] || resolv_conf=$resolv_conf,readonly
     mkdir -p "$dir/_etc"
     {
@@ -64,19 +65,21 @@ mount_resolv_conf() {
 
 # Makes the box of a container: a layer of its own, thrown away at each start, above its image.
 make_box() {
-    wanted=$(get podspec.image "$dir/$1.spec.json")
-    image=$(find_image "$wanted") || die "$1: image $wanted: not in $images, and no path"
-    said=$(find_config "$image")
-    lower=$(unpack "$1" "$image") || return
-    set -- "$1" ${said:+--image "$said"}
     name=$1
-    shift
-    podspec --in "$sandbox" "$@" --resolv-conf /etc/resolv.conf ${POD_CLUSTER_DNS:+--cluster-dns "$POD_CLUSTER_DNS"} \
-        "$dir/$name.spec.json" >"$dir/$name.json.new" || return
+    wanted=$(get podspec.image "$dir/$name.spec.json")
+    image=$(find_image "$wanted") || die "$name: image $wanted: not in $images, and no path"
+    said=$(find_config "$image")
+    unpack "$name" "$image" || return
+    quote "$said"
+    said=${said:+ --image $quoted}
+    quote "${POD_CLUSTER_DNS:-}"
+    said="$said --resolv-conf /etc/resolv.conf${POD_CLUSTER_DNS:+ --cluster-dns $quoted}"
+    filter "podspec --in \"\$sandbox\"$said \"\$dir/$name.spec.json\" >\"\$dir/$name.json.new\"" || return
     podspec --words drop "$dir/$name.json.new" >/dev/null || return
     mount_resolv_conf "$dir/$name.json.new"
-    mkbox up -q -P "$dir/$name.json.new" --overlay "$lower" --ephemeral --etc=hosts,hostname,resolv.conf \
-        ${resolv_conf:+--mount "$resolv_conf"} "$dir/$name" >"$dir/$name.json" || return
+    mounts="--etc=hosts,hostname,resolv.conf${resolv_conf:+ --mount \"$resolv_conf\"}"
+    step "mkbox up -q -P \"\$dir/$name.json.new\" --overlay $lower --ephemeral $mounts \"\$dir/$name\" >\"\$dir/$name.json\"" || return
+    [ "$dry" = no ] || cp "$dir/$name.json.new" "$dir/$name.json"
     rm -f "$dir/$name.json.new"
     [ "$(get podspec.stdin "$dir/$name.spec.json")" != true ] || [ -p "$dir/$name.in" ] || mkfifo -m 600 "$dir/$name.in"
 }

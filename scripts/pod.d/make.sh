@@ -11,6 +11,7 @@ options() {
         --images) images=$2 && shift ;;
         --config) config=$2 && shift ;;
         --node) node=$2 && shift ;;
+        --dry-run) dry=yes ;;
         -f) ;;
         -?*) die "$1: no such option (pod --help)" 2 ;;
         *) [ -z "$file" ] || die "one FILE at a time" 2 && file=$1 ;;
@@ -18,8 +19,9 @@ options() {
         shift
     done
     [ -n "$file" ] || die "FILE is missing (pod --help)" 2
-    images=$(cd "$images" 2>/dev/null && pwd -P) || images=${images%/}
-    config=$(cd "$config" 2>/dev/null && pwd -P) || config=${config%/}
+    # Whole, where they are there: a pod's record outlives the working directory.
+    if absolute=$(cd "$images" 2>/dev/null && pwd -P); then images=$absolute; fi
+    if absolute=$(cd "$config" 2>/dev/null && pwd -P); then config=$absolute; fi
 }
 
 # Whether the pod is for this node; what it asks for, if not.
@@ -35,26 +37,35 @@ check_node() {
     done
 }
 
-# Makes one pod of its records, a line each, but runs nothing yet. 1: it is up already.
-make_pod() {
-    name_pod "$(get_of id "$1" | head -n 1)"
-    grace=$(get_of podspec.terminationGracePeriodSeconds "$1")
-    umask 077
-    if ! take_lock 1; then
-        [ "$(cat "$dir/_manifest" 2>/dev/null)" = "$1" ] ||
-            die "$pod: is up, and is another than this manifest's (pod down $pod)"
-        return 1
-    fi
-    # What a supervisor that was killed, or a machine that went down, has left.
-    [ ! -e "$dir/_manifest" ] || remove_pod
-    printf '%s\n' "$1" >"$dir/_manifest.new"
-    mv "$dir/_manifest.new" "$dir/_manifest"
+# The pod that is up is that of these records.
+is_same() {
+    [ "$(cat "$dir/_manifest" 2>/dev/null)" = "$1" ] || die "$pod: is up, and is another than this manifest's (pod down $pod)"
+}
+
+# Each record into a file of its own.
+write_records() {
     printf '%s\n' "$1" | while read -r record; do
         case $(get_of podspec.kind "$record") in
         pod) printf '%s\n' "$record" >"$spec" ;;
         *) printf '%s\n' "$record" >"$dir/$(get_of podspec.name "$record").spec.json" ;;
         esac
     done
+}
+
+# Makes one pod of its records, a line each, but runs nothing yet. 1: it is up already.
+make_pod() {
+    name_pod "$(get_of id "$1" | head -n 1)"
+    grace=$(get_of podspec.terminationGracePeriodSeconds "$1")
+    umask 077
+    if ! take_lock 1; then
+        is_same "$1"
+        return 1
+    fi
+    # What a supervisor that was killed, or a machine that went down, has left.
+    [ ! -e "$dir/_manifest" ] || remove_pod
+    printf '%s\n' "$1" >"$dir/_manifest.new"
+    mv "$dir/_manifest.new" "$dir/_manifest"
+    write_records "$1"
     mkfifo -m 600 "$dir/_control"
     if ! { make_sandbox && make_boxes; }; then
         remove_pod
@@ -84,6 +95,10 @@ EOF
 }
 
 up_pod() {
+    if [ "$dry" = yes ]; then
+        (plan_pod "$1")
+        return
+    fi
     make_pod "$1" || { say 'is up already' && return; }
     (supervise) </dev/null >>"$dir/_events.log" 2>&1 &
     exec 9>&-
@@ -106,6 +121,10 @@ tell_manager() {
 
 run_pod() {
     [ "$lines" = 1 ] || die 'run takes one pod, the manifest has more (pod up)' 2
+    if [ "$dry" = yes ]; then
+        (plan_pod "$1")
+        return
+    fi
     make_pod "$1" || die "$pod: is up already"
     tell_manager &
     teller=$!
@@ -126,14 +145,18 @@ down_pod() {
     [ -d "$run/$pod" ] || return 0
     grace=$(get podspec.terminationGracePeriodSeconds "$spec")
     grace=${grace:-30}
-    if is_supervised; then
+    [ "$dry" = no ] || say_names
+    # In a directory that others made there is no lock, and nothing is made for asking.
+    if [ -e "$dir/_lock" ] && is_supervised; then
         # Who makes it has not come to that yet.
-        until [ -p "$dir/_control" ] || ! is_supervised; do sleep 0.05; done
+        [ "$dry" = yes ] || until [ -p "$dir/_control" ] || ! is_supervised; do sleep 0.05; done
         # Open for both, so that a supervisor that ends meanwhile leaves nobody waiting.
-        (exec 4<>"$dir/_control" && echo stop >&4 && flock "$dir/_lock" true) || :
+        # shellcheck disable=SC2016
+        step '(exec 4<>"$dir/_control" && echo stop >&4 && flock "$dir/_lock" true) || :'
+        [ "$dry" = no ] || say_ends
         [ -d "$run/$pod" ] || return 0
     fi
-    take_lock 60 || die "$pod: somebody else is at work on it"
+    [ "$dry" = yes ] || take_lock 60 || die "$pod: somebody else is at work on it"
     remove_pod
     remove_dir
 }
@@ -145,19 +168,17 @@ remove_pod() {
         each=${record##*/}
         each=${each%.spec.json}
         for box in "${pod}_$each" "${pod}_$each.image"; do
-            [ ! -d "$run/$box" ] || mkbox down --id "$box" >/dev/null
+            [ ! -d "$run/$box" ] || step "mkbox down --id $box >/dev/null"
         done
     done
-    cgset down --kill --id "$pod" >/dev/null
-    for file in "$dir"/* "$dir"/.[!.]*; do
-        [ "$file" = "$dir/_lock" ] || rm -rf "$file"
-    done
+    step "cgset down --kill --id $pod >/dev/null"
+    # shellcheck disable=SC2016
+    step 'for file in "$dir"/* "$dir"/.[!.]*; do [ "$file" = "$dir/_lock" ] || rm -rf "$file"; done'
 }
 
 # And that; the lock goes last.
 remove_dir() {
-    rm -r "$dir"
-    rmdir "$run/$pod" 2>/dev/null || :
-    rmdir "$run" 2>/dev/null || :
+    # shellcheck disable=SC2016
+    step 'rm -r "$dir"; rmdir "$run/$pod" "$run" 2>/dev/null || :'
     exec 9>&-
 }

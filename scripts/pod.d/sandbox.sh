@@ -4,27 +4,21 @@
 # Limits, namespaces and who holds them, eth0, and the volumes in the pod's own mounts: one pipe.
 make_sandbox() {
     volumes=$(podspec --words mkbox "$spec")
+    # Options of their own, in words of their own.
+    pipe="cgset up -P \"\$spec\"${cgroup:+ $cgroup} | nsrun up"
     ports=$(podspec --words netwire "$spec")
-    # shellcheck disable=SC2086 # options of their own
-    cgset up -P "$spec" $cgroup | nsrun up | wire "$ports" | (
-        # What configMaps and secrets are named from.
-        case $volumes in *type=configMap* | *type=secret*) cd "$config" ;; esac
-        eval "mkbox up -q -P - $volumes \"\$run/\$pod/volumes\""
-    ) >"$sandbox.new" || return
-    mv "$sandbox.new" "$sandbox"
-}
-
-wire() {
-    mode=$(get podspec.network "$spec") || return
-    [ "$mode" = POD ] || { cat && return; }
-    # Words of their own, both of them.
-    eval "netwire up $network $1"
+    [ "$(get podspec.network "$spec")" != POD ] || pipe="$pipe | netwire up $network${ports:+ $ports}"
+    made="mkbox up -q -P -${volumes:+ $volumes} \"\$run/\$pod/volumes\""
+    # What configMaps and secrets are named from.
+    case $volumes in *type=configMap* | *type=secret*) made="(cd \"\$config\" && $made)" ;; esac
+    # shellcheck disable=SC2016 # of which this is the name
+    step "$pipe | $made"' >"$sandbox.new" && mv "$sandbox.new" "$sandbox"'
 }
 
 unmake_sandbox() {
     if [ -s "$sandbox" ]; then
-        nsrun down -P "$sandbox" --grace "$grace" | netwire down | mkbox down >/dev/null
+        step "nsrun down -P \"\$sandbox\" --grace $grace | netwire down | mkbox down >/dev/null"
     else
-        for tool in nsrun netwire mkbox; do $tool down --id "$pod" >/dev/null; done
+        for tool in nsrun netwire mkbox; do step "$tool down --id $pod >/dev/null"; done
     fi
 }

@@ -70,10 +70,25 @@ logs() {
 }
 
 restart_pod() {
+    container='' pod=''
+    for each; do
+        case $each in
+        --dry-run) dry=yes ;;
+        -?*) die "$each: no such option (pod --help)" 2 ;;
+        *)
+            [ -z "$container" ] || die 'one NAME at a time' 2
+            if [ -n "$pod" ]; then container=$each; else name_pod "$each"; fi
+            ;;
+        esac
+    done
+    [ -n "$pod" ] || die 'POD is missing (pod --help)' 2
     must_be
     is_supervised || die "$pod: has no supervisor (pod up FILE)"
-    container=$1
-    [ -z "$1" ] || choose
+    [ -z "$container" ] || choose
+    if [ "$dry" = yes ]; then
+        plan_restart
+        return
+    fi
     before=$(cat "$dir"/*.state.json)
     (exec 4<>"$dir/_control" && echo "restart $container" >&4)
     # Until another process is there.
@@ -86,7 +101,11 @@ restart_pod() {
 down() {
     [ $# -gt 0 ] || die 'POD or FILE is missing (pod --help)' 2
     for each; do
+        case $each in --dry-run) dry=yes ;; -?*) die "$each: no such option (pod --help)" 2 ;; esac
+    done
+    for each; do
         case $each in
+        --dry-run) continue ;;
         - | */* | *.yaml | *.yml | *.json)
             # Of the pods and not of their containers, whose ids have an underscore.
             names=$(podspec "$each" | podspec --get id | grep -v _) || exit

@@ -51,7 +51,7 @@ fn a_pod_that_is_there_stays_as_it_is() {
     node.sh(&format!(
         "{up}; {BOX} 2>/dev/null; netwire up -P foo.json --ifname eth1 --bridge br9 --subnet 10.245.0.0/24 >foo2 && mv foo2 foo.json
          nsrun up --id sleeper --pin --net -- sleep 1000 >sleeper.json
-         netwire service up web --vip 10.96.0.1 --port 80 --to 10.244.0.2 2>/dev/null"
+         netwire service up web --vip 10.96.0.1 --port 80 --to 10.244.0.2 2>/dev/null; echo old >old.tar"
     ))
     .succeeds();
     for (verb, part) in [
@@ -97,6 +97,24 @@ fn a_pod_that_is_there_stays_as_it_is() {
         ("nsrun exec -P foo.json --dry-run -- true", "setns("),
         ("mkbox exec -P box.json --dry-run -- ls", "pivot_root"),
         ("mkbox down -P box.json --dry-run", "rmdir("),
+        (
+            "mkbox pack -P box.json -o box.tar.gz --dry-run",
+            "\nlink(box.tar.gz)",
+        ),
+        (
+            "mkbox pack -P box.json -o old.tar --dry-run",
+            "\nlink(.old.tar.pack)\nrename(.old.tar.pack, old.tar)",
+        ),
+        ("mkbox pack -P box.json -o out --dry-run", "mkdir(out)\n"),
+        (
+            "mkbox pack -P box.json -o - --format cpio --dry-run",
+            "write(stdout, bin)\n",
+        ),
+        (
+            "netwire forward -P foo.json 8080:80 192.0.2.7::53/udp --dry-run",
+            "192.0.2.7:0 -> 53/udp\n",
+        ),
+        ("netwire forward -P sleeper.json 8080 --dry-run", "lo up"),
     ] {
         changes_nothing(&node, verb).says(part);
     }
@@ -104,8 +122,10 @@ fn a_pod_that_is_there_stays_as_it_is() {
     node.sh("nft flush ruleset").succeeds();
     changes_nothing(&node, "netwire reapply --dry-run").says("service web");
     node.sh("netwire reapply").succeeds().says("service web");
-    node.sh("nsrun down --id sleeper >/dev/null; netwire service down web; rm sleeper.json")
-        .succeeds();
+    node.sh(
+        "nsrun down --id sleeper >/dev/null; netwire service down web; rm sleeper.json old.tar",
+    )
+    .succeeds();
     node.sh(&format!("{DOWN} >/dev/null; rm *.json")).succeeds();
     node.assert_as_it_was();
 }

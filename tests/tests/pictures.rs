@@ -31,9 +31,12 @@ fn the_pictures_are_what_the_tools_draw() {
     node.sh("mkdir drawn && /mnt/scripts/pictures.sh drawn")
         .succeeds();
     let read = |path: &str| fs::read_to_string(repository(path)).unwrap();
-    let svg = node.sh("cat drawn/pod.svg").succeeds().stdout;
+    for name in ["pod.svg", "pipe.svg"] {
+        let svg = node.sh(&format!("cat drawn/{name}")).succeeds().stdout;
+        assert_eq!(svg, read(&format!("docs/{name}")), "scripts/pictures.sh");
+        assert!(read("README.md").contains(&format!("(docs/{name})")));
+    }
     let text = node.sh("cat drawn/pod.txt").succeeds().stdout;
-    assert_eq!(svg, read("docs/pod.svg"), "scripts/pictures.sh");
     let kept = read("docs/pod.txt");
     assert_eq!(
         without_numbers(&text),
@@ -47,5 +50,22 @@ fn the_pictures_are_what_the_tools_draw() {
     // The README has it as it is.
     assert!(read("README.md").contains(&kept), "README.md");
     node.sh("rm -r drawn").succeeds();
+    node.becomes_as_it_was();
+}
+
+#[test]
+fn a_pod_foo_of_the_machine_is_left_alone() {
+    let node = Node::new();
+    node.sh("cgset up --id foo memory.max=64Mi >foo.json; cgset exec -P foo.json app -- sleep 1000 >/dev/null 2>&1 &
+         until grep -q . /sys/fs/cgroup/*/pod-foo/app/cgroup.procs 2>/dev/null || grep -q . /sys/fs/cgroup/pod-foo/app/cgroup.procs 2>/dev/null; do :; done")
+        .succeeds();
+    let before = node.world();
+    node.sh("mkdir drawn; /mnt/scripts/pictures.sh drawn; status=$?; rmdir drawn; exit $status")
+        .ends(1)
+        .says_one_line("pictures.sh")
+        .says("there is a pod foo on this machine");
+    node.assert_same(&before, "pictures.sh");
+    node.sh("cgset down --kill <foo.json && rm foo.json")
+        .succeeds();
     node.becomes_as_it_was();
 }

@@ -101,6 +101,28 @@ fn any_stage_of_pod_killed_is_cleaned_by_pod_down() {
     pods.is_clean();
 }
 
+/// Who is told to stop a container that has not begun yet must not wait for it for ever.
+#[test]
+fn a_container_that_is_to_end_before_it_begins_does() {
+    let Some(pods) = Pods::new() else { return };
+    let early = r#"#!/bin/sh
+case "$*" in wait*--oom*) [ -e /tmp/told ] || { : >/tmp/told; kill -TERM $PPID; } ;; esac
+PATH=${PATH#*:} exec cgset "$@"
+"#;
+    pods.node()
+        .sh_with("mkdir early; cat >early/cgset; chmod +x early/cgset", early)
+        .succeeds();
+    let one = FOO.split("    - name: sidecar").next().unwrap_or(FOO);
+    pods.node().sh_with("cat >foo.yaml", one).succeeds();
+    pods.sh("PATH=$PWD/early:$PATH timeout 30 /mnt/scripts/pod run foo.yaml; status=$?; ls /tmp/told; exit $status")
+        .ends(1)
+        .says("/tmp/told")
+        .says("foo: ended, 1 failed");
+    pods.sh("pod down foo; rm -r early foo.yaml /tmp/told")
+        .succeeds();
+    pods.is_clean();
+}
+
 /// What there is, but for how often a stage was called.
 fn world(pods: &Pods) -> World {
     pods.node()

@@ -1,14 +1,11 @@
 //! `mkbox pack`: a box as a directory, a tar archive or a cpio archive; the same bytes each time.
 
-use std::ffi::OsString;
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Read, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat, linkat};
+use rustix::fs::{FileType, Stat};
 use sys::{Call, SysError};
 
 use crate::cli::PackArgs;
@@ -19,10 +16,14 @@ use crate::walk::walk;
 use crate::{TOOL, down, from, overlay, print, verify};
 
 mod cpio;
+mod list;
 mod source;
 mod tar;
+mod whole;
 
+use list::List;
 use source::{Exactly, Numbers, capability};
+use whole::Output;
 
 /// Limits what is newer: <https://reproducible-builds.org/specs/source-date-epoch/>
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -89,7 +90,10 @@ pub(crate) fn pack(args: &PackArgs) -> ExitCode {
             let place = Place::recorded(&state.root)?;
             root = Root::from_fd(overlay::view(layers, &place)?.fd, &place.path);
         }
-        wish.fulfil(&root).map(|()| String::new())
+        match args.dry_run {
+            true => wish.plan(&root),
+            false => wish.fulfil(&root).map(|()| String::new()),
+        }
     })
 }
 
@@ -122,7 +126,7 @@ impl Wish {
         if is_stdout && format == Format::Dir {
             return usage("a directory cannot be written to stdout");
         }
-        if is_stdout && io::stdout().is_terminal() {
+        if is_stdout && !args.dry_run && io::stdout().is_terminal() {
             return usage("is a terminal, and an archive no text");
         }
         let newest = match std::env::var(SOURCE_DATE_EPOCH) {
@@ -156,48 +160,36 @@ impl Wish {
         }
     }
 
-    /// Writes a file without a name, and gives it one when it is whole.
+    /// Writes a file that is there when it is whole.
     fn file(&self, root: &Root, path: &Path) -> Result<(), Error> {
-        let shown = path.display();
-        let usage = |problem: &str| Error::Usage(format!("--output {shown}: {problem}"));
-        let name = path
-            .file_name()
-            .ok_or_else(|| usage("does not end in a name"))?;
-        if path.is_dir() {
-            return Err(usage("is a directory"));
-        }
-        let above = match path.parent() {
-            Some(above) if above != Path::new("") => above,
-            _ => Path::new("."),
+        Output::new(path)?.write(|file| {
+            let output = BufWriter::with_capacity(128 << 10, file);
+            self.archive(root, output, path)
+        })
+    }
+
+    /// What `fulfil` would do, and nothing else.
+    fn plan(&self, root: &Root) -> Result<String, Error> {
+        let stdout = PathBuf::from("stdout");
+        let shown = self.output.as_ref().unwrap_or(&stdout);
+        let (before, after) = match (&self.output, self.format) {
+            (Some(path), Format::Dir) => (self.plan_directory(root, path)?, String::new()),
+            (Some(path), _) => Output::new(path)?.steps(),
+            (None, _) => Default::default(),
         };
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".{}", std::process::id()));
-        let hidden = above.join(hidden);
-        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        let (file, is_named) = match rustix::fs::open(above, flags, Mode::from(0o666)) {
-            Ok(fd) => (File::from(fd), false),
-            // A file system without them (overlay, NFS): its name tells that it is none yet.
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR) => {
-                let file = File::create_new(&hidden);
-                (file.call(|| format!("open({})", hidden.display()))?, true)
-            }
-            Err(errno) => return Err(SysError::new(format!("open({shown})"), errno).into()),
-        };
-        let output = BufWriter::with_capacity(128 << 10, &file);
-        let done = self.archive(root, output, path).and_then(|()| {
-            if !is_named {
-                let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-                linkat(CWD, open, CWD, &hidden, AtFlags::SYMLINK_FOLLOW)
-                    .call(|| format!("link({})", hidden.display()))?;
-            }
-            Ok(std::fs::rename(&hidden, path).call(|| format!("rename({shown})"))?)
-        });
-        if done.is_err() {
-            // Its failure would say nothing that the first one does not.
-            let _ = std::fs::remove_file(&hidden);
+        let mut list = List::new(shown, self.format == Format::Dir);
+        self.walk(root, &mut list, shown)?;
+        Ok(before + &list.lines + &after)
+    }
+
+    /// That of a directory, as far as it is not the list.
+    fn plan_directory(&self, root: &Root, path: &Path) -> Result<String, Error> {
+        if path.symlink_metadata().is_ok() {
+            return refuse(root, path, &Root::open(path)?).map(|()| String::new());
         }
-        done
+        let call = format!("mkdir({})", path.display());
+        let place = std::fs::canonicalize(whole::above(path)).call(|| call.clone())?;
+        is_outside(root, path, &place).map(|()| call + "\n")
     }
 
     fn directory(&self, root: &Root, path: &Path) -> Result<(), Error> {
@@ -223,15 +215,8 @@ impl Wish {
 
     /// Fills a directory; in `begun` is what has to be emptied when that fails.
     fn copy_into(&self, root: &Root, path: &Path, begun: &mut Option<Root>) -> Result<(), Error> {
-        let shown = path.display();
         let target = Root::open(path)?;
-        if !target.is_empty()? {
-            return Err(Error::Failed(format!("--output {shown}: is not empty")));
-        }
-        let place = std::fs::canonicalize(path).call(|| format!("realpath({shown})"))?;
-        if place.starts_with(root.shown()) {
-            return Err(Error::Usage(format!("--output {shown}: lies in the box")));
-        }
+        refuse(root, path, &target)?;
         let notices = from::copy_directory(root, begun.insert(target), self.newest)?;
         notices.iter().for_each(|line| crate::fill::say(line));
         Ok(())
@@ -254,10 +239,14 @@ impl Wish {
     }
 
     fn members(&self, root: &Root, output: &mut dyn Write, shown: &Path) -> Result<(), Error> {
-        let mut archive: Box<dyn Archive + '_> = match self.format {
-            Format::Cpio => Box::new(cpio::Cpio::new(output)),
-            _ => Box::new(tar::Tar::new(output)),
-        };
+        match self.format {
+            Format::Cpio => self.walk(root, &mut cpio::Cpio::new(output), shown),
+            _ => self.walk(root, &mut tar::Tar::new(output), shown),
+        }
+    }
+
+    /// Adds what is in the box, in the order in which it goes out.
+    fn walk(&self, root: &Root, archive: &mut dyn Archive, shown: &Path) -> Result<(), Error> {
         let mut left_out = Vec::new();
         let failed = |error: io::Error, path: &Path| written(&error, shown, path);
         let stat = rustix::fs::fstat(root).call(|| "fstat(box)".into())?;
@@ -300,7 +289,6 @@ impl Wish {
         archive
             .finish()
             .map_err(|error| failed(error, Path::new("the end")))?;
-        drop(archive);
         for path in left_out {
             crate::fill::say(&format!("mkbox: {}: a socket, left out", path.display()));
         }
@@ -324,6 +312,27 @@ impl Wish {
             target: PathBuf::new(),
             capability: None,
         }
+    }
+}
+
+/// A directory that is not empty is somebody's, and one in the box has no end.
+fn refuse(root: &Root, path: &Path, target: &Root) -> Result<(), Error> {
+    let shown = path.display();
+    if !target.is_empty()? {
+        return Err(Error::Failed(format!("--output {shown}: is not empty")));
+    }
+    let place = std::fs::canonicalize(path).call(|| format!("realpath({shown})"))?;
+    is_outside(root, path, &place)
+}
+
+/// Of `path`, which is or will be at or in `place`.
+fn is_outside(root: &Root, path: &Path, place: &Path) -> Result<(), Error> {
+    match place.starts_with(root.shown()) {
+        true => Err(Error::Usage(format!(
+            "--output {}: lies in the box",
+            path.display()
+        ))),
+        false => Ok(()),
     }
 }
 

@@ -34,48 +34,52 @@ enum ModeName {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example: nsrun up --id foo --net | netwire up --subnet 10.244.0.0/24 >foo.json"
+)]
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) source: SourceArgs,
 
-    /// The pod's network namespace, of a process or a file; without it the record's
+    /// The pod's network namespace [default: the record's]
     #[arg(long, value_name = "PID|FILE")]
     pub(crate) netns: Option<Netns>,
 
-    /// Network an address is from, one of IPv4, of IPv6, or of each; its first address is the gateway
+    /// Network of its address, one of IPv4, of IPv6, or of each
     #[arg(long, value_name = "CIDR", required_unless_present_any = ["mode", "device"])]
     subnet: Vec<Subnet>,
 
-    /// Interface of the host to move into the pod, beside those of linux.netDevices in the record (may be repeated)
+    /// Interface of the host to move into the pod (may be repeated)
     #[arg(long, value_name = "NAME[:NEWNAME]")]
     pub(crate) device: Vec<Device>,
 
-    /// How the pod is connected: ptp, by a link of its own, or none, which switches lo on
+    /// ptp, a link of its own, or none, lo alone [default: ptp]
     #[arg(
         long,
         value_name = "MODE",
         default_value = "ptp",
-        hide_default_value = true
+        hide_default_value = true,
+        hide_possible_values = true
     )]
     mode: ModeName,
 
-    /// Connect it to this bridge of the host instead; one that is missing is made, and goes with the last pod
+    /// Connect it to this bridge instead, made where it is missing
     #[arg(long, value_name = "NAME")]
     bridge: Option<Ifname>,
 
-    /// On the bridge it reaches the host, and no other port that is isolated
+    /// On the bridge it reaches the host, and no other isolated port
     #[arg(long, requires = "bridge")]
     isolated: bool,
 
-    /// On the bridge it is in this VLAN, without tags; the host is in none
+    /// On the bridge it is in this VLAN; the host is in none
     #[arg(long, value_name = "ID", requires = "bridge", value_parser = clap::value_parser!(u16).range(1..=4094))]
     vlan: Option<u16>,
 
-    /// Gateway of the subnet of its family; without it the first address
+    /// Gateway of its family's subnet [default: the first address]
     #[arg(long, value_name = "ADDRESS")]
     gateway: Vec<IpAddr>,
 
-    /// Address of the pod, one of each subnet at most; without it the next free one
+    /// Address of the pod, one of each subnet [default: the next free]
     #[arg(long, value_name = "ADDRESS")]
     ip: Vec<IpAddr>,
 
@@ -95,11 +99,11 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "NAME", default_value = "eth0")]
     ifname: Ifname,
 
-    /// MTU of both ends; without it that of the default route's interface, or 1500
+    /// MTU of both ends [default: that of the default route, or 1500]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(68..=65535))]
     mtu: Option<u32>,
 
-    /// Network whose leases these are, as CNI's host-local names it; without it chroot0
+    /// Network whose leases these are, as CNI has it [default: chroot0]
     #[arg(long, value_name = "NAME", conflicts_with = "lease_dir")]
     network: Option<Network>,
 
@@ -111,16 +115,16 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     nat: bool,
 
-    /// But not to this range (may be repeated), nor to the subnet and other pods
+    /// But not to this range, nor to other pods (may be repeated)
     #[arg(long, value_name = "CIDR", requires = "nat")]
     nat_except: Vec<Cidr>,
 
-    /// Set this sysctl in the pod, beside those of linux.sysctl in the record (may be repeated)
+    /// Set this sysctl in the pod (may be repeated)
     #[arg(long, value_name = "net.NAME=VALUE")]
     pub(crate) sysctl: Vec<Sysctl>,
 
-    /// Ports of the host that lead to ports of the pod (may be repeated)
-    #[arg(long, value_name = "[HOSTIP:]HOSTPORT:PORT[/PROTOCOL]")]
+    /// Port of the host that leads to the pod's: 8080:80, IP:53:53/udp
+    #[arg(long, value_name = "HOSTPORT:PORT")]
     publish: Vec<Publish>,
 
     #[command(flatten)]
@@ -129,19 +133,19 @@ pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) dns: DnsArgs,
 
-    /// Make the interfaces of the default route forward, for answers and published ports only
+    /// Let the default route's interfaces forward what these need
     #[arg(long)]
     pub(crate) sysctl_host: bool,
 
-    /// Add a rule to chains of others that drop what is forwarded, for this table's pods only
+    /// Let chains of others that drop what is forwarded accept the pod's
     #[arg(long)]
     pub(crate) accept_forward: bool,
 
-    /// How much it may receive and send in a second, each way, as tc(8) has it: 10mbit; and at once, in bytes
+    /// How much it receives and sends in a second, each way: 10mbit
     #[arg(long, value_name = "RATE[:BURST]")]
     rate: Option<Rate>,
 
-    /// Whether the pod is kept from passing for another: auto, always (or fail), never
+    /// Against passing for another: auto, always, never
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     antispoof: When,
 

@@ -45,6 +45,28 @@ pub(super) fn all(specs: &[Spec]) -> Result<Vec<Listener>, Error> {
     Ok(listeners)
 }
 
+/// What [`all`] would listen on, a line each as [`Listener`] has it: a port that is chosen then is 0.
+pub(super) fn would(specs: &[Spec]) -> Vec<String> {
+    let has_v6 = std::fs::read_to_string("/proc/net/if_inet6").is_ok_and(|text| {
+        let loopback = format!("{:032x}", Ipv6Addr::LOCALHOST.to_bits());
+        text.lines().any(|line| line.starts_with(&loopback))
+    });
+    let hosts = |spec: &Spec| match spec.host {
+        Some(host) => vec![host],
+        None if has_v6 => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
+        None => vec![Ipv4Addr::LOCALHOST.into()],
+    };
+    let line = |spec: &Spec, host| {
+        let address = SocketAddr::new(host, spec.host_port);
+        format!("{address} -> {}/{}", spec.port, spec.protocol.name())
+    };
+    let lines = specs.iter().flat_map(|spec| {
+        let hosts = hosts(spec).into_iter();
+        hosts.map(move |host| line(spec, host))
+    });
+    lines.collect()
+}
+
 /// On 127.0.0.1, and with the same port on ::1; one of the two may not be there.
 fn loopbacks(spec: Spec) -> Result<Vec<Listener>, Error> {
     let [v4, v6] = [

@@ -27,8 +27,11 @@ pub(crate) enum ServiceVerb {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Example: netwire service up web --vip 10.96.0.10 --port 80 --to 10.244.0.2"
+)]
 pub(crate) struct ServiceUpArgs {
-    /// [NAMESPACE/]NAME of the service; without it services are read from stdin, ours or of Kubernetes
+    /// [NAMESPACE/]NAME of the service; without it services are read from stdin
     pub(crate) name: Option<Name>,
 
     /// Its address, of IPv4, of IPv6, or one of each
@@ -39,26 +42,22 @@ pub(crate) struct ServiceUpArgs {
     #[arg(long, value_name = "IP", requires = "name")]
     pub(crate) external_ip: Vec<IpAddr>,
 
-    /// A port of it, tcp unless it says udp or sctp, and that of the pods (may be repeated)
-    #[arg(
-        long,
-        value_name = "[NAME:]PORT[:TARGET][/PROTOCOL]",
-        requires = "name"
-    )]
+    /// Its port, and the pods'; /udp, /sctp behind (may be repeated)
+    #[arg(long, value_name = "[NAME:]PORT[:TARGET]", requires = "name")]
     pub(crate) port: Vec<PortArg>,
 
-    /// A port of the machine that leads to a port of the service (may be repeated)
-    #[arg(long, value_name = "NODEPORT[:PORT][/PROTOCOL]", requires = "name")]
+    /// Port of the machine that leads to one of it (may be repeated)
+    #[arg(long, value_name = "NODEPORT[:PORT]", requires = "name")]
     pub(crate) node_port: Vec<NodePort>,
 
     #[command(flatten)]
     pub(crate) to: Endpoints,
 
-    /// A client comes to the same endpoint again within this time: 90, 10m, 3h
+    /// A client keeps its endpoint within this time: 90, 10m, 3h
     #[arg(long, value_name = "TIME", requires = "name")]
     pub(crate) affinity: Option<Seconds>,
 
-    /// What this range sends to the service is dropped (may be repeated)
+    /// What this range sends to it is dropped (may be repeated)
     #[arg(long, value_name = "CIDR", requires = "name")]
     pub(crate) deny_from: Vec<Cidr>,
 
@@ -74,29 +73,30 @@ pub(crate) struct ServiceUpArgs {
 /// Where a service leads.
 #[derive(Debug, Args)]
 pub(crate) struct Endpoints {
-    /// An endpoint; without a port, at the port of the service (may be repeated)
-    #[arg(long, value_name = "ADDRESS[:PORT][,weight=N]", requires = "name")]
+    /// An endpoint, with ,weight=N if it has one (may be repeated)
+    #[arg(long, value_name = "ADDRESS[:PORT]", requires = "name")]
     pub(crate) to: Vec<Target>,
 
-    /// Pods that have these annotations in their records are endpoints: app=dns,tier=back
+    /// Pods with these annotations are endpoints: app=dns,tier=back
     #[arg(long, value_name = "KEY=VALUE,...", requires = "name")]
     pub(crate) select: Option<Selector>,
 
-    /// Records of pods, a file or a directory of them; without it, the pods of this machine (may be repeated)
+    /// Records of pods [default: of this machine] (may be repeated)
     #[arg(long, value_name = "FILE|DIR", requires = "select")]
     pub(crate) pods: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire service set web --add 10.244.0.3")]
 pub(crate) struct ServiceSetArgs {
-    /// [NAMESPACE/]NAME of the service; without it services are read from stdin, and become as they are there
+    /// [NAMESPACE/]NAME of the service; without it services become as stdin says
     pub(crate) name: Option<Name>,
 
     #[command(flatten)]
     pub(crate) to: Endpoints,
 
     /// An endpoint more (may be repeated)
-    #[arg(long, value_name = "ADDRESS[:PORT][,weight=N]", requires = "name")]
+    #[arg(long, value_name = "ADDRESS[:PORT]", requires = "name")]
     pub(crate) add: Vec<Target>,
 
     /// An endpoint less, of a port or of all (may be repeated)
@@ -113,6 +113,7 @@ pub(crate) struct ServiceSetArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire service down web")]
 pub(crate) struct ServiceDownArgs {
     /// [NAMESPACE/]NAME of the service; several are removed at once
     #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -132,6 +133,7 @@ pub(crate) struct ServiceDownArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire service show --json")]
 pub(crate) struct ServiceShowArgs {
     /// Only these; without one, all
     pub(crate) name: Vec<Name>,
@@ -140,7 +142,7 @@ pub(crate) struct ServiceShowArgs {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// The rules that kube-proxy would have made of them, as iptables-save(8) prints them
+    /// The rules that kube-proxy would have made, as iptables-save(8) prints
     #[arg(long, conflicts_with = "json")]
     pub(crate) iptables: bool,
 
@@ -150,6 +152,7 @@ pub(crate) struct ServiceShowArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Example: netwire service names --output names")]
 pub(crate) struct NamesArgs {
     /// What all names end with
     #[arg(long, value_name = "DOMAIN", default_value = "cluster.local")]

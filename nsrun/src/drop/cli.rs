@@ -12,21 +12,18 @@ use crate::values::yes_no;
 /// `nsrun drop`
 #[derive(Debug, Args)]
 #[command(override_usage = "nsrun drop [-P FILE] [OPTIONS] [--] [CMD...]")]
+#[command(after_help = "Example: nsrun drop --user 1000 --caps net_bind_service -- id")]
 pub(crate) struct DropArgs {
-    /// Take what is not given here from process and linux.seccomp of the record in FILE, CMD too
+    /// What is not given here, the record in FILE says; CMD too
     #[arg(short = 'P', long = "pod", value_name = "FILE")]
     pub(crate) pod: Option<PathBuf>,
-    /// Who CMD is: numbers, or names of the /etc/passwd and /etc/group that are seen here
-    #[arg(
-        long,
-        value_name = "UID[:GID[,GROUP...]]",
-        allow_negative_numbers = true
-    )]
+    /// Who CMD is: numbers, or names of /etc/passwd and /etc/group
+    #[arg(long, value_name = "UID[:GID[,...]]", allow_negative_numbers = true)]
     pub(crate) user: Option<user::Request>,
-    /// Capabilities that are left, with commas between; or none, docker, podman, all, keep [default: none]
+    /// Capabilities left; or docker, podman, all, keep [default: none]
     #[arg(long, value_name = "LIST")]
     pub(crate) caps: Option<capabilities::Request>,
-    /// A profile in docker's format, or default, or none [default: default]
+    /// Profile in docker's format, default, or none [default: default]
     #[arg(long, value_name = "FILE")]
     pub(crate) seccomp: Option<PathBuf>,
     /// Whether no exec brings a privilege back [default: yes]
@@ -38,22 +35,22 @@ pub(crate) struct DropArgs {
     /// SELinux's label of CMD
     #[arg(long, value_name = "LABEL")]
     pub(crate) selinux_label: Option<String>,
-    /// A resource limit, such as nofile=1024:4096; may come several times
+    /// A resource limit: nofile=1024:4096 (may be repeated)
     #[arg(long, value_name = "NAME=SOFT[:HARD]")]
     pub(crate) rlimit: Vec<Limit>,
-    /// How early the kernel ends CMD when memory runs out; 1000 is first
+    /// When memory runs out, how early CMD is ended; 1000 is first
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-1000..=1000))]
     pub(crate) oom_score_adj: Option<i32>,
     /// Permissions that new files do not get [default: 022]
     #[arg(long, value_name = "MODE", value_parser = octal)]
     pub(crate) umask: Option<u32>,
-    /// A variable of the environment; without a value that of the caller. May come several times
+    /// A variable; without a value the caller's (may be repeated)
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = clap::builder::OsStringValueParser::new())]
     pub(crate) env: Vec<OsString>,
     /// Keep the caller's environment
     #[arg(long)]
     pub(crate) keep_env: bool,
-    /// Leave this descriptor open; may come several times
+    /// Leave this descriptor open (may be repeated)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(3..))]
     pub(crate) keep_fd: Vec<i32>,
     /// Print what CMD would be, and do nothing
