@@ -225,8 +225,9 @@ impl Trial<'_> {
             counts.killed += 1;
             return Ok(());
         }
-        // 127: before main() of glibc; 134: abort(3); 139: it had no memory where it thought so.
-        if place.is_of_the_runtime() && [127, 134, 139].contains(&run.status) {
+        // 127: before main() of glibc; 134: abort(3); 139: it had no memory where it thought so; 143: a library that starts a
+        // thread has lost the mask of signals, which it relies on.
+        if place.is_of_the_runtime() && [127, 134, 139, 143].contains(&run.status) {
             counts.ended += 1;
             return Ok(());
         }
