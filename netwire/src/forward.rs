@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use record::Record;
 use sys::Call;
@@ -112,7 +112,8 @@ fn stop_signals() -> Result<SignalFd, Error> {
         }
     }
     // The thread in the pod's namespace inherits the mask.
-    set.thread_block()
+    // Not thread_block(), which takes every error for success (nix 0.31).
+    sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
         .call(|| "sigprocmask(SIG_BLOCK)".into())?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     Ok(SignalFd::with_flags(&set, flags).call(|| "signalfd()".into())?)

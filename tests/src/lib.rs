@@ -29,8 +29,8 @@
 //! run a command in it. The v2 hierarchy of a machine that has controllers on v1 is not mounted: crun refuses such a mixture.
 //!
 //! # What "as it was" means
-//! [`Node::assert_as_it_was`] compares mounts, links, addresses, routes, rules, forwarding, nft rules, processes, groups, namespaces
-//! and the files below `/run`, `/var/lib`, `/home`, `/tmp`, `/dev`. The comparison is immediate: when `down` returns, it has
+//! [`Node::assert_as_it_was`] compares mounts, links, addresses, routes, rules, neighbours, settings, nft rules, queues, processes, groups,
+//! namespaces and the files below `/run`, `/var/lib`, `/home`, `/tmp`, `/dev`. The comparison is immediate: when `down` returns, it has
 //! waited for what it ends. Two things are left out, because they are the node's and not the tools': what its init has yet to
 //! reap, and mount ids. [`Node::becomes_as_it_was`] waits for what no tool promised to wait for (a pod whose holder was killed).
 //!
@@ -43,7 +43,8 @@
 //!
 //! # Fault sweeps
 //! [`trial`] kills each verb of each tool at, or fails, each of its system calls in turn ([`sweep`]), and prints what it counted.
-//! Of all places and faults it takes a sample that is the same each time, and all with `CHROOT0_SWEEP=all`, which takes hours.
+//! Of all places and faults it takes a sample that is the same each time, and all with `CHROOT0_SWEEP=all`, which takes hours;
+//! `CHROOT0_SWEEP=2/10` takes the second of ten parts of that.
 //!
 //! # Needs
 //! root (for namespaces and groups), bash, iproute2, strace, jq, and for single stories what they name.

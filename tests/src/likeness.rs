@@ -23,10 +23,15 @@ pub(crate) fn shape(world: &World) -> World {
         let (kind, thing) = line.split_once(": ").unwrap_or((line, ""));
         let name = match kind {
             "file" => thing.split(" (").next().unwrap_or_default(),
-            "mount" | "group" => thing,
+            "mount" | "group" | "tc" | "nft" | "rule" | "neighbour" => thing,
             _ => "",
         };
-        let key = format!("{kind}: {}", without_digits(name));
+        // The values are numbers, and are what matters.
+        let name = match kind {
+            "sysctl" => thing.to_owned(),
+            _ => without_digits(name),
+        };
+        let key = format!("{kind}: {name}");
         *shape.entry(key).or_default() += 1;
     }
     let lines = shape

@@ -43,13 +43,10 @@ pub(crate) fn queues(list: impl Fn(&str) -> Vec<String>, add: &mut impl FnMut(&s
                 "ingress" | "clsact" => &["ingress", "egress"][..],
                 _ => &[""],
             };
-            let filters = sides
-                .iter()
-                .map(|side| format!("tc filter show dev {device} {side}"));
-            let all = [format!("tc class show dev {device}")];
-            for command in all.into_iter().chain(filters) {
-                for line in list(command.trim_end()) {
-                    add("tc", format!("{} of {device}: {line}", &command[3..8]));
+            let filters = sides.iter().map(|side| ("filter", *side));
+            for (what, side) in [("class", "")].into_iter().chain(filters) {
+                for line in list(format!("tc {what} show dev {device} {side}").trim_end()) {
+                    add("tc", format!("{what} of {device}: {line}"));
                 }
             }
         }

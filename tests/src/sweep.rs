@@ -118,16 +118,32 @@ impl fmt::Display for Place {
     }
 }
 
-/// Whether everything is to be tried that can be.
+/// Whether everything is to be tried that can be, be it in parts.
 #[must_use]
 pub fn all() -> bool {
-    env::var("CHROOT0_SWEEP").is_ok_and(|value| value == "all")
+    part().is_some()
+}
+
+/// Of everything that can be tried, which of how many parts is; None: a sample. Each part goes through all calls and all faults.
+#[must_use]
+pub fn part() -> Option<(usize, usize)> {
+    part_of(&env::var("CHROOT0_SWEEP").ok()?)
+}
+
+/// `all`, or `N/M` for the N-th of M parts.
+fn part_of(value: &str) -> Option<(usize, usize)> {
+    if value == "all" {
+        return Some((1, 1));
+    }
+    let (number, of) = value.split_once('/')?;
+    let (number, of) = (number.parse().ok()?, of.parse().ok()?);
+    (1..=of).contains(&number).then_some((number, of))
 }
 
 /// The places of `command` (one tool, redirections after it): each call that changes something, at its first and last times
 /// and at some between them.
 ///
-/// `at_most` places of each call; all when the variable `CHROOT0_SWEEP` is `all`.
+/// `at_most` places of each call; all when the variable `CHROOT0_SWEEP` is `all`, or a part of it.
 #[track_caller]
 pub fn places(node: &Node, command: &str, at_most: usize) -> Vec<Place> {
     let log = log(node, "", command, &available());
@@ -270,6 +286,15 @@ mod tests {
     fn calls_are_counted_by_process() {
         let log = "7 mkdir(\"/a\", 0700) = 0\n7 mkdir(\"/b\", 0700) = 0\n8 mkdir(\"/c\", 0700) = 0\n8 <... read resumed>) = 0\n7 +++ exited with 0 +++\n";
         assert_eq!(count(&calls(log)), BTreeMap::from([("mkdir", 2)]));
+    }
+
+    #[test]
+    fn a_part_is_one_of_several() {
+        assert_eq!(part_of("all"), Some((1, 1)));
+        assert_eq!(part_of("3/7"), Some((3, 7)));
+        for other in ["", "0", "0/7", "8/7", "3/0", "/", "some"] {
+            assert_eq!(part_of(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl World {
             ("route", "ip -o route show table all"),
             ("route", "ip -6 -o route show table all"),
             ("rule", "ip -o rule"),
+            // Those that somebody set: what the kernel learns goes with its interface or in time.
+            ("neighbour", "ip -o neighbour show nud permanent"),
+            ("neighbour", "ip -o neighbour show proxy"),
         ] {
             for thing in output_of(command)? {
                 // An address of the link layer is probed for a second before the kernel takes it.

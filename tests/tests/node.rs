@@ -48,6 +48,41 @@ fn whatever_is_left_is_seen() {
             "ip route del 10.8.8.8 dev lo",
         ),
         (
+            "rule",
+            "ip rule add from 10.7.7.7 table 7",
+            "ip rule del from 10.7.7.7",
+        ),
+        (
+            "neighbour",
+            "ip link add veth7 type veth peer name veth8; ip neighbour add 10.6.6.6 lladdr 02:00:00:00:00:06 dev veth7",
+            "ip link del veth7",
+        ),
+        (
+            "neighbour",
+            "ip neighbour add proxy fd00::6 dev lo",
+            "ip neighbour del proxy fd00::6 dev lo",
+        ),
+        (
+            "nft",
+            "nft add table inet left",
+            "nft delete table inet left",
+        ),
+        (
+            "tc",
+            "tc qdisc add dev lo ingress",
+            "tc qdisc del dev lo ingress",
+        ),
+        (
+            "tc: class of lo",
+            "tc qdisc add dev lo root tbf rate 1mbit burst 10k latency 1ms",
+            "tc qdisc del dev lo root",
+        ),
+        (
+            "tc: filter of lo",
+            "tc qdisc add dev lo ingress; tc filter add dev lo ingress protocol ip u32 match u32 0 0 action mirred egress redirect dev lo",
+            "tc qdisc del dev lo ingress",
+        ),
+        (
             "sysctl",
             "echo 1 >/proc/sys/net/ipv4/ip_forward",
             "echo 0 >/proc/sys/net/ipv4/ip_forward",

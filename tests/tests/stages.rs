@@ -60,9 +60,13 @@ fn any_stage_of_pod_killed_is_cleaned_by_pod_down() {
         for how in HOW
             .iter()
             .enumerate()
-            // Every second one, each time in another way, or all in all ways.
+            // Every second one, each time in another way; or all in all ways, or a part of that.
             .filter_map(|(index, how)| {
-                (sweep::all() || number % (2 * HOW.len()) == 2 * index).then_some(how)
+                let is_due = match sweep::part() {
+                    Some((part, of)) => (number + index) % of == part - 1,
+                    None => number % (2 * HOW.len()) == 2 * index,
+                };
+                is_due.then_some(how)
             })
         {
             let disturbed = match verb {

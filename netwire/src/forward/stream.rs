@@ -49,11 +49,22 @@ impl End {
     }
 }
 
-/// Where a direction broke.
+/// How a direction broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    Reading,
-    Writing,
+    /// Who was to take it is not there any more.
+    Gone,
+    /// Nothing more will come of it, and neither side may know.
+    Broken,
+}
+
+impl Fault {
+    fn of_writing(errno: Errno) -> Self {
+        match errno {
+            Errno::EPIPE | Errno::ECONNRESET => Self::Gone,
+            _ => Self::Broken,
+        }
+    }
 }
 
 /// One direction.
@@ -76,7 +87,7 @@ impl Way {
     /// A pipe is filled only when it is empty: then "not now" is always the socket's answer and never the pipe's.
     fn pump(&mut self, from: &mut End, to: &mut End, pipes: &mut Pipes) -> Result<bool, Fault> {
         for _ in 0..ROUNDS {
-            if self.held == 0 && !self.fill(from, pipes).map_err(|_| Fault::Reading)? {
+            if self.held == 0 && !self.fill(from, pipes).map_err(|_| Fault::Broken)? {
                 self.rest(pipes);
                 if self.ended && !self.shut {
                     self.shut = true;
@@ -85,7 +96,7 @@ impl Way {
                 }
                 return Ok(false);
             }
-            if !self.drain(to).map_err(|_| Fault::Writing)? {
+            if !self.drain(to).map_err(Fault::of_writing)? {
                 return Ok(false);
             }
         }
@@ -239,7 +250,7 @@ impl Stream {
         let back = self.back.pump(&mut self.pod, &mut self.client, pipes);
         match (there, back) {
             // A server may answer and go before it has read all that was asked: the answer still arrives.
-            (Err(Fault::Writing), Ok(more)) => {
+            (Err(Fault::Gone), Ok(more)) => {
                 self.there.give_up();
                 match more {
                     false if self.back.shut => Turn::Done,

@@ -318,8 +318,14 @@ impl Directory {
     /// The lease of `address` if there is one and it is ours to take back.
     pub(super) fn our_lease(&self, address: IpAddr) -> Result<Option<Lease>, Error> {
         let mark = self.mark(address)?;
-        if self.is_given || !matches!(mark, Mark::Ours | Mark::Before) {
+        if self.is_given {
             return Ok(None);
+        }
+        match mark {
+            Mark::Ours | Mark::Before => {}
+            Mark::Foreign | Mark::Unknown => return Ok(None),
+            // Taken for another's it would stay, and nobody would be told.
+            Mark::Refused(errno) => return Err(mark::failed(&self.file(address), errno).into()),
         }
         Ok(Some(Lease {
             address,
@@ -346,7 +352,7 @@ impl Directory {
     pub(super) fn mark(&self, address: IpAddr) -> Result<Mark, Error> {
         let mark = mark::read(&self.file(address))?;
         match mark {
-            Mark::Foreign | Mark::Unknown if self.is_private => Ok(Mark::Ours),
+            Mark::Foreign | Mark::Unknown | Mark::Refused(_) if self.is_private => Ok(Mark::Ours),
             mark => Ok(mark),
         }
     }

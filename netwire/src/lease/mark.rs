@@ -22,6 +22,8 @@ pub(crate) enum Mark {
     Foreign,
     /// There are no such attributes on this file system, so only the content tells.
     Unknown,
+    /// It may not be read, so it may be any of them.
+    Refused(Errno),
 }
 
 /// tmpfs has the first since Linux 6.6; the second needs CAP_SYS_ADMIN.
@@ -43,7 +45,7 @@ pub(super) fn write(file: impl AsFd) -> Result<(), SysError> {
 /// What is on the file.
 pub(super) fn read(path: &Path) -> Result<Mark, SysError> {
     let mut value = [0; 64];
-    let mut unknown = false;
+    let mut mark = Mark::Foreign;
     for name in NAMES {
         match lgetxattr(path, name, &mut value[..]).map_err(|error| error.to_errno()) {
             Ok(length) if value[..length] == *record::boot_id()?.as_bytes() => {
@@ -52,18 +54,18 @@ pub(super) fn read(path: &Path) -> Result<Mark, SysError> {
             Ok(_) => return Ok(Mark::Before),
             // Longer than any of ours, or gone meanwhile.
             Err(Errno::ENODATA | Errno::ERANGE | Errno::ENOENT) => {}
-            Err(errno) if is_refused(errno) => unknown = true,
-            Err(errno) => {
-                let call = format!("lgetxattr({}, {name})", path.display());
-                return Err(SysError::new(call, errno));
-            }
+            Err(Errno::EOPNOTSUPP) if mark == Mark::Foreign => mark = Mark::Unknown,
+            Err(Errno::EOPNOTSUPP) => {}
+            Err(errno) if is_refused(errno) => mark = Mark::Refused(errno),
+            Err(errno) => return Err(failed(path, errno)),
         }
     }
-    Ok(if unknown {
-        Mark::Unknown
-    } else {
-        Mark::Foreign
-    })
+    Ok(mark)
+}
+
+/// The error of who has to know.
+pub(super) fn failed(path: &Path, errno: Errno) -> SysError {
+    SysError::new(format!("lgetxattr({})", path.display()), errno)
 }
 
 fn is_refused(errno: Errno) -> bool {

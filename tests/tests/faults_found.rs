@@ -1,0 +1,74 @@
+//! What a sweep over every system call has found and the sample of it does not try, one by one.
+
+use tests::Node;
+
+/// What goes before a command of which the `nth` such call shall fail so.
+fn fails(call: &str, nth: usize, errno: &str) -> String {
+    format!("strace -qq -o /dev/null -e trace={call} -e inject={call}:error={errno}:when={nth}")
+}
+
+#[test]
+fn gc_that_may_not_ask_whose_a_lease_is_says_so() {
+    let node = Node::new();
+    let deserted = "nsrun up --id foo --net | netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 >foo.json
+        nsrun down <foo.json >/dev/null; rm -r foo.json /run/chroot0/foo; while ip link | grep -q veth; do :; done";
+    for nth in 1..=2 {
+        node.sh(deserted).succeeds();
+        node.sh(&format!("{} netwire gc", fails("lgetxattr", nth, "EPERM")))
+            .ends(1)
+            .says_one_line("netwire")
+            .says("lgetxattr(/var/lib/cni/networks/chroot0/")
+            .says("Operation not permitted");
+        node.sh("netwire gc >/dev/null && rmdir /run/chroot0")
+            .succeeds();
+        node.assert_as_it_was();
+    }
+}
+
+#[test]
+fn forward_that_cannot_take_signals_does_not_begin() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net >foo.json").succeeds();
+    let world = node.world();
+    // Which of them is its own depends on the C library; the others always succeed, and libraries rely on it.
+    let told: usize = (1..=4)
+        .filter(|&nth| {
+            let run = node.sh(&format!(
+                "{} netwire forward -q -P foo.json 127.0.0.1:8080:80 >out & strace=$!
+                until grep -qsx ready out || ! kill -0 $strace; do sleep 0.01; done 2>/dev/null
+                kill $(pidof netwire) 2>/dev/null; wait $strace; rm out",
+                fails("rt_sigprocmask", nth, "EPERM")
+            ));
+            run.stderr == "netwire: sigprocmask(SIG_BLOCK): Operation not permitted\n"
+        })
+        .count();
+    assert_eq!(told, 1);
+    node.assert_same(&world, "forwards that did not begin");
+    node.sh("nsrun down <foo.json >/dev/null; rm foo.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn forward_breaks_off_what_it_cannot_pass_on_and_serves_the_next() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net >foo.json
+        nsrun exec -P foo.json -- /mnt/node serve 80 'I am foo' >listening 2>/dev/null </dev/null & disown
+        until [ -s listening ]; do sleep 0.01; done")
+        .succeeds();
+    let world = node.world();
+    // The first takes the request in, the second is to hand it to the pod. 28: curl would have waited on.
+    let forward = fails("splice", 2, "ENOMEM").replace("strace", "strace -f -b execve");
+    node.sh(&format!(
+        "{forward} netwire forward -q -P foo.json 127.0.0.1:8080:80 >out & strace=$!
+        until grep -qsx ready out || ! kill -0 $strace; do sleep 0.01; done
+        for try in 1 2; do curl -s -m 20 http://127.0.0.1:8080/; status=$?; [ $status != 28 ] || echo late; [ $status = 0 ] || echo broken; done
+        kill $(pidof netwire); wait $strace; rm out"
+    ))
+    .succeeds()
+    .prints("broken\nI am foo");
+    node.assert_same(&world, "forward");
+    node.sh("nsrun down <foo.json >/dev/null; rm foo.json listening")
+        .succeeds();
+    node.becomes_as_it_was();
+}
