@@ -43,7 +43,7 @@ pub(super) fn write(file: impl AsFd) -> Result<(), SysError> {
 /// What is on the file.
 pub(super) fn read(path: &Path) -> Result<Mark, SysError> {
     let mut value = [0; 64];
-    let mut unknown = false;
+    let (mut unknown, mut denied) = (false, Vec::new());
     for name in NAMES {
         match lgetxattr(path, name, &mut value[..]).map_err(|error| error.to_errno()) {
             Ok(length) if value[..length] == *record::boot_id()?.as_bytes() => {
@@ -52,12 +52,20 @@ pub(super) fn read(path: &Path) -> Result<Mark, SysError> {
             Ok(_) => return Ok(Mark::Before),
             // Longer than any of ours, or gone meanwhile.
             Err(Errno::ENODATA | Errno::ERANGE | Errno::ENOENT) => {}
-            Err(errno) if is_refused(errno) => unknown = true,
             Err(errno) => {
                 let call = format!("lgetxattr({}, {name})", path.display());
-                return Err(SysError::new(call, errno));
+                match errno {
+                    Errno::EPERM => denied.push(SysError::new(call, errno)),
+                    errno if is_refused(errno) => unknown = true,
+                    errno => return Err(SysError::new(call, errno)),
+                }
             }
         }
+    }
+    // A filter that hides the call hides it of both; of one alone it is a failure, and the lease may be ours.
+    unknown |= denied.len() == NAMES.len();
+    if let Some(error) = denied.pop().filter(|_| !unknown) {
+        return Err(error);
     }
     Ok(if unknown {
         Mark::Unknown
