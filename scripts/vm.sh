@@ -14,7 +14,7 @@ repository=$(readlink -f "$(dirname "$0")/..")
 export CHROOT0_RUN=$work/run
 root=$work/root
 "$tools/mkbox" down "$root" >/dev/null 2>&1 || :
-programs=bash,sh,awk,basename,cat,chmod,chown,cmp,comm,cp,curl,cut,date,dd,diff,dirname,du,echo,env,expr,false,find,findmnt,getfattr,grep
+programs=bash,sh,awk,basename,bridge,cat,chmod,chown,cmp,comm,cp,curl,cut,date,dd,diff,dirname,du,echo,env,expr,false,find,findmnt,getfattr,grep
 programs+=,head,hostname,id,install,ip,jq,kill,ln,ls,lsns,mkdir,mkfifo,mknod,mktemp,mount,mountpoint,mv,nproc,nsenter,od,paste,pgrep,pidof
 programs+=,ping,pkill,python3,printf,ps,pwd,readlink,realpath,rm,rmdir,script,sed,seq,setcap,setpriv,setsid,sha256sum,sleep,sort,ss,stat,strace
 programs+=,stty,su,sync,sysctl,tac,tail,tar,taskset,tee,test,timeout,touch,tr,true,truncate,tty,umount,uname,uniq,unshare,wc,xargs,yes,zcat
