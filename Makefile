@@ -31,11 +31,11 @@ TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dns
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 IMAGE_PACKAGES = cpio e2fsprogs kmod mmdebstrap qemu-system-x86
 # What is different on cgroup v2: cgset's own tests, and of the stories those about groups (VM_QUICK, which make test runs). And what
-# Debian's kernel has and not every other: VLANs of a bridge. The others take as long again, and any can be named:
+# Debian's kernel has and not every other: VLANs of a bridge, SCTP. The others take as long again, and any can be named:
 # make test-vm VM_STORIES="prefixes wait"
 VM_TESTS = --package cgset --package tests $(VM_STORIES:%=--test %) --test groups --test processes --test control --test parent --test compat
 VM_QUICK = laws limits v2
-VM_STORIES = $(VM_QUICK) pipe vlan
+VM_STORIES = $(VM_QUICK) pipe vlan sctp
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
 # What does more with CHROOT0_SWEEP=all or CHROOT0_LONG=1.
 LONG_TESTS = faults faults_net faults_restart faults_told killed load mutated stages

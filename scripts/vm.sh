@@ -47,7 +47,7 @@ cp -r "$repository/scripts" "$root$repository/"
 (cd "$repository" && cp --parents ./*/*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
 touch "$root"/etc/{hosts,subuid,subgid}
-modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet
+modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet sctp
 
 cat >"$root/init" <<INIT
 #!/bin/bash
@@ -68,7 +68,7 @@ mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm; ln -s /proc/self
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$controller >/sys/fs/cgroup/cgroup.subtree_control; done
 command -v modprobe >/proc/sys/kernel/modprobe
-for module in veth bridge overlay nft_chain_nat nft_masq nft_fib_inet nft_ct nft_redir nft_reject_inet; do modprobe -q \$module; done
+for module in veth bridge overlay nft_chain_nat nft_masq nft_fib_inet nft_ct nft_redir nft_reject_inet sctp; do modprobe -q \$module; done
 ip link set lo up
 export CHROOT0_BIN=$tools CHROOT0_TEST_SECONDS=${VM_TEST_SECONDS:-600} CHROOT0_TEST_MANY=${VM_TEST_MANY:-20}
 status=0
