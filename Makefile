@@ -31,12 +31,12 @@ TEST_PACKAGES = $(DEMO_PACKAGES) bubblewrap containernetworking-plugins crun dns
 VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 IMAGE_PACKAGES = cpio e2fsprogs kmod mmdebstrap qemu-system-x86
 # On cgroup v2 and the first root: the tools' own tests (of mkbox those that do not race with it, which takes long where processors
-# are emulated), and of the stories those about groups (VM_QUICK, which make test runs); the others take as long again, and any can be
-# named: make test-vm VM_STORIES="prefixes wait"
+# are emulated), and of the stories those about groups (VM_QUICK, which make test runs). And what Debian's kernel has and not every
+# other: VLANs of a bridge, SCTP. The others take as long again, and any can be named: make test-vm VM_STORIES="prefixes wait"
 VM_TESTS = --package cgset --package mkbox --package netwire --package nsrun --package tests $(VM_STORIES:%=--test %) \
   --test cli --test groups --test processes --test control --test parent --test compat --test terminal --test life
 VM_QUICK = laws limits v2
-VM_STORIES = $(VM_QUICK) pipe
+VM_STORIES = $(VM_QUICK) pipe vlan sctp
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
 # What does more with CHROOT0_SWEEP=all or CHROOT0_LONG=1.
 LONG_TESTS = faults faults_net faults_restart faults_told killed load mutated stages

@@ -14,7 +14,7 @@ repository=$(readlink -f "$(dirname "$0")/..")
 export CHROOT0_RUN=$work/run
 root=$work/root
 "$tools/mkbox" down "$root" >/dev/null 2>&1 || :
-programs=bash,sh,awk,basename,cat,chmod,chown,cmp,comm,cp,curl,cut,date,dd,diff,dirname,du,echo,env,expr,false,find,findmnt,getfattr,grep
+programs=bash,sh,awk,basename,bridge,cat,chmod,chown,cmp,comm,cp,curl,cut,date,dd,diff,dirname,du,echo,env,expr,false,find,findmnt,getfattr,grep
 programs+=,head,hostname,id,install,ip,jq,kill,ln,ls,lsns,mkdir,mkfifo,mknod,mktemp,mount,mountpoint,mv,nproc,nsenter,od,paste,pgrep,pidof
 programs+=,ping,pkill,python3,printf,ps,pwd,readlink,realpath,rm,rmdir,script,sed,seq,setcap,setpriv,setsid,sha256sum,sleep,sort,ss,stat,strace
 programs+=,stty,su,sync,sysctl,tac,tail,tar,taskset,tee,test,timeout,touch,tr,true,truncate,tty,umount,uname,uniq,unshare,wc,xargs,yes,zcat
@@ -47,7 +47,7 @@ cp -r "$repository/scripts" "$root$repository/"
 (cd "$repository" && cp --parents ./*/*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
 touch "$root"/etc/{hosts,subuid,subgid}
-modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet
+modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet sctp
 
 cat >"$root/init" <<INIT
 #!/bin/bash
@@ -68,7 +68,7 @@ mount -t devpts devpts /dev/pts; mount -t tmpfs tmpfs /dev/shm; ln -s /proc/self
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 for controller in \$(cat /sys/fs/cgroup/cgroup.controllers); do echo +\$controller >/sys/fs/cgroup/cgroup.subtree_control; done
 command -v modprobe >/proc/sys/kernel/modprobe
-for module in veth bridge overlay nft_chain_nat nft_masq nft_fib_inet nft_ct nft_redir nft_reject_inet; do modprobe -q \$module; done
+for module in veth bridge overlay nft_chain_nat nft_masq nft_fib_inet nft_ct nft_redir nft_reject_inet sctp; do modprobe -q \$module; done
 ip link set lo up
 export CHROOT0_BIN=$tools CHROOT0_TEST_SECONDS=${VM_TEST_SECONDS:-600} CHROOT0_TEST_MANY=${VM_TEST_MANY:-20}
 status=0

@@ -242,7 +242,7 @@ fn remove_commented(socket: &mut Socket, comment: &str) -> Result<(), Error> {
         }
         if is_last && notes.is_some() {
             // The table may have been flushed, and say nothing of those that are there.
-            is_last = !known::others_need_it(comment);
+            is_last = !known::others_need_it(comment)?;
         }
         if is_last {
             let (turned, rules) = restore_host(socket, &seen, notes.as_mut())?;

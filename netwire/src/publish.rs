@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::str::FromStr;
 
 use nix::errno::Errno;
@@ -241,8 +242,9 @@ pub(crate) fn try_bind(protocol: Protocol, address: SocketAddr) -> Result<(), Er
     let (kind, number) = match protocol {
         Protocol::Tcp => (SockType::Stream, SockProtocol::Tcp),
         Protocol::Udp => (SockType::Datagram, SockProtocol::Udp),
-        // Without the protocol in the kernel nobody listens; packets are forwarded all the same.
-        Protocol::Sctp => return Ok(()),
+        // Without the protocol in the kernel nobody listens, and asking for it would bring it there. Packets are forwarded all the same.
+        Protocol::Sctp if !Path::new("/proc/net/sctp").exists() => return Ok(()),
+        Protocol::Sctp => (SockType::Stream, SockProtocol::Sctp),
     };
     let family = match address {
         SocketAddr::V4(_) => AddressFamily::Inet,

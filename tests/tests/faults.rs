@@ -44,7 +44,7 @@ const EXEC: Trial = Trial {
 };
 
 /// A pod with everything that the network can have.
-const WIRED: &str = "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80 --rate 10mbit --allow 10.244.0.0/16";
+const WIRED: &str = "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80 --accept-forward --rate 10mbit --allow 10.244.0.0/16";
 
 /// A box with everything that is made outside of it: beside it, and in this mount namespace.
 const LARGE_BOX: &str = "mkbox up -q --id foo --bind-programs rm,ls --copy cat --overlay /etc/skel --etc --proc --dev --mask --host-mounts \

@@ -27,7 +27,7 @@ const STAGES: [(&str, &str, &str); 4] = [
         "cat",
     ),
     (
-        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80 --rate 10mbit",
+        "netwire up --subnet 10.244.0.0/24 --subnet fd00:244::/64 --nat --publish 8080:80 --accept-forward --rate 10mbit",
         "cgset up --id foo memory.max=512Mi pids.max=100 | nsrun up --net --ipc --uts",
         "cat",
     ),
@@ -347,7 +347,7 @@ fn a_killed_netwire_down_is_finished_by_the_next() {
 fn a_killed_netwire_down_of_published_ports_is_finished_by_the_next() {
     let up = UP.replace(
         "/24",
-        "/24 --subnet fd00:244::/64 --nat --publish 8080:80 --rate 10mbit",
+        "/24 --subnet fd00:244::/64 --nat --publish 8080:80 --accept-forward --rate 10mbit",
     );
     a_killed_down_is_finished_by_the_next(&up, "netwire down --id foo");
 }

@@ -1,6 +1,6 @@
 //! Who is in need of the tables, by the index: what they say themselves may have been flushed.
 
-use record::{Id, Known, names};
+use record::{Failure, Id, Known, names};
 
 use super::{Part, is_in};
 use crate::TOOL;
@@ -37,10 +37,14 @@ fn is_there(host: &mut Socket, id: &Id, ifname: &str) -> Result<bool, Error> {
     Ok(link.is_some_and(|link| link.alias.as_deref() == Some(names::ifalias(id))))
 }
 
-/// Whether anybody needs what was noted of the host but who has this comment; yes, where that cannot be known.
-pub(super) fn others_need_it(comment: &str) -> bool {
+/// Whether anybody needs what was noted of the host but who has this comment; yes, where one of them is damaged.
+pub(super) fn others_need_it(comment: &str) -> Result<bool, Error> {
     let needs = |(whose, elements): &Part| {
         whose != comment && elements.iter().any(|element| is_in(element, INET))
     };
-    parts().map_or(true, |parts| parts.iter().any(needs))
+    match parts() {
+        Ok(parts) => Ok(parts.iter().any(needs)),
+        Err(error) if error.is_usage() => Ok(true),
+        Err(error) => Err(error),
+    }
 }
