@@ -140,3 +140,25 @@ fn what_a_crash_left_stays_too() {
         .succeeds();
     node.assert_as_it_was();
 }
+
+#[test]
+fn forward_says_the_lines_that_it_would_say() {
+    let node = Node::new();
+    node.sh("nsrun up --id foo --net >foo.json").succeeds();
+    for (no_v6, ports, lines) in [
+        (0, "8080:80 [::1]:9000:81 5353:53/udp", 6),
+        (1, "8080:80 5353:53/udp", 3),
+    ] {
+        let said = node.sh(&format!(
+            "echo {no_v6} >/proc/sys/net/ipv6/conf/all/disable_ipv6
+             netwire forward -P foo.json {ports} --dry-run >plan
+             netwire forward -P foo.json {ports} >out & until grep -qsx ready out; do kill -0 $! || exit; done; kill $!; wait $!
+             grep -v ^pod: plan | diff - <(grep -v ready out) && cat out"
+        ));
+        let said = said.succeeds();
+        assert_eq!(said.stdout.lines().count(), lines, "{said}");
+    }
+    node.sh("echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6; nsrun down <foo.json >/dev/null; rm foo.json plan out")
+        .succeeds();
+    node.becomes_as_it_was();
+}
