@@ -22,6 +22,7 @@ use crate::handed::Handed;
 use crate::pivot::{end_propagation, pivot};
 use crate::place::{Marker, Place};
 use crate::root::DIRECTORY;
+use crate::state::State;
 use crate::{TOOL, boundary, print};
 
 /// Ours that CMD may be without being in the box: the rest of a chain.
@@ -98,6 +99,7 @@ impl Entry {
                 let path = path.ok_or_else(|| {
                     record::Error::Record(format!("{}: the record has no root.path", pod.display()))
                 })?;
+                refuse_another(&path, &record)?;
                 (path, Some(record))
             }
             (None, Some(root)) => by_name(Path::new(root))?,
@@ -215,6 +217,20 @@ fn behind_pause(command: &[OsString]) -> Option<String> {
     (pause == "pause" && next == "nsrun").then(|| {
         "pause -- nsrun: behind pause it would be the nsrun of the box (nsrun exec --init -- mkbox exec BOX -- nsrun drop)".into()
     })
+}
+
+/// A record of a box leads into that box: in any other directory, mount points would be made that nobody asked for.
+fn refuse_another(path: &Path, record: &Record) -> Result<(), Error> {
+    let state = record.get(TOOL).map(State::from_json).transpose()?;
+    match state.filter(|state| Path::new(&state.root) != path) {
+        None => Ok(()),
+        Some(state) => Err(record::Error::Record(format!(
+            "root.path is {}, and the box of the record is {} (without the key mkbox it may be any)",
+            path.display(),
+            state.root
+        ))
+        .into()),
+    }
 }
 
 /// `process.cwd`, else the root.

@@ -109,7 +109,9 @@ impl Origin {
     ) -> Result<(File, Metadata), SysError> {
         let call = || format!("open({})", crate::text::short(&self.shown(path)));
         let file = opened.call(call).inspect_err(|error| self.note(error))?;
-        let metadata = file.metadata().call(call)?;
+        // Whatever fstat(2) has against an open file tells nothing of what it is.
+        let metadata = file.metadata().call(call);
+        let metadata = metadata.inspect_err(|error| self.remember(error))?;
         let kind = metadata.file_type();
         if kind.is_file() {
             return Ok((file, metadata));
@@ -122,7 +124,8 @@ impl Origin {
         Err(SysError::new(call(), Errno::EINVAL).hint(hint))
     }
 
-    /// Remembers an error that says nothing about what is there: no descriptors, no memory, a broken disk. A library that is
+    /// Remembers an error that says nothing about what is there: no descriptors, no memory, a broken disk, a filter (EPERM; what
+    /// a mode forbids, EACCES, it forbids the loader as well). A library that is
     /// not seen because of it would be looked for elsewhere, and the box be another one.
     pub(crate) fn note(&self, error: &SysError) {
         let is_answer = matches!(
@@ -130,7 +133,6 @@ impl Origin {
             Errno::ENOENT
                 | Errno::ENOTDIR
                 | Errno::EACCES
-                | Errno::EPERM
                 | Errno::ELOOP
                 | Errno::ENAMETOOLONG
                 | Errno::EISDIR
@@ -140,9 +142,13 @@ impl Origin {
                 | Errno::EXDEV
         );
         if !is_answer {
-            // The first one is told.
-            let _ = self.failure.set(error.clone());
+            self.remember(error);
         }
+    }
+
+    /// Remembers one that is none of those that [`Origin::note`] takes for an answer; the first is told.
+    pub(crate) fn remember(&self, error: &SysError) {
+        let _ = self.failure.set(error.clone());
     }
 
     /// What was remembered.

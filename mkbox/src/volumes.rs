@@ -5,7 +5,8 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use sys::{Call, SysError};
+use nix::errno::Errno;
+use sys::{Call, SysError, ToErrno};
 
 use crate::error::Error;
 use crate::origin::Origin;
@@ -278,7 +279,8 @@ pub(crate) fn store(root: &Root, inside: &Path, volume: &Volume) -> Result<(), E
             optional,
         } => {
             root.make_directory(inside)?;
-            if *optional && !directory.exists() {
+            let stat = || format!("stat({})", directory.display());
+            if *optional && !directory.try_exists().call(stat)? {
                 return Ok(());
             }
             let mut chosen: Vec<Item> = items.clone();
@@ -307,7 +309,7 @@ fn all(directory: &Path) -> Result<Vec<Item>, Error> {
             )));
         };
         // Through links: a mounted configMap has nothing else.
-        if !key.starts_with("..") && entry.path().is_file() {
+        if !key.starts_with("..") && is_file(&entry.path())? {
             items.push(Item {
                 key: key.into(),
                 path: key.into(),
@@ -316,6 +318,15 @@ fn all(directory: &Path) -> Result<Vec<Item>, Error> {
         }
     }
     Ok(items)
+}
+
+/// A key that could not be looked at would be missing, and nobody be told; a link that leads nowhere is none.
+fn is_file(path: &Path) -> Result<bool, Error> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if matches!(error.to_errno(), Errno::ENOENT | Errno::ELOOP) => Ok(false),
+        Err(error) => Err(SysError::new(format!("stat({})", path.display()), error).into()),
+    }
 }
 
 fn copy(root: &Root, inside: &Path, directory: &Path, item: &Item, mode: u32) -> Result<(), Error> {

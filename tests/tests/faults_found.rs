@@ -1,4 +1,4 @@
-//! What a sweep over every system call has found and the sample of it does not try, one by one.
+//! What a sweep over every system call, or over all lies in a record, has found and the sample of it does not try, one by one.
 
 use tests::Node;
 
@@ -71,4 +71,101 @@ fn forward_breaks_off_what_it_cannot_pass_on_and_serves_the_next() {
     node.sh("nsrun down <foo.json >/dev/null; rm foo.json listening")
         .succeeds();
     node.becomes_as_it_was();
+}
+
+#[test]
+fn a_box_is_not_made_without_the_cache_of_libraries_that_cannot_be_looked_at() {
+    let node = Node::new();
+    let up = "mkbox up -q --copy rm box >/dev/null";
+    let opened = "strace -f -qq -o opened -e trace=open,openat,fstat";
+    let calls = node
+        .sh(&format!(
+            "{opened} {up} && cat opened; rm opened; mkbox down box >/dev/null"
+        ))
+        .succeeds()
+        .stdout;
+    let calls: Vec<&str> = calls.lines().collect();
+    let cache = calls
+        .iter()
+        .position(|line| line.contains("\"/etc/ld.so.cache\""));
+    let cache = cache.unwrap_or_else(|| panic!("the cache is not opened: {calls:#?}"));
+    let nth = |name: &str| {
+        let of_it = |line: &&&str| line.contains(&format!(" {name}("));
+        calls[..cache].iter().filter(of_it).count() + 1
+    };
+    let open = match calls[cache].contains(" openat(") {
+        true => "openat",
+        false => "open",
+    };
+    for (call, errno, reason) in [
+        (open, "EPERM", "Operation not permitted"),
+        (open, "EIO", "/etc/ld.so.cache"),
+        ("fstat", "EPERM", "Operation not permitted"),
+        ("fstat", "EIO", "/etc/ld.so.cache"),
+    ] {
+        let inject = fails(call, nth(call), errno);
+        node.sh(&format!("{inject} {up}"))
+            .ends(1)
+            .says_one_line("mkbox")
+            .says("open(/etc/ld.so.cache)")
+            .says(reason);
+        node.assert_as_it_was();
+    }
+}
+
+#[test]
+fn exec_goes_into_no_other_directory_than_the_box_of_the_record() {
+    let node = Node::new();
+    node.sh("mkdir victim; mkbox up -q --copy true --tmpfs /tmp box >box.json")
+        .succeeds();
+    let world = node.world();
+    let lie = "jq -c '.root.path = \"/home/namespace/victim\"' box.json";
+    node.sh(&format!("mkbox exec -P <({lie}) -- true"))
+        .ends(125)
+        .says_one_line("mkbox")
+        .says(
+            "root.path is /home/namespace/victim, and the box of the record is /home/namespace/box",
+        );
+    node.assert_same(&world, "an exec that was refused");
+    // A bundle of which mkbox has made nothing is whatever its root.path says.
+    node.sh(&format!(
+        "cp -a box/. victim; mkbox exec -P <({lie} | jq -c 'del(.mkbox)') -- true"
+    ))
+    .succeeds();
+    node.sh("mkbox down <box.json >/dev/null; rm -r victim box.json")
+        .succeeds();
+    node.assert_as_it_was();
+}
+
+#[test]
+fn no_key_of_a_secret_is_left_out_because_it_could_not_be_looked_at() {
+    let node = Node::new();
+    node.sh("mkdir keys; echo a >keys/a; ln -s nowhere keys/b")
+        .succeeds();
+    let up = "mkbox up -q --copy true --mount type=secret,src=/home/namespace/keys,target=/etc/keys box >/dev/null";
+    let calls = node
+        .sh(&format!("strace -f -qq -o looked -e trace=stat,statx,newfstatat {up} && cat looked; rm looked; mkbox down box >/dev/null"))
+        .succeeds()
+        .stdout;
+    let calls: Vec<&str> = calls.lines().collect();
+    let key = calls.iter().position(|line| line.contains("/keys/a\""));
+    let key = key.unwrap_or_else(|| panic!("the key is not looked at: {calls:#?}"));
+    let name = |line: &str| {
+        line.split(['(', ' '])
+            .find(|word| word.contains("stat"))
+            .map(str::to_owned)
+    };
+    let call = name(calls[key]).expect("a call");
+    let nth = calls[..=key]
+        .iter()
+        .filter(|line| name(line).as_ref() == Some(&call))
+        .count();
+    let world = node.world();
+    node.sh(&format!("{} {up}", fails(&call, nth, "EIO")))
+        .ends(1)
+        .says_one_line("mkbox")
+        .says("stat(/home/namespace/keys/a)");
+    node.assert_same(&world, "an up that failed");
+    node.sh("rm -r keys").succeeds();
+    node.assert_as_it_was();
 }

@@ -121,6 +121,20 @@ fn changed(record: &str, number: usize) -> (String, bool) {
     (value.to_string(), at != "/id")
 }
 
+/// The record of which the n-th path leads to somebody else's directory; None: there are no more.
+fn misled(record: &str, nth: usize) -> Option<(String, bool)> {
+    let mut value: Value = serde_json::from_str(record).expect("a record");
+    let mut found = Vec::new();
+    places(&value, "", &mut found);
+    let is_path = |at: &String| {
+        let text = value.pointer(at).and_then(Value::as_str);
+        text.is_some_and(|text| text.starts_with('/'))
+    };
+    let at = found.iter().filter(|at| is_path(at)).nth(nth)?.clone();
+    *value.pointer_mut(&at)? = json!("/home/namespace/victim");
+    Some((value.to_string(), true))
+}
+
 #[test]
 fn a_changed_record_moves_nothing_that_is_not_its_own() {
     let node = Node::new();
@@ -132,27 +146,41 @@ fn a_changed_record_moves_nothing_that_is_not_its_own() {
         Some(_) => (3000, 1),
         None => (60, 97),
     };
-    let mut wrong = Vec::new();
-    for case in 0..cases {
-        let (make, file) = match case % 3 {
-            2 => (MAKE, "box.json"),
-            _ => (UP, "foo.json"),
-        };
+    let (mut tried, mut wrong) = (0, Vec::new());
+    let mut give = |make: &str, file: &str, change: &dyn Fn(&str) -> Option<(String, bool)>| {
         let record = node.sh(&format!("{make}; cat {file}")).succeeds().stdout;
-        let (record, is_its) = changed(record.trim(), case * step);
+        let changed = change(record.trim());
+        let is_changed = changed.is_some();
+        let (record, is_its) = changed.unwrap_or((record, true));
         let up = if is_its { "UP=1" } else { "UP=" };
         let run = node.sh_with(&format!("{up}\n{VERBS}"), &record);
         let left = left(&node, &world);
+        tried += 1;
         if !run.stdout.is_empty() || left.is_some() {
             let shown: String = record.chars().take(3000).collect();
             let is_over = left.is_some();
             wrong.push(format!("{shown}\n{run}{}", left.unwrap_or_default()));
             assert!(!is_over, "{}", wrong.join("\n"));
         }
+        is_changed
+    };
+    for case in 0..cases {
+        let (make, file) = match case % 3 {
+            2 => (MAKE, "box.json"),
+            _ => (UP, "foo.json"),
+        };
+        give(make, file, &|record| Some(changed(record, case * step)));
+    }
+    for (make, file) in [(MAKE, "box.json"), (UP, "foo.json")] {
+        let mut nth = 0;
+        while give(make, file, &|record| misled(record, nth)) {
+            nth += 1;
+        }
+        assert!(nth > 2, "only {nth} paths in {file}");
     }
     assert!(
         wrong.is_empty(),
-        "{} of {cases}:\n{}",
+        "{} of {tried}:\n{}",
         wrong.len(),
         wrong.join("\n")
     );
