@@ -197,10 +197,10 @@ impl Trial<'_> {
 
     /// What a user does next, with the record that came out or, where none did, that from before.
     fn take_down(&self, node: &Node, run: &Run, by_record: bool) -> Output {
-        let record = if run.stdout.is_empty() {
-            &run.pod
-        } else {
-            &run.stdout
+        // What came out may be a text.
+        let record = match run.stdout.starts_with('{') {
+            true => &run.stdout,
+            false => &run.pod,
         };
         let down = if by_record && !record.is_empty() {
             self.by_record

@@ -83,7 +83,6 @@ fn netwire_forward() {
         command: "netwire forward -q -P pod.json 127.0.0.1:8080:80",
         // What failed later has answered all the same.
         then: "echo >.over; wait $asker; rm .over; [ $status = 0 ] || rm -f answered",
-        by_record: "rm -f answered",
         by_id: "rm -f answered",
         finally: "nsrun down <pod.json >/dev/null; rm ask listening pod.json",
         ..NETWIRE
