@@ -213,12 +213,13 @@ fn processes_that_were_killed_a_moment_ago_do_not_stand_in_the_way() {
 
 #[test]
 fn a_process_that_was_asked_to_end_is_given_a_moment() {
-    // It takes a while to end. On a machine that is busy it may take too long, but not each time.
+    // It takes a while to end. On a machine that is busy it may take too long, but not each time. The shell looks for its signals
+    // often: one that comes just before a read is seen after it.
     let answer = story(
         "mkfifo go
          for try in 1 2 3 4 5; do
              cgset up --id foo >record; rm -f ready
-             cgset exec -P record app -- bash -c 'trap \"read -t 0.05 <>go; exit\" TERM; echo ready; while :; do read -t 1 <>go; done' >ready & pid=$!
+             cgset exec -P record app -- bash -c 'trap \"read -t 0.05 <>go; exit\" TERM; echo ready; while :; do read -t 0.01 <>go; done' >ready & pid=$!
              until [ -s ready ]; do :; done
              kill $pid; if cgset down <record >down; then echo down; break; fi
              wait $pid; cgset down <record >down
