@@ -42,7 +42,8 @@ for tool in pause nsrun cgset mkbox netwire podspec; do
     # where the tools' own tests look for them
     [ "$tools" = "$helpers" ] || ln -s "$tools/$tool" "$root$helpers/$tool"
 done
-mkdir -p "$root$repository" "$root"/{sys,dev,run,tmp,etc,root,home,var/lib,mnt,usr/lib,lib/modules}
+mkdir -p "$root$repository" "$root"/{sys,dev,run,tmp,etc,root,home,var/lib,mnt,usr/lib,usr/bin,lib/modules}
+[ -e "$root/usr/bin/env" ] || ln -s ../../bin/env "$root/usr/bin/env" # as scripts begin
 cp -r "$repository/scripts" "$root$repository/"
 (cd "$repository" && cp --parents ./*/*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"

@@ -152,7 +152,7 @@ fn forward_says_the_lines_that_it_would_say() {
         let said = node.sh(&format!(
             "echo {no_v6} >/proc/sys/net/ipv6/conf/all/disable_ipv6
              netwire forward -P foo.json {ports} --dry-run >plan
-             netwire forward -P foo.json {ports} >out & until grep -qsx ready out; do kill -0 $! || exit; done; kill $!; wait $!
+             rm -f out; netwire forward -P foo.json {ports} >out & until grep -qsx ready out; do kill -0 $! || exit; done; kill $!; wait $!
              grep -v ^pod: plan | diff - <(grep -v ready out) && cat out"
         ));
         let said = said.succeeds();
