@@ -77,7 +77,7 @@ fn forward_breaks_off_what_it_cannot_pass_on_and_serves_the_next() {
 fn a_box_is_not_made_without_the_cache_of_libraries_that_cannot_be_looked_at() {
     let node = Node::new();
     let up = "mkbox up -q --copy rm box >/dev/null";
-    let opened = "strace -f -qq -o opened -e trace=open,openat,fstat";
+    let opened = "strace -f -qq -o opened -e trace=open,openat,fstat,statx,newfstatat";
     let calls = node
         .sh(&format!(
             "{opened} {up} && cat opened; rm opened; mkbox down box >/dev/null"
@@ -89,21 +89,25 @@ fn a_box_is_not_made_without_the_cache_of_libraries_that_cannot_be_looked_at() {
         .iter()
         .position(|line| line.contains("\"/etc/ld.so.cache\""));
     let cache = cache.unwrap_or_else(|| panic!("the cache is not opened: {calls:#?}"));
-    let nth = |name: &str| {
-        let of_it = |line: &&&str| line.contains(&format!(" {name}("));
-        calls[..cache].iter().filter(of_it).count() + 1
+    // After the number of the process; the C library chooses which call it is.
+    let place = |at: usize| {
+        let mut words = calls[at].split([' ', '(']).filter(|word| !word.is_empty());
+        let name = words.nth(1).expect("a call").to_owned();
+        let nth = calls[..=at]
+            .iter()
+            .filter(|line| line.contains(&format!(" {name}(")))
+            .count();
+        (name, nth)
     };
-    let open = match calls[cache].contains(" openat(") {
-        true => "openat",
-        false => "open",
-    };
-    for (call, errno, reason) in [
-        (open, "EPERM", "Operation not permitted"),
-        (open, "EIO", "/etc/ld.so.cache"),
-        ("fstat", "EPERM", "Operation not permitted"),
-        ("fstat", "EIO", "/etc/ld.so.cache"),
+    let (open, looked) = (place(cache), place(cache + 1));
+    assert!(looked.0.contains("stat"), "{looked:?}");
+    for ((call, nth), errno, reason) in [
+        (&open, "EPERM", "Operation not permitted"),
+        (&open, "EIO", "/etc/ld.so.cache"),
+        (&looked, "EPERM", "Operation not permitted"),
+        (&looked, "EIO", "/etc/ld.so.cache"),
     ] {
-        let inject = fails(call, nth(call), errno);
+        let inject = fails(call, *nth, errno);
         node.sh(&format!("{inject} {up}"))
             .ends(1)
             .says_one_line("mkbox")
