@@ -62,7 +62,17 @@ pub(crate) fn forget_address(address: IpAddr, verbose: bool) -> Result<(), Error
         // what was sent to a published port
         end("answered by", CTA_TUPLE_REPLY, source, IP_SRC),
     ];
-    forget(&filters, verbose, |_| true)
+    if !is_tracking() {
+        return Ok(());
+    }
+    let mut socket = Socket::netfilter(verbose)?;
+    match socket.batch(filters.iter().map(flush).collect()) {
+        // Before Linux 6.8 those that are to go have to be named one by one.
+        Err(error) if error.refused() == Some(Errno::EINVAL) => {
+            forget_if(&filters, verbose, |_| true)
+        }
+        answer => answer.map(drop),
+    }
 }
 
 /// All connections of UDP, of both families.
@@ -84,7 +94,8 @@ pub(crate) fn forget_ports(ports: &[Publish], verbose: bool) -> Result<(), Error
     if udp.is_empty() {
         return Ok(());
     }
-    forget(&of_udp(), verbose, |tuple| {
+    forget_if(&of_udp(), verbose, |connection| {
+        let tuple = find(connection, CTA_TUPLE_ORIG).unwrap_or_default();
         let port = find(tuple, 2).and_then(|protocol| find(protocol, 3));
         let Some(&[high, low]) = port else {
             return false;
@@ -120,23 +131,14 @@ fn end_of(tuple: &[u8], addresses: [u16; 2], port: u16) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_be_bytes(port)))
 }
 
-/// Each connection that one of the filters lets through, and whose original tuple `is_it`.
-fn forget(filters: &[Filter], verbose: bool, is_it: impl Fn(&[u8]) -> bool) -> Result<(), Error> {
-    forget_if(filters, verbose, |connection| {
-        find(connection, CTA_TUPLE_ORIG).is_some_and(&is_it)
-    })
-}
-
-/// The same by all that is known of it.
+/// Each connection that one of the filters lets through, and which `is_it` by all that is known of it.
 fn forget_if(
     filters: &[Filter],
     verbose: bool,
     is_it: impl Fn(&[u8]) -> bool,
 ) -> Result<(), Error> {
-    // To ask would have the kernel begin to track.
-    match fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count") {
-        Ok(count) if count.trim_end() != "0" => {}
-        _ => return Ok(()),
+    if !is_tracking() {
+        return Ok(());
     }
     let mut socket = Socket::netfilter(verbose)?;
     for filter in filters {
@@ -163,22 +165,46 @@ fn forget_if(
     Ok(())
 }
 
+/// Whether there are connections. To ask for them would have the kernel begin to track.
+fn is_tracking() -> bool {
+    fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count")
+        .is_ok_and(|count| count.trim_end() != "0")
+}
+
+/// What tells of the connections that the filter lets through.
+///
+/// To tell of them the kernel takes a lock for each place of its table, of which there may be a quarter of a million: some
+/// milliseconds. In order to delete them it passes over those that are empty.
 fn get(filter: &Filter) -> Request {
-    let flags = |of| if filter.of == of { filter.flags } else { 0 };
-    // in the order of this machine, unlike everything else
-    let filters = Attributes::default()
-        .bytes(1, &flags(CTA_TUPLE_ORIG).to_ne_bytes())
-        .bytes(2, &flags(CTA_TUPLE_REPLY).to_ne_bytes());
-    let attributes = Attributes::default()
-        .nested(filter.of, &filter.tuple)
-        .nested(CTA_FILTER, &filters);
     request(
         "IPCTNL_MSG_CT_GET",
         IPCTNL_MSG_CT_GET,
         filter,
         libc::NLM_F_DUMP,
-        &attributes,
+        &conditions(filter),
     )
+}
+
+/// What deletes all of them.
+fn flush(filter: &Filter) -> Request {
+    request(
+        "IPCTNL_MSG_CT_DELETE",
+        IPCTNL_MSG_CT_DELETE,
+        filter,
+        0,
+        &conditions(filter),
+    )
+}
+
+fn conditions(filter: &Filter) -> Attributes {
+    let flags = |of| if filter.of == of { filter.flags } else { 0 };
+    // in the order of this machine, unlike everything else
+    let filters = Attributes::default()
+        .bytes(1, &flags(CTA_TUPLE_ORIG).to_ne_bytes())
+        .bytes(2, &flags(CTA_TUPLE_REPLY).to_ne_bytes());
+    Attributes::default()
+        .nested(filter.of, &filter.tuple)
+        .nested(CTA_FILTER, &filters)
 }
 
 /// The connection with these attributes, and no later one of the same addresses and ports.

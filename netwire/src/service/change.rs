@@ -6,14 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use nix::errno::Errno;
 
 use super::definition::Service;
-use super::left::{is_stale, unused};
+use super::left::{self, unused};
 use super::name::Name;
 use super::store::Store;
 use super::table::Table;
 use super::{pods, ports};
 use crate::TOOL;
 use crate::cli::ReapplyArgs;
-use crate::conntrack;
 use crate::error::Error;
 use crate::netlink::Request;
 
@@ -199,7 +198,7 @@ pub(crate) fn down(names: Option<&[Name]>, how: How) -> Plan {
         }
         answer => answer?,
     }
-    conntrack::forget_udp(how.verbose, |to, from| is_stale((&old, &[]), to, from))?;
+    left::forget((&old, &[]), how.verbose)?;
     if left.is_empty() {
         store.clear()?;
         return Ok(String::new());
@@ -259,8 +258,7 @@ fn change(
 
 /// What is left to do when a change has been made: nothing of it undoes that.
 fn done(store: &Store, (old, new): (&[Service], &[Service]), how: How) {
-    let is_stale = |to, from| is_stale((old, new), to, from);
-    if let Err(error) = conntrack::forget_udp(how.verbose, is_stale) {
+    if let Err(error) = left::forget((old, new), how.verbose) {
         record::report(TOOL, format_args!("warning: {error}"));
     }
     if let Err(error) = store.finish() {

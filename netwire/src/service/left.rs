@@ -7,6 +7,7 @@ use super::definition::Service;
 use super::elements;
 use super::store::Store;
 use super::table::Unused;
+use crate::conntrack;
 use crate::error::Error;
 use crate::publish::Protocol;
 
@@ -40,13 +41,18 @@ pub(super) fn unused(store: &Store, old: &[Service], new: &[Service]) -> Result<
     })
 }
 
+/// Has the kernel forget connections of UDP that go where they would not go any more.
+pub(super) fn forget((old, new): (&[Service], &[Service]), verbose: bool) -> Result<(), Error> {
+    let mut ports = old.iter().chain(new).flat_map(|service| &service.ports);
+    if !ports.any(|port| port.protocol == Protocol::Udp) {
+        return Ok(());
+    }
+    conntrack::forget_udp(verbose, |to, from| is_stale((old, new), to, from))
+}
+
 /// Whether a connection of UDP to `to`, which `from` answers, goes where it would not go any more: to an endpoint that is gone,
 /// or past a service that was not there when it began.
-pub(super) fn is_stale(
-    (old, new): (&[Service], &[Service]),
-    to: SocketAddr,
-    from: SocketAddr,
-) -> bool {
+fn is_stale((old, new): (&[Service], &[Service]), to: SocketAddr, from: SocketAddr) -> bool {
     let find = |services: &[Service]| {
         let ports = services
             .iter()
