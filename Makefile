@@ -32,11 +32,12 @@ VM_PACKAGES = $(TEST_PACKAGES) cpio kmod qemu-system-x86
 IMAGE_PACKAGES = cpio e2fsprogs kmod mmdebstrap qemu-system-x86
 # On cgroup v2 and the first root: the tools' own tests (of mkbox those that do not race with it, which takes long where processors
 # are emulated), and of the stories those about groups (VM_QUICK, which make test runs). And what Debian's kernel has and not every
-# other: VLANs of a bridge, SCTP. The others take as long again, and any can be named: make test-vm VM_STORIES="prefixes wait"
+# other, or has not: VLANs of a bridge, SCTP, deleting connections by a filter (nat). The others take as long again, and any can be named:
+# make test-vm VM_STORIES="prefixes wait"
 VM_TESTS = --package cgset --package mkbox --package netwire --package nsrun --package tests $(VM_STORIES:%=--test %) \
   --test cli --test groups --test processes --test control --test parent --test compat --test terminal --test life
 VM_QUICK = laws limits v2
-VM_STORIES = $(VM_QUICK) pipe vlan sctp
+VM_STORIES = $(VM_QUICK) pipe vlan sctp nat
 DEB_PACKAGES = debhelper dpkg-dev jq lintian
 # What does more with CHROOT0_SWEEP=all or CHROOT0_LONG=1.
 LONG_TESTS = faults faults_net faults_restart faults_told killed load mutated stages
@@ -85,7 +86,7 @@ test-long: all ## each fault at each system call, much bad input, long soaks, a 
 test-vm: all ## on cgroup v2 alone and on an initramfs, in a virtual machine (root)
 	@scripts/packages.sh $(VM_PACKAGES) || :
 	@CHROOT0_BIN="$(abspath $(OUT))" scripts/vm.sh $$(CHROOT0_BIN="$(abspath $(OUT))" $(CARGO) test --locked $(VM_TESTS) \
-	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable')
+	  --target $(TARGET) --no-run --message-format json | jq -r 'select(.target.kind == ["test"]) | .executable // empty')
 
 test-images: deb ## the packages in a Debian and in initramfs of four makers, booted in virtual machines, a pod in each (root)
 	@scripts/packages.sh $(IMAGE_PACKAGES) || :

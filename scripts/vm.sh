@@ -48,7 +48,7 @@ cp -r "$repository/scripts" "$root$repository/"
 (cd "$repository" && cp --parents ./*/*.1 "$root$repository/")
 cp /etc/passwd /etc/group /etc/ld.so.cache "$root/etc/"
 touch "$root"/etc/{hosts,subuid,subgid}
-modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nft_fib_inet nft_reject_inet sctp
+modules "$root" veth bridge overlay nf_tables nft_chain_nat nft_masq nft_nat nft_ct nft_redir nf_nat nf_conntrack_netlink nft_fib_inet nft_reject_inet sctp
 
 cat >"$root/init" <<INIT
 #!/bin/bash
