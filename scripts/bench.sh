@@ -84,6 +84,8 @@ rate() { awk -v many="$1" -v from="$2" -v to="$EPOCHREALTIME" 'BEGIN { printf "%
     ! in_c raw || raw=$work/raw
     # It starts and ends and does next to nothing in between: no library, two pages.
     bare='pause --version'
+    # The kernel goes on freeing what was removed, and what is made meanwhile has to wait for it.
+    settle='sleep 0.1'
 }
 # Any machine has connections that the kernel tracks, and who takes an address away looks through all of them.
 if command -v nft >/dev/null; then

@@ -15,7 +15,7 @@ ip netns del bench
 ip link del veth-bench 2>/dev/null || true
 EOF
 # What was made before is taken away before the next is made, and that is not measured.
-gone="[ ! -s $work/n.json ] || { nsrun down -P $work/n.json | netwire down --wait; } >$work/null; : >$work/n.json"
+gone="[ ! -s $work/n.json ] || { nsrun down -P $work/n.json | netwire down --wait; } >$work/null; : >$work/n.json; $settle"
 one="nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24"
 made=(
     'nsrun up, netwire up' "$one >$work/n.json"
@@ -25,13 +25,14 @@ made=(
 )
 prepare=("$gone" "$gone" "$gone" "$gone")
 if in_c wire; then
-    ended="[ ! -s $work/pid ] || kill -9 \$(cat $work/pid); : >$work/pid; while ip link show wire7 >$work/null 2>&1; do :; done"
+    ended="[ ! -s $work/pid ] || kill -9 \$(cat $work/pid); : >$work/pid; while ip link show wire7 >$work/null 2>&1; do :; done; $settle"
     made+=('the calls in C, in as many processes' "$work/wire hold | $work/wire up 7 >$work/pid")
     made+=('the calls in C, in one' "$work/wire one 7")
     prepare+=("$ended" "$ended")
 fi
 compare 'A network namespace with eth0, made' "${made[@]}"
 sh -c "$gone; ${ended:-:}"
+prepare=("$settle" "$settle" "$settle" "$settle")
 compare 'A network namespace with eth0, address and routes, and away with it' \
     'nsrun up, netwire up; down' "nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24 >$work/n.json; nsrun down -P $work/n.json | netwire down" \
     'the same with --nat and a published port' "nsrun up --id bench --net | netwire up --subnet 10.244.9.0/24 --nat --publish 8080:80 2>/dev/null >$work/n.json; nsrun down -P $work/n.json | netwire down" \

@@ -93,7 +93,7 @@ ups=() downs=() before_up=() before_down=()
 # side NAME UP DOWN: what it takes to make it, where there is none, and to remove it.
 side() {
     # The veth of the C program goes with its namespace, some time after its processes.
-    local gone="[ ! -e $pods/is-up ] || . $pods/is-up; rm -f $pods/is-up; while ip link show wire8 >$work/null 2>&1; do :; done"
+    local gone="[ ! -e $pods/is-up ] || . $pods/is-up; rm -f $pods/is-up; while ip link show wire8 >$work/null 2>&1; do :; done; $settle"
     ups+=("$1" "$2") downs+=("$1" "$3")
     before_up+=("$gone; echo \"$3\" >$pods/is-up")
     before_down+=("$gone; $2")

@@ -38,7 +38,6 @@ write_services() {
 all_runs=$runs runs=${SERVICE_RUNS:-10}
 write_services 1000
 write_services 10000
-settle='sleep 0.05' # what was removed is still being freed
 gone="netwire service down --all; $settle"
 ours="$work/svc.1000"
 
