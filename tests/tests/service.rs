@@ -11,7 +11,12 @@ const WORLD: &str = "nsrun up --id world --net >world.json
     nsrun exec -P world.json -- sh -c 'ip address add 192.0.2.9/24 dev w0; ip -6 address add fd00:9::9/64 dev w0 nodad
         ip link set w0 up; ip link set lo up; ip route add 10.0.0.0/8 via 192.0.2.1'
     ip route add default via 192.0.2.9; ip -6 route add default via fd00:9::9
-    echo 1 >/proc/sys/net/ipv4/conf/up0/forwarding; echo 1 >/proc/sys/net/ipv6/conf/up0/force_forwarding";
+    echo 1 >/proc/sys/net/ipv4/conf/up0/forwarding
+    cd /proc/sys/net/ipv6/conf; if [ -e up0/force_forwarding ]; then echo 1 >up0/force_forwarding; else echo 1 >all/forwarding; fi";
+
+/// Before Linux 6.17 the whole machine forwards IPv6, or none of it.
+const NO_FORWARDING: &str =
+    "cd /proc/sys/net/ipv6/conf; [ -e lo/force_forwarding ] || echo 0 >all/forwarding";
 
 /// A node with a world and pods, and what it is like then.
 fn node_with(pods: &[&str]) -> (Node, World) {
@@ -36,7 +41,7 @@ fn clean(node: &Node, with_pods: &World, pods: &[&str]) {
         node.sh(&format!("nsrun down <{pod}.json | netwire down >/dev/null"))
             .succeeds();
     }
-    node.sh(NO_WORLD).succeeds();
+    node.sh(&format!("{NO_WORLD}; {NO_FORWARDING}")).succeeds();
     node.becomes_as_it_was();
 }
 
